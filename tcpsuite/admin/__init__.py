@@ -1,0 +1,1 @@
+"""Looking in from outside: the admin listener, the access log, the manhole."""

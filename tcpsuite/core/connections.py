@@ -1,0 +1,198 @@
+"""The record of one connection, and the ledger of all.
+
+The access log, the metrics, the admin API and the manhole all read these, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import Factory, define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Reason(Enum):
+    """Why a connection ended.  One of these, and the text beside it, stands in every record."""
+
+    CLIENT_CLOSED = "client_closed"  # the client finished: a FIN
+    CLIENT_RESET = "client_reset"  # the client reset the connection, or its network did
+    SERVER_CLOSED = "server_closed"  # the upstream's server finished first
+    SERVER_RESET = "server_reset"  # the upstream's server reset the connection
+    SERVICE_CLOSED = "service_closed"  # the service said goodbye: QUIT, a complete HTTP/1.0 answer
+    CONNECT_FAILED = "connect_failed"  # every attempt to reach a server failed
+    NO_SERVER = "no_server"  # no server of the upstream may be used
+    LIMITED = "limited"  # a limit refused it
+    IDLE = "idle"  # no byte either way for the idle time-out
+    DEADLINE = "deadline"  # a request was not complete in its time
+    PROTOCOL_ERROR = "protocol_error"  # the peer broke the protocol
+    DRAINED = "drained"  # cut at the end of the drain
+    CUT = "cut"  # cut by the operator
+    ERROR = "error"  # our own fault; the log has the traceback
+
+
+class Traffic(Protocol):
+    """What counts a connection's bytes: a transport, or :class:`Counted` once it is gone."""
+
+    @property
+    def bytes_in(self) -> int: ...
+
+    @property
+    def bytes_out(self) -> int: ...
+
+
+@frozen
+class Counted:
+    """Final byte counts."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@frozen
+class Attempt:
+    """One try to reach a server: which, what went wrong (empty: nothing), and how long it took."""
+
+    server: str
+    error: str
+    seconds: float
+
+
+@define(eq=False)
+class Connection:
+    """One connection, from its acceptance to its end."""
+
+    id: str
+    peer: str
+    """Who it is: ``192.0.2.7:4711``, or ``unix``."""
+    host: str
+    """The address that limits count: ``192.0.2.7``; empty for a UNIX peer."""
+    listener: str
+    service: str
+    started: float
+    """When it was accepted, on the reactor's clock."""
+    opened_at: float
+    """When it was accepted, in seconds since the epoch."""
+    server: str = ""
+    """The server that it was joined to, for a gateway."""
+    user: str = ""
+    """Who logged in on it."""
+    attempts: list[Attempt] = Factory(list)
+    traffic: Traffic = Counted()
+    reason: Reason | None = None
+    """Why it ended: the first that was said counts.  ``None`` while it lives and nobody wants it to end."""
+    detail: str = ""
+    ended: float | None = None
+    """When it ended, on the reactor's clock; ``None`` while it is open."""
+    _moved: int = field(default=0, init=False, repr=False)
+    _moved_at: float = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._moved_at = self.started
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that came from the peer."""
+        return self.traffic.bytes_in
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes that went to the peer."""
+        return self.traffic.bytes_out
+
+    def because(self, reason: Reason, detail: str = "") -> None:
+        """Say why it is about to end.  The first word stands; later ones are consequences."""
+        if self.reason is None:
+            self.reason, self.detail = reason, detail
+
+    def duration(self, now: float) -> float:
+        """Seconds since it was accepted, up to its end."""
+        return (now if self.ended is None else self.ended) - self.started
+
+    def idle(self, now: float) -> float:
+        """Seconds since bytes last moved either way, as far as earlier calls of this could see."""
+        moved = self.traffic.bytes_in + self.traffic.bytes_out
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, now
+        return now - self._moved_at
+
+
+@define
+class Totals:
+    """What a listener's ended connections add up to."""
+
+    accepted: int = 0
+    refused: Counter[str] = Factory(Counter)
+    """By the limit that refused."""
+    ended: Counter[Reason] = Factory(Counter)
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+
+
+class Ledger:
+    """All open connections, and the sums of those that ended."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Connection] = {}
+        self._totals: dict[str, Totals] = {}
+
+    def __repr__(self) -> str:
+        return f"<Ledger open={len(self._open)} ended={sum(t.ended.total() for t in self._totals.values())}>"
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        """The open connections, oldest first; safe while some of them end."""
+        return iter(tuple(self._open.values()))
+
+    def get(self, connection_id: str) -> Connection | None:
+        """The open connection of that id."""
+        return self._open.get(connection_id)
+
+    def open(self, connection: Connection) -> None:
+        """A connection was admitted."""
+        self._open[connection.id] = connection
+        self._of(connection.listener).accepted += 1
+
+    def refuse(self, listener: str, limit: str) -> None:
+        """A connection was refused by that limit."""
+        self._of(listener).refused[limit] += 1
+
+    def close(self, connection: Connection, now: float) -> None:
+        """An open connection is gone.  Its counts become final; saying it twice changes nothing."""
+        if self._open.pop(connection.id, None) is None:
+            return
+        connection.because(Reason.CLIENT_CLOSED)
+        connection.ended = now
+        connection.traffic = Counted(connection.bytes_in, connection.bytes_out)
+        totals = self._of(connection.listener)
+        assert connection.reason is not None
+        totals.ended[connection.reason] += 1
+        totals.bytes_in += connection.bytes_in
+        totals.bytes_out += connection.bytes_out
+        totals.seconds += connection.duration(now)
+
+    def totals(self, listener: str) -> Totals:
+        """The sums of a listener, its open connections' bytes included."""
+        ended = self._of(listener)
+        sums = Totals(
+            ended.accepted,
+            ended.refused.copy(),
+            ended.ended.copy(),
+            ended.bytes_in,
+            ended.bytes_out,
+            ended.seconds,
+        )
+        for connection in self._open.values():
+            if connection.listener == listener:
+                sums.bytes_in += connection.bytes_in
+                sums.bytes_out += connection.bytes_out
+        return sums
+
+    def _of(self, listener: str) -> Totals:
+        return self._totals.setdefault(listener, Totals())

@@ -1,0 +1,80 @@
+"""Splits what arrives into lines, with a bound on how long one may be."""
+
+from __future__ import annotations
+
+from tcpsuite.errors import ProtocolError
+
+MAX_LINE = 16 * 1024
+"""Bytes a line may have without its end.  A key and a value of a session fit; a book does not."""
+
+
+class LineSplitter:
+    """Feed it bytes, ask it for lines.  A line ends with LF; a CR before it is dropped.
+
+    A line over ``max_length`` is reported once, as soon as that is known, and the rest of it skipped, so that
+    neither a long line nor an endless one is ever held.
+    """
+
+    def __init__(self, max_length: int = MAX_LINE) -> None:
+        self.max_length = max_length
+        self._buffer = bytearray()
+        self._searched = 0
+        self._skipping = False
+
+    def __repr__(self) -> str:
+        return f"<LineSplitter {len(self._buffer)} bytes{' skipping' if self._skipping else ''}>"
+
+    @property
+    def partial(self) -> bool:
+        """Whether something is held that is not yet a line, or a line's end is still awaited."""
+        return bool(self._buffer) or self._skipping
+
+    def feed(self, data: bytes) -> None:
+        """More bytes arrived."""
+        self._buffer += data
+
+    def next(self) -> str | None:
+        """The next line without its end, or ``None`` until more bytes arrive.
+
+        :raises ProtocolError: ``too-long`` or ``not-utf8``, once for each such line; the next call goes on behind
+            it.
+        """
+        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
+            line = bytes(self._buffer[:end]).removesuffix(b"\r")
+            del self._buffer[: end + 1]
+            self._searched = 0
+            if self._skipping:
+                self._skipping = False
+            elif len(line) > self.max_length:
+                raise self._too_long()
+            else:
+                return _decode(line)
+        # Room for the CR of a line that is just as long as it may be.
+        if len(self._buffer) > self.max_length + 1 and not self._skipping:
+            self._skipping = True
+            self._drop()
+            raise self._too_long()
+        if self._skipping:
+            self._drop()
+        self._searched = len(self._buffer)
+        return None
+
+    def rest(self) -> bytes:
+        """All that is held, for a reader that takes over behind a line."""
+        data = bytes(self._buffer)
+        self._drop()
+        return data
+
+    def _drop(self) -> None:
+        self._buffer.clear()
+        self._searched = 0
+
+    def _too_long(self) -> ProtocolError:
+        return ProtocolError("too-long", f"a line may have {self.max_length} bytes")
+
+
+def _decode(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("not-utf8", "a line must be UTF-8") from None

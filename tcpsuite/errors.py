@@ -1,0 +1,83 @@
+"""Every exception of tcpsuite, and whose fault each one is.
+
+::
+
+    TcpsuiteError
+    ├── LocalError            our caller asked for what cannot be: raised, never counted
+    │   ├── ConfigError       the configuration has faults (all of them, in ``faults``)
+    │   ├── StartError        what the configuration asks for cannot be started
+    │   └── Closed            the pool, upstream or store was closed
+    └── RemoteError           a peer's doing: counted and closed, without a traceback
+        ├── ConnectFailed     a server refused, was unreachable, or took too long
+        ├── NoServer          no server of the upstream may be used now
+        ├── PoolExhausted     no connection within the time a waiter may wait, or too many waiters
+        ├── LoginFailed       a user or password that is not right, or too many that were not
+        ├── StoreFailed       a store did not answer, or refused
+        └── ProtocolError     bytes that the protocol does not allow, with a code to answer
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class TcpsuiteError(Exception):
+    """The root: whatever tcpsuite raises on purpose is one of these."""
+
+
+class LocalError(TcpsuiteError):
+    """Our caller asked for what cannot be."""
+
+
+class ConfigError(LocalError):
+    """A configuration with faults; ``str`` gives them all, a line each."""
+
+    def __init__(self, faults: Sequence[object]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+class StartError(LocalError):
+    """What the configuration asks for cannot be started: a port in use, a root that does not exist."""
+
+
+class Closed(LocalError):
+    """The pool, upstream or store was closed before or while this was asked of it."""
+
+
+class RemoteError(TcpsuiteError):
+    """A peer's doing: counted and closed, without a traceback."""
+
+
+class ConnectFailed(RemoteError):
+    """A server refused, was unreachable, or took longer than the connect time-out."""
+
+
+class NoServer(RemoteError):
+    """No server of the upstream may be used now: all are down, full or already tried."""
+
+
+class PoolExhausted(RemoteError):
+    """No connection within the time that a waiter may wait, or too many waiters already."""
+
+
+class LoginFailed(RemoteError):
+    """A user or password that is not right, or too many failures from one address."""
+
+
+class StoreFailed(RemoteError):
+    """A store did not answer within its time, or refused."""
+
+
+class ProtocolError(RemoteError):
+    """Bytes that the protocol does not allow.
+
+    :ivar code: the word that the answer begins with, for programs; the text is for people.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code

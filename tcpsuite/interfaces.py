@@ -1,0 +1,227 @@
+"""The promises between the parts, and to those who bring their own.
+
+A provider is named in the configuration by a short name when it is built in, or by ``module:attribute``.
+:mod:`tcpsuite.testing` ships a contract suite for each interface; run it on yours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocol, IProtocolFactory
+
+    from tcpsuite.core.servers import Server
+    from tcpsuite.core.sessions import Session
+
+
+@frozen
+class Outcome:
+    """How an attempt to reach a server, or a check of it, ended."""
+
+    ok: bool
+    error: str = ""
+    """What went wrong, for people; empty when nothing did."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
+@frozen
+class Verdict:
+    """What a limiter says of one client."""
+
+    allowed: bool
+    limit: str = ""
+    """The option that refused: ``connections_per_ip``.  Empty when allowed."""
+    reason: str = ""
+    """The refusal in words, numbers included."""
+    retry_after: float = 0.0
+    """Seconds after which asking again may help; 0 when unknown."""
+    key: str = ""
+    """What was counted, for :meth:`ILimiter.release`."""
+
+
+class ILoadBalancer(Interface):
+    """Picks the server for each new connection.
+
+    Built by calling its class, or any callable, with one argument: a ``random.Random`` to draw chance from.
+    One is built for each upstream.  It is called on the reactor thread and must never block.
+    """
+
+    def pick(servers: Sequence[Server], client: str, now: float) -> Server | None:
+        """Choose one of ``servers``.
+
+        :param servers: those that may be used now (up, with weight, not tried before for this client), in the
+            order of the configuration; at least one.
+        :param client: the client's IP address; empty for a UNIX peer.
+        :param now: seconds, on the reactor's clock.
+        :return: one of ``servers``, or ``None`` to refuse the client.
+        """
+
+    def started(server: Server, now: float) -> None:
+        """A connection to ``server`` is being made; its ``active`` counts it already."""
+
+    def connected(server: Server, outcome: Outcome, now: float) -> None:
+        """The attempt ended: connected or failed, after ``outcome.seconds``."""
+
+    def finished(server: Server, outcome: Outcome, now: float) -> None:
+        """A connection ended after ``outcome.seconds``; its ``active`` no longer counts it."""
+
+
+class ILease(Interface):
+    """One connection to a server, handed out by a pool to one taker."""
+
+    server: Server = Attribute("The :class:`~tcpsuite.core.servers.Server` it leads to.")
+
+    def attach(protocol: IProtocol) -> None:
+        """Give the connection to ``protocol``: its ``makeConnection`` is called, then its ``dataReceived`` with
+        what the server has said meanwhile, then a half-close or loss that has happened meanwhile.  Once only.
+        """
+
+
+class IConnectionPool(Interface):
+    """Connections to one server.
+
+    Never more than its maximum at once, those being made counted, in the modes that keep connections.  A waiter
+    is always answered: with a lease, or with an error that says why not.
+
+    Modes: ``on_demand`` connects when a lease is asked for; ``preconnect`` keeps a few warm connections, each
+    used once.  In both a lease leaves the pool for good: its end is the end of the connection.
+    """
+
+    def acquire(timeout: float | None = None) -> Deferred[ILease]:
+        """A connection to the server.
+
+        :param timeout: seconds to wait at most; the pool's own time-out if ``None``.
+        :return: fires with the lease when it is connected.  Fails with
+            :class:`~tcpsuite.errors.ConnectFailed`, :class:`~tcpsuite.errors.PoolExhausted` or
+            :class:`~tcpsuite.errors.Closed`.  Cancelling it loses no connection.
+        """
+
+    def release(lease: ILease, reusable: bool = True) -> None:
+        """The taker is done.  In modes that keep connections a reusable one goes to the next taker; in the
+        others it is closed if it is still open.  Safe to call twice.
+        """
+
+    def execute(fn: Callable[[ILease], Any]) -> Deferred[Any]:
+        """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release whatever happened.
+
+        :return: fires with what ``fn`` gave, or fails as it failed.
+        """
+
+    def stats() -> dict[str, int | float]:
+        """Counts by name: those being made, warm, leased, waiting, created, failed and so on."""
+
+    def close(deadline: float = 0.0) -> Deferred[None]:
+        """Take no new work; waiters fail with :class:`~tcpsuite.errors.Closed` now, leases have ``deadline``
+        seconds to end and are then cut.  Fires when nothing is left.
+        """
+
+
+class IHealthCheck(Interface):
+    """One way to ask a server whether it is well.  Keeps no state: rise and fall are counted elsewhere.
+
+    Built by calling its class, or any callable, with the reactor and a time-out in seconds.
+    """
+
+    def check(server: Server) -> Deferred[Outcome]:
+        """Ask ``server``.
+
+        :return: fires with the :class:`Outcome` within the time-out; a failure of any kind is an outcome, and
+            never an errback.
+        """
+
+
+class ILimiter(Interface):
+    """Says who may come in, and how much they may do."""
+
+    def admit(client: str, now: float) -> Verdict:
+        """May ``client`` have one more connection?  When allowed, it is counted from this moment until
+        :meth:`release`.
+        """
+
+    def spend(key: str, amount: float, now: float) -> Verdict:
+        """May ``key`` do ``amount`` more (requests, bytes)?  When allowed, it is spent."""
+
+    def release(verdict: Verdict) -> None:
+        """The admitted connection is gone.  Safe to call twice with one verdict; a refusal is ignored."""
+
+
+class ISessionStore(Interface):
+    """Where sessions are kept, by the SHA-256 of their id."""
+
+    def open() -> None:
+        """Get ready, before the reactor runs; may block.
+
+        :raises StartError: when it cannot be used: no permission, no database.
+        """
+
+    def get(digest: bytes) -> Deferred[Session | None]:
+        """Fires with the session, or ``None``."""
+
+    def put(session: Session) -> Deferred[None]:
+        """Keep this state of a session.  Fires when it is stored, durably if the store is durable."""
+
+    def touch(digest: bytes, used: float) -> Deferred[None]:
+        """A session was used at ``used`` (seconds since the epoch).  May be gathered with others."""
+
+    def delete(digest: bytes) -> Deferred[bool]:
+        """Forget a session.  Fires with whether there was one."""
+
+    def expire(before: float) -> Deferred[int]:
+        """Forget what was last used before ``before`` (seconds since the epoch).  Fires with how many."""
+
+    def count() -> Deferred[dict[str, int]]:
+        """Fires with the number of sessions of each user."""
+
+    def close() -> Deferred[None]:
+        """Fires when everything is stored and nothing is left running."""
+
+
+class IRecorded(Interface):
+    """A protocol that wants to see the record of its connection."""
+
+    connection = Attribute(
+        "The :class:`~tcpsuite.core.connections.Connection`; set before ``makeConnection``.  "
+        "The protocol notes there the server, the user, and why it ends."
+    )
+
+
+class IServiceContext(Interface):
+    """What a service may use of the process that it runs in."""
+
+    reactor = Attribute("The reactor.")
+    listener = Attribute("The name of the listener that the service is built for.")
+
+    def upstream(name: str) -> Any:
+        """The :class:`tcpsuite.net.upstream.Upstream` of that name."""
+
+    def sessions() -> Any:
+        """The :class:`tcpsuite.net.sessions.SessionManager`, made at its first use."""
+
+    def authenticator() -> Any:
+        """The :class:`tcpsuite.net.auth.Authenticator` of the ``[auth]`` table, or ``None`` when it names no
+        password file.
+        """
+
+
+class IServiceType(Interface):
+    """A service that listeners can name.  Found as a Twisted plugin, like the built-in ones."""
+
+    name = Attribute('The word in the file: ``service = "echo"``.')
+    summary = Attribute("One line for people.")
+
+    def options() -> type:
+        """Its configuration: a frozen attrs class of :func:`tcpsuite.options.option` fields."""
+
+    def build(options: Any, context: IServiceContext) -> IProtocolFactory:
+        """The factory that serves a listener.  Its ``doStart`` and ``doStop`` are called as usual.
+
+        :raises StartError: when ``options`` ask for what is not there: a root directory that does not exist.
+        """

@@ -1,0 +1,1 @@
+"""Acts: sockets, timers and threads that carry out what ``core`` decided."""

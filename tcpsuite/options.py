@@ -1,0 +1,142 @@
+"""The words that configuration classes are written in.
+
+A service, an upstream, a listener: each is configured by a frozen attrs class whose fields are made with
+:func:`option`.  The type of a field says what the file may hold there, and how it is written::
+
+    @frozen
+    class EchoOptions:
+        idle_timeout: Duration = option(Duration(120.0), "No byte either way for so long ends a connection.")
+
+The loader (:mod:`tcpsuite.config`) turns text into these types, and reports what does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NewType, TypeVar
+
+from attrs import NOTHING, Attribute, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+Duration = NewType("Duration", float)
+"""Seconds.  Written ``"500ms"``, ``"30s"``, ``"5m"``, ``"2h"``, ``"1d"``, or a number of seconds."""
+
+Size = NewType("Size", int)
+"""Bytes.  Written ``"64KiB"``, ``"1MiB"``, ``"2GB"``, or a number of bytes."""
+
+Endpoints = NewType("Endpoints", tuple[str, ...])
+"""One or several Twisted server endpoint strings.  Written as a string or a list of strings."""
+
+UpstreamName = NewType("UpstreamName", str)
+"""The name of an ``[upstream.NAME]`` table, which must exist."""
+
+FilePath = NewType("FilePath", str)
+"""A file's path.  A relative one is taken from the folder of the file that names it."""
+
+DirectoryPath = NewType("DirectoryPath", str)
+"""A directory's path.  A relative one is taken from the folder of the file that names it."""
+
+Secret = NewType("Secret", str)
+"""Text that is never shown: not by ``show-config``, not in a log, not in a ``repr``."""
+
+Provider = NewType("Provider", str)
+"""A short name of a built-in, or ``module:attribute`` for somebody's own."""
+
+
+class OptionError(ValueError):
+    """A value that does not fit its option.  ``str`` says what was expected, and what came."""
+
+    def __init__(self, expected: str, got: object) -> None:
+        super().__init__(f"expected {expected}, got {got!r}")
+        self.expected = expected
+        self.got = got
+
+
+def option(default: Any, doc: str, *, check: Any = None, choices: tuple[str, ...] = ()) -> Any:
+    """A field of a configuration class.
+
+    :param default: its value when the file is silent; ``attrs.NOTHING`` for one that the file must give.
+    :param doc: one sentence for ``etc/tcpsuite.toml``, which says what the number means.
+    :param check: called with the value, raises :class:`OptionError` (see :func:`between`).
+    :param choices: with a :data:`Provider`, the short names that are built in; with a ``str``, all it may be.
+    """
+    metadata = {"doc": doc, "choices": choices, "check": check}
+
+    def validate(_instance: Any, _attribute: Attribute[Any], value: Any) -> None:
+        if check is not None:
+            check(value)
+
+    if default is NOTHING:
+        return field(metadata=metadata, validator=validate)
+    return field(default=default, metadata=metadata, validator=validate)
+
+
+def between(low: float, high: float, unit: str = "") -> Callable[[float], None]:
+    """A check that a number lies from ``low`` to ``high``, both allowed; ``unit`` is for the message."""
+    suffix = f" {unit}" if unit else ""
+
+    def check(value: float) -> None:
+        if not low <= value <= high:
+            raise OptionError(f"a value from {low:g} to {high:g}{suffix}", value)
+
+    return check
+
+
+def at_least(low: float, unit: str = "") -> Callable[[float], None]:
+    """A check that a number is ``low`` or more; ``unit`` is for the message."""
+    suffix = f" {unit}" if unit else ""
+
+    def check(value: float) -> None:
+        if value < low:
+            raise OptionError(f"a value of at least {low:g}{suffix}", value)
+
+    return check
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|[kK]B|[KMGT]iB|[MGT]B)")
+_BYTES = {
+    "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+
+
+def parse_duration(value: object) -> Duration:
+    """Seconds from ``"1.5s"`` or a number; :class:`OptionError` for anything else, a negative one too."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return Duration(float(value))
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return Duration(float(match[1]) * _SECONDS[match[2]])
+    raise OptionError('a duration such as "500ms", "30s", "5m" or "2h"', value)
+
+
+def parse_size(value: object) -> Size:
+    """Bytes from ``"64KiB"`` or a whole number; :class:`OptionError` for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return Size(value)
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return Size(int(float(match[1]) * _BYTES[match[2]]))
+    raise OptionError('a size such as "64KiB", "1MiB" or a number of bytes', value)
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest way to write so many seconds: ``"5m"``, ``"1.5s"``, ``"200ms"``."""
+    if seconds and seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def format_size(size: int) -> str:
+    """The shortest exact way to write so many bytes: ``"64KiB"``, ``"1000B"``."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return f"{size}B"
