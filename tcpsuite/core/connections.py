@@ -52,6 +52,10 @@ class Counted:
     bytes_out: int = 0
 
 
+UNCOUNTED = Counted()
+"""Stands in the record of a connection whose transport does not count: nothing is known of its bytes."""
+
+
 @frozen
 class Attempt:
     """One try to reach a server: which, what went wrong (empty: nothing), and how long it took."""
@@ -76,12 +80,16 @@ class Connection:
     """When it was accepted, on the reactor's clock."""
     opened_at: float
     """When it was accepted, in seconds since the epoch."""
+    secure: bool = False
+    """Whether its bytes come through TLS."""
+    secure: bool = False
+    """Whether it came over TLS."""
     server: str = ""
     """The server that it was joined to, for a gateway."""
     user: str = ""
     """Who logged in on it."""
     attempts: list[Attempt] = Factory(list)
-    traffic: Traffic = Counted()
+    traffic: Traffic = UNCOUNTED
     reason: Reason | None = None
     """Why it ended: the first that was said counts.  ``None`` while it lives and nobody wants it to end."""
     detail: str = ""
@@ -113,7 +121,11 @@ class Connection:
         return (now if self.ended is None else self.ended) - self.started
 
     def idle(self, now: float) -> float:
-        """Seconds since bytes last moved either way, as far as earlier calls of this could see."""
+        """Seconds since bytes last moved either way, as far as earlier calls of this could see; 0 when its bytes
+        are not counted.
+        """
+        if self.traffic is UNCOUNTED:
+            return 0.0
         moved = self.traffic.bytes_in + self.traffic.bytes_out
         if moved != self._moved:
             self._moved, self._moved_at = moved, now
