@@ -81,8 +81,6 @@ class Connection:
     opened_at: float
     """When it was accepted, in seconds since the epoch."""
     secure: bool = False
-    """Whether its bytes come through TLS."""
-    secure: bool = False
     """Whether it came over TLS."""
     server: str = ""
     """The server that it was joined to, for a gateway."""
