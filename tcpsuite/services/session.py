@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from tcpsuite.options import Duration, at_least, option
+from tcpsuite.options import option
 
 
 @frozen
@@ -12,8 +12,3 @@ class SessionOptions:
     """What a listener with ``service = "session"`` may say."""
 
     anonymous: bool = option(False, "Whether sessions may be opened without a login.")
-    idle_timeout: Duration = option(
-        Duration(120.0),
-        "A connection that asks nothing for so long is closed; its session stays.",
-        check=at_least(1, "seconds"),
-    )
