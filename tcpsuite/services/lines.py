@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.transport import IStreamTransport
+
 MAX_ERRORS = 20
 """Errors in a row after which a peer is taken for something that does not speak the protocol."""
 READ_TIMEOUT = 30.0
@@ -81,6 +83,7 @@ class LineProtocol(Protocol):
     commands: ClassVar[Mapping[str, Command]]
     log = Logger()
     connection: Connection
+    transport: IStreamTransport
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
@@ -98,18 +101,18 @@ class LineProtocol(Protocol):
 
     def produce(self) -> None:
         """Be the transport's producer (again)."""
-        self.transport.registerProducer(self, True)  # type: ignore[union-attr]
+        self.transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
         """The peer does not read its answers."""
         self._full = True
-        self.transport.pauseProducing()  # type: ignore[union-attr]
+        self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """What was written has left."""
         self._full = False
         if self._answering is None:
-            self.transport.resumeProducing()  # type: ignore[union-attr]
+            self.transport.resumeProducing()
             self._go_on()
 
     def stopProducing(self) -> None:
@@ -137,15 +140,15 @@ class LineProtocol(Protocol):
 
     def answer(self, text: str) -> None:
         """Send one line."""
-        self.transport.write(text.encode() + b"\n")  # type: ignore[union-attr]
+        self.transport.write(text.encode() + b"\n")
 
     def close(self, reason: Reason, detail: str = "") -> None:
         """Close once what was written has left; nothing more is read from the peer."""
         self._closing = True
         self._watch(False)
         self.connection.because(reason, detail)
-        self.transport.unregisterProducer()  # type: ignore[union-attr]
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def _go_on(self) -> None:
         """Answer the lines that are complete, until one takes time."""
@@ -177,7 +180,7 @@ class LineProtocol(Protocol):
         if not done.called:
             # One request at a time: while it is answered, the socket is not read.
             self._answering = done
-            self.transport.pauseProducing()  # type: ignore[union-attr]
+            self.transport.pauseProducing()
             done.addBoth(self._answered)
 
     async def _run(self, command: Command, arguments: list[str]) -> None:
@@ -198,7 +201,7 @@ class LineProtocol(Protocol):
     def _answered(self, _result: Any) -> None:
         self._answering = None
         if not self._closing and not self._full:
-            self.transport.resumeProducing()  # type: ignore[union-attr]
+            self.transport.resumeProducing()
             self._go_on()
 
     def _refuse(self, error: RemoteError) -> None:
@@ -221,4 +224,4 @@ class LineProtocol(Protocol):
     def _too_slow(self) -> None:
         self._deadline = None
         self.connection.because(Reason.DEADLINE, f"a request was not complete after {READ_TIMEOUT:g} s")
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()

@@ -1,0 +1,250 @@
+"""Admission: what stands between ``accept`` and the service of a listener.
+
+::
+
+    accept -> limits by address -> a place below the ceiling -> the service's own protocol -> the record's end
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from zope.interface import directlyProvides, providedBy
+
+from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
+from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.endpoints import address_text
+from tcpsuite.net.transport import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime
+    from twisted.python.failure import Failure
+
+    from tcpsuite.core.connections import Ledger
+    from tcpsuite.core.limits import Ceiling
+    from tcpsuite.interfaces import ILimiter, Verdict
+    from tcpsuite.net.transport import IStreamTransport
+
+
+class Admitted(Protocol):
+    """Stands before the service's protocol for one connection: opens its record, and ends it.
+
+    The hot path does not come through here: ``dataReceived`` is the service's own from the start.
+    """
+
+    transport: IStreamTransport
+
+    def __init__(self, admission: Admission, record: Connection, verdict: Verdict, address: IAddress) -> None:
+        self._admission = admission
+        self._address = address
+        self._inner: IProtocol | None = None
+        self._verdict = verdict
+        self.record = record
+
+    def connectionMade(self) -> None:
+        """Accepted, and within the limits of its address."""
+        self.record.traffic = counted(self.transport) or UNCOUNTED
+        self.record.secure = ISSLTransport.providedBy(self.transport)
+        self._admission.arrived(self)
+
+    def begin(self) -> None:
+        """There is a place: the service takes over."""
+        try:
+            inner = self._admission.service.buildProtocol(self._address)
+        except Exception:
+            self._admission.log.failure("the service {name} failed", name=self.record.service)
+            self.record.because(Reason.ERROR, "the service failed")
+            self.transport.abortConnection()
+            return
+        if inner is None:
+            self.record.because(Reason.SERVICE_CLOSED, "the service refused it")
+            self.transport.loseConnection()
+            return
+        self._inner = inner
+        # A service that honours half-close, and only such a one, is told of it.
+        directlyProvides(self, providedBy(inner))
+        for name in ("dataReceived", "readConnectionLost", "writeConnectionLost"):
+            if hasattr(inner, name):
+                setattr(self, name, getattr(inner, name))
+        if IRecorded.providedBy(inner):
+            inner.connection = self.record
+        inner.makeConnection(self.transport)
+
+    def close(self, reason: Reason, detail: str) -> None:
+        """Close once what is queued has left."""
+        self.record.because(reason, detail)
+        self.transport.loseConnection()
+
+    def cut(self, reason: Reason, detail: str) -> None:
+        """End it now, with a reset."""
+        self.record.because(reason, detail)
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Gone: the service is told first, so that its word on why counts."""
+        try:
+            if self._inner is not None:
+                self._inner.connectionLost(reason)
+        finally:
+            if reason.check(ConnectionDone):
+                self.record.because(Reason.CLIENT_CLOSED)
+            elif reason.check(ConnectionLost):
+                self.record.because(Reason.CLIENT_RESET)
+            else:
+                self.record.because(Reason.ERROR, reason.getErrorMessage())
+            self._admission.gone(self, self._verdict)
+
+
+class Admission(Factory):
+    """The factory that a listener's endpoints are given.
+
+    :param listener: the listener's name, for the records.
+    :param service_name: what it serves, for the records.
+    :param service: the factory of the service.
+    :param limiter: asked once for each connection.
+    :param ceiling: how many may be served at once.  At the ceiling ``pause`` is called; those that were
+        accepted in the same breath are held, unread, until there is a place.
+    :param pause: called with whether accepting is to rest.
+    :param ledger: where the records are kept.
+    :param ended: called with the record of each connection that ended or was refused.
+    :param ids: gives each connection its id.
+    :param clock: an ``IReactorTime``.
+    """
+
+    noisy = False
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        listener: str,
+        service_name: str,
+        service: IProtocolFactory,
+        limiter: ILimiter,
+        ceiling: Ceiling,
+        pause: Callable[[bool], None],
+        ledger: Ledger,
+        ended: Callable[[Connection], None],
+        ids: Iterator[str],
+        clock: IReactorTime,
+    ) -> None:
+        self.service = service
+        self._listener = listener
+        self._service_name = service_name
+        self._limiter = limiter
+        self._ceiling = ceiling
+        self._pause = pause
+        self._ledger = ledger
+        self._ended = ended
+        self._ids = ids
+        self._clock = clock
+        self._open: dict[Connection, Admitted] = {}
+        self._held: deque[Admitted] = deque()
+        self._empty: list[Deferred[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Admission {self._listener} open={len(self._open)} held={len(self._held)}>"
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def doStart(self) -> None:
+        """A port was opened."""
+        super().doStart()  # type: ignore[no-untyped-call]
+        self.service.doStart()
+
+    def doStop(self) -> None:
+        """A port was closed."""
+        self.service.doStop()
+        super().doStop()  # type: ignore[no-untyped-call]
+
+    def buildProtocol(self, addr: IAddress) -> Admitted | None:  # type: ignore[override]
+        """A connection was accepted; ``None`` closes it."""
+        now = self._clock.seconds()
+        host, peer = _name(addr)
+        verdict = self._limiter.admit(host, now)
+        record = Connection(
+            id=next(self._ids), peer=peer, host=host, listener=self._listener, service=self._service_name,
+            started=now, opened_at=now,
+        )  # fmt: skip
+        if verdict.allowed:
+            return Admitted(self, record, verdict, addr)
+        record.because(Reason.LIMITED, verdict.reason)
+        record.ended = now
+        self._ledger.refuse(self._listener, verdict.limit)
+        self._ended(record)
+        return None
+
+    def arrived(self, admitted: Admitted) -> None:
+        """A connection that was not refused stands at the door."""
+        record = admitted.record
+        self._ledger.open(record)
+        self._open[record] = admitted
+        if self._ceiling.enter():
+            admitted.begin()
+        else:
+            # Accepted in the same breath as the last that fitted: it waits as it would have in the backlog.
+            admitted.transport.pauseProducing()
+            self._held.append(admitted)
+        self._pause(self._ceiling.full)
+
+    def gone(self, admitted: Admitted, verdict: Verdict) -> None:
+        """A connection ended."""
+        del self._open[admitted.record]
+        self._limiter.release(verdict)
+        self._ledger.close(admitted.record, self._clock.seconds())
+        if admitted in self._held:
+            self._held.remove(admitted)
+        else:
+            self._ceiling.leave()
+            self._serve_held()
+        self._ended(admitted.record)
+        if not self._open:
+            waiting, self._empty = self._empty, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def idle(self, timeout: float) -> None:
+        """End the connections on which nothing has moved for ``timeout`` seconds: politely first, and what is
+        still there at the next call, because its peer takes nothing, for good.
+        """
+        now = self._clock.seconds()
+        for record, admitted in tuple(self._open.items()):
+            if record.idle(now) >= timeout:
+                if record.reason is Reason.IDLE:
+                    admitted.cut(Reason.IDLE, "")
+                else:
+                    admitted.close(Reason.IDLE, f"no byte either way for {timeout:g} s")
+
+    def cut(self, reason: Reason, detail: str) -> None:
+        """End all connections now."""
+        for admitted in tuple(self._open.values()):
+            admitted.cut(reason, detail)
+
+    def when_empty(self) -> Deferred[None]:
+        """Fires when no connection is open, at once if none is."""
+        if not self._open:
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._empty.append(deferred)
+        return deferred
+
+    def _serve_held(self) -> None:
+        while self._held and self._ceiling.enter():
+            admitted = self._held.popleft()
+            admitted.transport.resumeProducing()
+            admitted.begin()
+        self._pause(self._ceiling.full)
+
+
+def _name(address: IAddress) -> tuple[str, str]:
+    """The host that limits count, and the peer as people write it."""
+    return getattr(address, "host", ""), address_text(address)

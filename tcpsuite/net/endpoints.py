@@ -1,0 +1,34 @@
+"""Endpoint strings, with the defaults that a server of many connections wants."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.endpoints import serverFromString
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IStreamServerEndpoint
+
+BACKLOG = 1024
+"""Connections that may wait for their acceptance; the kernel caps it by ``net.core.somaxconn``."""
+
+
+def listen_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
+    """The server endpoint that ``text`` describes; a TCP, TLS or UNIX one that names no backlog gets ours.
+
+    :raises ValueError: when Twisted cannot read it.
+    """
+    if text.startswith(("tcp:", "ssl:", "unix:")) and not re.search(r"(?<!\\):backlog=", text):
+        text = f"{text}:backlog={BACKLOG}"
+    endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    return endpoint
+
+
+def address_text(address: Any) -> str:
+    """How people write an address: ``127.0.0.1:7000``, ``[::1]:7000``, ``unix:/run/x.sock``."""
+    host = getattr(address, "host", None)
+    if host is not None:
+        return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+    name = getattr(address, "name", None)
+    return f"unix:{name.decode(errors='replace')}" if name else "unix"

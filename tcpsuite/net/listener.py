@@ -1,0 +1,113 @@
+"""A listener: one or several endpoints in front of one service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import LoopingCall
+
+from tcpsuite.core.connections import Reason
+from tcpsuite.errors import StartError
+from tcpsuite.net.endpoints import address_text, listen_endpoint
+from tcpsuite.net.transport import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IListeningPort
+
+    from tcpsuite.net.admission import Admission
+
+SWEEP_INTERVAL = 1.0
+"""Seconds between two looks for idle connections: an idle time-out is exact to this."""
+
+
+class Listener:
+    """Accepts connections on its endpoints and hands them to an :class:`~tcpsuite.net.admission.Admission`.
+
+    :param name: the user's name for it.
+    :param service: what it serves, for people.
+    :param endpoints: Twisted server endpoint strings.
+    :param idle_timeout: seconds without a byte either way after which a connection ends; 0 for never.
+    """
+
+    def __init__(
+        self, name: str, service: str, endpoints: Sequence[str], idle_timeout: float, reactor: Any
+    ) -> None:
+        self.name = name
+        self.service = service
+        self.endpoints = tuple(endpoints)
+        self.admission: Admission
+        self.draining = False
+        self._idle_timeout = idle_timeout
+        self._reactor = reactor
+        self._ports: list[IListeningPort] = []
+        self._resting = False
+        self._sweep = LoopingCall(self._look_for_idle)
+        self._sweep.clock = reactor
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.name} {self.state} {', '.join(self.addresses) or ', '.join(self.endpoints)}>"
+
+    @property
+    def state(self) -> str:
+        """``closed``, ``listening``, ``full`` (accepting rests at the ceiling) or ``draining``."""
+        if self.draining:
+            return "draining"
+        if not self._ports:
+            return "closed"
+        return "full" if self._resting else "listening"
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that it really listens on."""
+        return [address_text(port.getHost()) for port in self._ports]
+
+    async def start(self) -> None:
+        """Open every endpoint, or none.
+
+        :raises StartError: saying which listener and address, and why.
+        """
+        for text in self.endpoints:
+            try:
+                port = await listen_endpoint(self._reactor, text).listen(self.admission)
+            except Exception as error:
+                await self._close_ports()
+                raise StartError(f"listener {self.name}: cannot listen on {text}: {error}") from error
+            count(port)
+            self._ports.append(port)
+        if self._idle_timeout:
+            self._sweep.start(SWEEP_INTERVAL, now=False)
+
+    def rest(self, wanted: bool) -> None:
+        """Stop accepting for a while, or go on: what arrives waits in the kernel's backlog."""
+        if wanted != self._resting and not self.draining:
+            self._resting = wanted
+            for port in self._ports:
+                (port.pauseProducing if wanted else port.resumeProducing)()  # type: ignore[attr-defined]
+
+    async def stop(self, deadline: float) -> None:
+        """Accept no more, let connections finish for ``deadline`` seconds, then cut them.  Done when none is
+        open.
+        """
+        self.draining = True
+        await self._close_ports()
+        late = self._reactor.callLater(deadline, self.cut)
+        await self.admission.when_empty()
+        if late.active():
+            late.cancel()
+        if self._sweep.running:
+            self._sweep.stop()
+
+    def cut(self) -> None:
+        """End every connection now."""
+        self.admission.cut(Reason.DRAINED, "the drain's time was over")
+
+    async def _close_ports(self) -> None:
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+
+    def _look_for_idle(self) -> None:
+        self.admission.idle(self._idle_timeout)

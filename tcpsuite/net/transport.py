@@ -1,0 +1,89 @@
+"""Server transports that count what moves.
+
+``Port.transport`` is the documented place to give a listening port another class of transport, so that every
+endpoint of Twisted's own that ends in a stream socket can be counted without a wrapper around its protocols.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import main, tcp, unix
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+
+if TYPE_CHECKING:
+    from twisted.internet.error import ConnectionDone, ConnectionLost
+
+
+class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
+    """What every stream transport of Twisted is: a transport that can be paused, and that takes producers."""
+
+
+class Counting:
+    """Mixed into a stream transport: plain attributes that anyone may read at any time.
+
+    :ivar bytes_in: bytes that came from the peer; with TLS, as they are on the wire.
+    :ivar bytes_out: bytes that the kernel has taken for the peer.
+    """
+
+    bytes_in = 0
+    bytes_out = 0
+
+    # Twisted's transports, which this is mixed into.
+    socket: Any
+    bufferSize: int
+    protocol: Any
+
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:
+        """The socket is readable: hand on what is there."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        if not data:
+            return main.CONNECTION_DONE
+        self.bytes_in += len(data)
+        self.protocol.dataReceived(data)
+        return None
+
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
+        """Send what the kernel takes now."""
+        sent: int | ConnectionLost = super().writeSomeData(data)  # type: ignore[misc]
+        if isinstance(sent, int):
+            self.bytes_out += sent
+        return sent
+
+
+class TCPServer(Counting, tcp.Server):  # type: ignore[misc]
+    """An accepted TCP connection, with Nagle's algorithm off."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Small answers must not wait for the acknowledgement of the ones before them.
+        self.setTcpNoDelay(True)
+
+
+class UNIXServer(Counting, unix.Server):  # type: ignore[misc]
+    """An accepted UNIX connection."""
+
+
+_COUNTING: dict[Any, type[Counting]] = {tcp.Server: TCPServer, unix.Server: UNIXServer}
+
+
+def count(port: Any) -> None:
+    """Have a listening port count the bytes of the connections that it accepts from now on.
+
+    A port of another kind than Twisted's own stream ports is left as it is.
+    """
+    kind = getattr(port, "transport", None)
+    if kind in _COUNTING:
+        port.transport = _COUNTING[kind]
+
+
+def counted(transport: Any) -> Counting | None:
+    """The counting transport beneath TLS and other wrappers, or ``None`` when nothing there counts."""
+    while transport is not None and not isinstance(transport, Counting):
+        transport = getattr(transport, "transport", None)
+    return transport
