@@ -1,0 +1,74 @@
+"""Every test is watched: it fails when it leaves something behind.
+
+Timers, ports, connections and other selectables, descriptors, threads, child processes, jobs in the reactor's
+thread pool, logged failures, and errors in Deferreds that nobody took.  A test says which logged failures it
+expects: by ``self.flushLoggedErrors(SomeError)`` in a TestCase of trial, by ``flush_errors`` in a function.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.leaks import LoggedFailures, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twisted.python.failure import Failure
+
+TURN = 0.01
+TURNS = 30
+"""How long what is closing may take: a connection ends some turns of the reactor after it was told to."""
+
+
+def pytest_collection_finish() -> None:
+    """Set aside all that was imported, so that a collection after each test takes no time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _running_reactor() -> Any:
+    """The reactor, with all that it opens for itself when it first runs and listens: no test's doing."""
+    from twisted.internet import reactor
+
+    port = reactor.listenTCP(0, ServerFactory(), interface="127.0.0.1")
+    pytest_twisted.blockon(port.stopListening())
+    return reactor
+
+
+@pytest.fixture
+def _logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]:
+    with LoggedFailures() as failures:
+        if isinstance(request.instance, SynchronousTestCase):
+            # Trial fails the test for what is logged while it runs, unless it was flushed.
+            request.instance.addCleanup(failures.forget)
+        yield failures
+
+
+@pytest.fixture
+def flush_errors(_logged_failures: LoggedFailures) -> Callable[..., list[Failure]]:
+    """Call it with exception types: it gives, and forgives, the logged failures of these types."""
+    return _logged_failures.flush
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(_running_reactor: Any, _logged_failures: LoggedFailures) -> Iterator[None]:
+    """Fail the test for what it leaves behind."""
+    before = Snapshot.take(_running_reactor)
+    yield
+    for _ in range(TURNS):
+        gc.collect()
+        left = Snapshot.take(_running_reactor).since(before)
+        if not left:
+            break
+        pytest_twisted.blockon(deferLater(_running_reactor, TURN))
+    if left := [*left, *_logged_failures]:
+        pytest.fail("The test left behind:\n" + "\n".join(left), pytrace=False)

@@ -1,0 +1,113 @@
+"""Finds what a test left behind in the process and its reactor."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from twisted.logger import LogEvent
+    from twisted.python.failure import Failure
+
+POOL_THREAD = "PoolThread-twisted.internet.reactor-"
+"""How the reactor names the threads of its own pool; one that waits for the next job is no leak."""
+
+
+@frozen
+class Snapshot:
+    """What there is at one moment: timers, selectables, descriptors and so on, each with words for it."""
+
+    things: dict[Hashable, str]
+    _alive: tuple[Any, ...]  # kept, so that no identity in `things` is given to something new
+
+    @classmethod
+    def take(cls, reactor: Any) -> Snapshot:
+        """Look at the process and ``reactor`` now."""
+        timers = reactor.getDelayedCalls()
+        selectables = {*reactor.getReaders(), *reactor.getWriters()}
+        threads = [each for each in threading.enumerate() if not each.name.startswith(POOL_THREAD)]
+        things: dict[Hashable, str] = {
+            **{("timer", id(each)): f"a timer: {each}" for each in timers},
+            **{
+                ("selectable", id(each)): f"a port, connection or other selectable: {each!r}"
+                for each in selectables
+            },
+            **{("thread", id(each)): f"a thread: {each.name}" for each in threads},
+            **{("job", number): "a job in the thread pool" for number in range(_pool_jobs(reactor))},
+            **{("child", pid): f"a child process: {pid} {name}" for pid, name in _children()},
+            **{("fd", fd, target): f"an open descriptor: {fd} -> {target}" for fd, target in _descriptors()},
+        }
+        return cls(things, (timers, selectables, threads))
+
+    def since(self, before: Snapshot) -> list[str]:
+        """What is here and was not there before."""
+        return [words for thing, words in self.things.items() if thing not in before.things]
+
+
+def _pool_jobs(reactor: Any) -> int:
+    pool = reactor.threadpool
+    return 0 if pool is None else len(pool.working) + pool.q.qsize()
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the descriptor that listed the directory
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+
+
+def _children() -> Iterator[tuple[int, str]]:
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError):
+            for pid in listed.read_text().split():
+                yield int(pid), _command(pid)
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "(gone)"
+
+
+@implementer(ILogObserver)
+class LoggedFailures:
+    """Collects the failures that are logged: faults of ours, and errors in Deferreds that nobody took."""
+
+    def __init__(self) -> None:
+        self._failures: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        failure = event.get("log_failure") or event.get("failure")  # the second is the old log's word
+        if failure is not None:
+            self._failures.append(failure)
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"a logged failure: {each.getTraceback()}" for each in self._failures)
+
+    def __enter__(self) -> LoggedFailures:
+        globalLogPublisher.addObserver(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        globalLogPublisher.removeObserver(self)
+
+    def flush(self, *types: type[BaseException]) -> list[Failure]:
+        """Take out the failures of these types, all if none is named: the test expected them."""
+        gc.collect()
+        taken = [each for each in self._failures if not types or each.check(*types)]
+        self._failures = [each for each in self._failures if each not in taken]
+        return taken
+
+    def forget(self) -> None:
+        """Somebody else has judged all that was logged so far."""
+        self._failures.clear()
