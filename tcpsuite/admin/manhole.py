@@ -13,7 +13,7 @@ class ManholeOptions:
 
     enabled: bool = option(
         False,
-        "Whether a Python prompt is offered, to root and our own user, on a UNIX socket in the state directory.",
+        "Whether root and our own user get a Python prompt on a UNIX socket in the state directory.",
     )
     ssh: Endpoints = option(
         Endpoints(()),
