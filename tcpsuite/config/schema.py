@@ -1,0 +1,103 @@
+"""What a configuration holds: one frozen class for the file, one for a listener, the limits.
+
+Every other table is declared beside what it configures: ``[upstream.NAME]`` in :mod:`tcpsuite.net.options`,
+``[sessions]`` in :mod:`tcpsuite.net.sessions`, and so on; a listener's table also holds the options of its
+service, declared beside the service.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import NOTHING, Factory, frozen
+
+from tcpsuite.admin.access_log import AccessLogOptions
+from tcpsuite.admin.http import AdminOptions
+from tcpsuite.admin.manhole import ManholeOptions
+from tcpsuite.net.auth import AuthOptions
+from tcpsuite.net.options import UpstreamOptions
+from tcpsuite.net.sessions import SessionsOptions
+from tcpsuite.options import DirectoryPath, Duration, Endpoints, OptionError, between, option
+
+
+def _some_endpoint(endpoints: Endpoints) -> None:
+    if not endpoints:
+        raise OptionError("at least one endpoint", [])
+
+
+@frozen
+class LimitsOptions:
+    """The ``[limits]`` table, for every listener; ``[listener.NAME.limits]`` overrides single options."""
+
+    connections: int = option(
+        10_000,
+        "Connections that a listener serves at once; past it accepting rests, the kernel lets new ones wait.",
+        check=between(1, 1_000_000),
+    )
+    connections_per_ip: int = option(
+        100,
+        "Connections that a listener takes from one address at once; past it they are closed and counted.",
+        check=between(1, 1_000_000),
+    )
+    exempt_loopback: bool = option(
+        True, "Whether addresses of this machine itself are exempt from the limit by address."
+    )
+
+
+@frozen
+class ListenerConfig:
+    """A ``[listener.NAME]`` table: the options of every listener, and those of its service.
+
+    A service may declare an option under the name of a common one (``idle_timeout``): its default, its bounds
+    and its sentence then take the place of those here.
+    """
+
+    endpoint: Endpoints = option(
+        NOTHING,
+        "Where it listens: a Twisted server endpoint string, or a list of them.",
+        check=_some_endpoint,
+    )
+    service: str = option(NOTHING, "What it serves: echo, files, session, gateway, or a plugin's name.")
+    idle_timeout: Duration = option(
+        Duration(120.0),
+        "A connection on which nothing moves for so long is ended; 0 never ends one.",
+        check=between(0, 31_536_000, "seconds"),
+    )
+    limits: LimitsOptions = option(LimitsOptions(), "What is different from [limits] here.")
+    options: Any = None
+    """The service's own options, an instance of the class that the service type names."""
+
+
+@frozen
+class Config:
+    """A whole configuration, verified: every path absolute, every name leading somewhere."""
+
+    drain_timeout: Duration = option(
+        Duration(30.0),
+        "When stopping, connections have so long to finish before they are cut.",
+        check=between(0, 86_400, "seconds"),
+    )
+    state_directory: DirectoryPath = option(
+        DirectoryPath(""),
+        "Where sessions and the manhole's socket live; "
+        "empty: $STATE_DIRECTORY, else tcpsuite in $XDG_STATE_HOME, else ~/.local/state/tcpsuite.",
+    )
+    listeners: Mapping[str, ListenerConfig] = option(
+        Factory(dict), "Where connections are taken, by a name of yours."
+    )
+    upstreams: Mapping[str, UpstreamOptions] = option(
+        Factory(dict), "Servers to balance over, by a name of yours."
+    )
+    limits: LimitsOptions = option(LimitsOptions(), "How many connections a listener takes.")
+    sessions: SessionsOptions = option(SessionsOptions(), "Where sessions are kept, and how long.")
+    auth: AuthOptions = option(AuthOptions(), "Who may log in.")
+    admin: AdminOptions = option(AdminOptions(), "Health, metrics and status over HTTP.")
+    manhole: ManholeOptions = option(ManholeOptions(), "A live Python prompt inside the process.")
+    access_log: AccessLogOptions = option(AccessLogOptions(), "A line for each connection.")
+
+    @property
+    def sample_directory(self) -> str:
+        """The folder that the demonstration serves; ``state:sample`` in a file."""
+        return os.path.join(self.state_directory, "sample")

@@ -1,0 +1,42 @@
+"""A service type that costs nothing until it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import frozen
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from tcpsuite.interfaces import IServiceType
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocolFactory
+
+    from tcpsuite.interfaces import IServiceContext
+
+
+@implementer(IPlugin, IServiceType)
+@frozen
+class ServiceType:
+    """What stands in a ``twisted/plugins`` module for a service: ``module`` is imported at the first call.
+
+    :param name: the word in the file, ``service = "echo"``.
+    :param summary: one line for people.
+    :param module: where the service is; its ``build(options, context)`` gives the factory.
+    :param options_class: the name, in that module, of the class that configures it.
+    """
+
+    name: str
+    summary: str
+    module: str
+    options_class: str
+
+    def options(self) -> type:
+        """The class that configures the service."""
+        return cast(type, getattr(import_module(self.module), self.options_class))
+
+    def build(self, options: Any, context: IServiceContext) -> IProtocolFactory:
+        """The factory for one listener."""
+        return cast("IProtocolFactory", import_module(self.module).build(options, context))

@@ -1,0 +1,24 @@
+"""What tcpsuite adds to Twisted.  This runs at every ``twistd --help``: nothing is imported before it is used."""
+
+from twisted.application.service import ServiceMaker
+
+from tcpsuite.plugin import ServiceType
+
+tcpsuite = ServiceMaker(
+    "tcpsuite",
+    "tcpsuite.tap",
+    "A TCP gateway and service host: balancing, limits, health checks, echo, files, sessions.",
+    "tcpsuite",
+)
+
+echo = ServiceType("echo", "what comes goes back", "tcpsuite.services.echo", "EchoOptions")
+files = ServiceType("files", "a directory over HTTP or over lines", "tcpsuite.services.files", "FilesOptions")
+session = ServiceType(
+    "session",
+    "keys and values under an id that outlives its connection",
+    "tcpsuite.services.session",
+    "SessionOptions",
+)
+gateway = ServiceType(
+    "gateway", "connections to the servers of an upstream", "tcpsuite.services.gateway", "GatewayOptions"
+)
