@@ -1,4 +1,4 @@
-"""What tcpsuite adds to Twisted.  This runs at every ``twistd --help``: nothing is imported before it is used."""
+"""What tcpsuite adds to Twisted.  It runs at every ``twistd --help``: nothing is imported before its use."""
 
 from twisted.application.service import ServiceMaker
 
