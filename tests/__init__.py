@@ -4,6 +4,6 @@ import os
 
 from hypothesis import settings
 
-# A busy machine is no fault of the code, so no example has a deadline; and what CI draws, anybody can draw again.
+# A busy machine is no fault of the code: no example has a deadline.  What CI draws, anybody can draw again.
 settings.register_profile("tcpsuite", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tcpsuite")
