@@ -12,7 +12,7 @@ from attrs import frozen
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol, IProtocolFactory
@@ -32,9 +32,12 @@ class Outcome:
     """How long it took."""
 
 
-@frozen
+@frozen(eq=False)
 class Verdict:
-    """What a limiter says of one client."""
+    """What a limiter says of one client, once.
+
+    Each verdict is equal to itself alone: two admissions of one client read the same, and are released apart.
+    """
 
     allowed: bool
     limit: str = ""
@@ -44,7 +47,7 @@ class Verdict:
     retry_after: float = 0.0
     """Seconds after which asking again may help; 0 when unknown."""
     key: str = ""
-    """What was counted, for :meth:`ILimiter.release`."""
+    """Whom it was counted for: an address, a network, a user."""
 
 
 class ILoadBalancer(Interface):
@@ -154,22 +157,42 @@ class ILimiter(Interface):
 
 
 class ISessionStore(Interface):
-    """Where sessions are kept, by the SHA-256 of their id."""
+    """Where sessions are kept, by the SHA-256 of their id.
+
+    What is asked first is done first.  Cancelling a Deferred gives up waiting; what was asked is done all the
+    same.  The Deferred of what cannot be done fails with :class:`~tcpsuite.errors.StoreFailed`, or with
+    :class:`~tcpsuite.errors.Closed` when the store was closed before.
+    """
 
     def open() -> None:
-        """Get ready, before the reactor runs; may block.
+        """Make sure that it can be used, before the reactor runs; may block.
 
-        :raises StartError: when it cannot be used: no permission, no database.
+        :raises StartError: when it cannot: no permission, no database.
+        """
+
+    def create(session: Session, limit: int) -> Deferred[bool]:
+        """Keep a new session, unless there are ``limit`` sessions already.
+
+        :return: fires with whether it is kept, once it is stored, durably if the store is durable.
         """
 
     def get(digest: bytes) -> Deferred[Session | None]:
-        """Fires with the session, or ``None``."""
+        """Fires with the session, or ``None``.  It is the caller's own: changing it changes nothing here."""
 
-    def put(session: Session) -> Deferred[None]:
-        """Keep this state of a session.  Fires when it is stored, durably if the store is durable."""
+    def change(
+        digest: bytes, changes: Mapping[str, str | None], used: float, requests: int
+    ) -> Deferred[bool]:
+        """Give keys of a session new values; ``None`` removes one.  Other keys stay as they are.
 
-    def touch(digest: bytes, used: float) -> Deferred[None]:
-        """A session was used at ``used`` (seconds since the epoch).  May be gathered with others."""
+        :param used: when it was used, in seconds since the epoch; ``requests``: how often.
+        :return: fires with whether there is such a session, once the change is stored.
+        """
+
+    def touch(digest: bytes, used: float, requests: int) -> None:
+        """Note that a session was used at ``used`` (seconds since the epoch), so many times in all.
+
+        Every later answer sees it; it is stored with whatever is stored next.  No session: no effect.
+        """
 
     def delete(digest: bytes) -> Deferred[bool]:
         """Forget a session.  Fires with whether there was one."""
@@ -181,7 +204,7 @@ class ISessionStore(Interface):
         """Fires with the number of sessions of each user."""
 
     def close() -> Deferred[None]:
-        """Fires when everything is stored and nothing is left running."""
+        """Fires when everything is stored and nothing is left running.  Safe to call twice."""
 
 
 class IRecorded(Interface):

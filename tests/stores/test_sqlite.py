@@ -1,0 +1,292 @@
+"""Sessions in an SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.errors import StartError, StoreFailed
+from tcpsuite.stores.sqlite import SQLiteStore
+from tcpsuite.testing.stores import SessionStoreContract, digest_named, session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class HeldThread:
+    """A thread that runs nothing until it is told."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def __call__(self, function: Callable[[], Any]) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self.held.append((function, done))
+        return done
+
+    def run(self) -> None:
+        """Run the one function that is held."""
+        ((function, done),) = self.held
+        self.held.clear()
+        execute(function).chainDeferred(done)
+
+
+class SQLiteStoreContractTests(SessionStoreContract, SynchronousTestCase):
+    """The contract."""
+
+    def make_store(self) -> SQLiteStore:
+        """An open store whose thread runs at once."""
+        store = SQLiteStore(self.mktemp(), execute)
+        os.makedirs(os.path.dirname(store.path), exist_ok=True)
+        store.open()
+        self.addCleanup(store.close)
+        return store
+
+
+class OpenTests(SynchronousTestCase):
+    """What is found before the reactor runs."""
+
+    def setUp(self) -> None:
+        """A folder for the file."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / "sessions.db"
+
+    def fault(self) -> str:
+        """What is wrong with the file."""
+        error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute).open)
+        return str(error)
+
+    def mode(self) -> int:
+        """The file's permissions."""
+        return stat.S_IMODE(self.path.stat().st_mode)
+
+    def test_new_file_is_private(self) -> None:
+        """A new file is its owner's alone, whatever the umask is."""
+        self.addCleanup(os.umask, os.umask(0))
+        SQLiteStore(str(self.path), execute).open()
+        self.assertEqual(self.mode(), 0o600)
+
+    def test_old_file_becomes_private(self) -> None:
+        """A file of ours that others could read is closed to them."""
+        SQLiteStore(str(self.path), execute).open()
+        self.path.chmod(0o644)
+        SQLiteStore(str(self.path), execute).open()
+        self.assertEqual(self.mode(), 0o600)
+
+    def test_beside_the_file(self) -> None:
+        """The log and the index that SQLite keeps beside the file are as private as it."""
+        self.addCleanup(os.umask, os.umask(0))
+        store = SQLiteStore(str(self.path), execute)
+        store.open()
+        self.successResultOf(store.create(session("a"), 10))
+        self.addCleanup(store.close)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.folder.iterdir()}
+        self.assertEqual(modes, {"sessions.db": 0o600, "sessions.db-wal": 0o600, "sessions.db-shm": 0o600})
+
+    def test_no_folder(self) -> None:
+        """A folder that does not exist is not made."""
+        self.path = self.folder / "absent" / "sessions.db"
+        self.assertEqual(self.fault(), f"{self.path}: No such file or directory")
+
+    def test_a_folder(self) -> None:
+        """A folder is no file."""
+        self.path = self.folder
+        self.assertEqual(self.fault(), f"{self.path}: Is a directory")
+
+    def test_no_database(self) -> None:
+        """A file that is no database is left as it is, its mode too."""
+        text = b"# users\n" * 200
+        self.path.write_bytes(text)
+        self.path.chmod(0o644)
+        self.assertEqual(self.fault(), f"{self.path}: file is not a database")
+        self.assertEqual((self.path.read_bytes(), self.mode()), (text, 0o644))
+
+    def test_another_database(self) -> None:
+        """The database of another program is left as it is."""
+        connection = sqlite3.connect(self.path)
+        connection.execute("CREATE TABLE photo (name)")
+        connection.close()
+        before = self.path.read_bytes()
+        self.assertEqual(self.fault(), f"{self.path}: this is a database of another program")
+        self.assertEqual(self.path.read_bytes(), before)
+
+    def test_another_version(self) -> None:
+        """A schema of another version is not guessed at."""
+        SQLiteStore(str(self.path), execute).open()
+        connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA user_version = 7")
+        connection.close()
+        self.assertEqual(self.fault(), f"{self.path}: its schema has version 7; this tcpsuite knows 1")
+
+    def test_no_write_ahead_log(self) -> None:
+        """Where SQLite cannot write ahead, nothing is started."""
+        self.path = Path(":memory:")  # the one kind of database that never can, wherever the tests run
+        self.addCleanup(self.path.unlink, missing_ok=True)
+        self.assertIn("which SQLite's WAL needs", self.fault())
+
+
+class TransactionTests(SynchronousTestCase):
+    """What goes to the thread, and when."""
+
+    def setUp(self) -> None:
+        """A store whose thread is held."""
+        self.path = self.mktemp()
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        self.thread = HeldThread()
+        self.stopped: list[bool] = []
+        self.store = SQLiteStore(self.path, self.thread, lambda: self.stopped.append(True))
+        self.store.open()
+
+    def close(self) -> None:
+        """Close the store, running what it asks for."""
+        closed = self.store.close()
+        while self.thread.held:
+            self.thread.run()
+        self.successResultOf(closed)
+
+    def test_waiting_changes_share_a_transaction(self) -> None:
+        """While one transaction runs, all that is asked gathers for the next; each is answered after it."""
+        first = self.store.create(session("a"), 10)
+        rest = [self.store.create(session(name), 10) for name in "bcd"]
+        rest.append(self.store.delete(digest_named("a")))
+        self.assertEqual(repr(self.store), f"<SQLiteStore {self.path} running waiting=4>")
+        self.thread.run()
+        self.assertTrue(self.successResultOf(first))
+        for waiting in rest:
+            self.assertNoResult(waiting)
+        self.thread.run()
+        for waiting in rest:
+            self.assertTrue(self.successResultOf(waiting))
+        self.assertEqual(repr(self.store), f"<SQLiteStore {self.path} idle waiting=0>")
+        self.close()
+
+    def test_touches_cost_no_transaction(self) -> None:
+        """A touch waits for something else to be stored."""
+        self.store.touch(digest_named("a"), 1.0, 1)
+        self.assertEqual(self.thread.held, [])
+        self.close()
+
+    def test_close_stores_what_waits(self) -> None:
+        """Closing stores the waiting changes and touches first, then ends the thread, once."""
+        created = self.store.create(session("a"), 10)
+        changed = self.store.change(digest_named("a"), {"colour": "blue"}, 1001.0, 1)
+        closed = self.store.close()
+        self.thread.run()
+        self.thread.run()
+        self.assertTrue(self.successResultOf(created))
+        self.assertTrue(self.successResultOf(changed))
+        self.assertNoResult(closed)
+        self.assertEqual(self.stopped, [])
+        self.thread.run()
+        self.successResultOf(closed)
+        self.successResultOf(self.store.close())
+        self.assertEqual(self.stopped, [True])
+        self.assertEqual(repr(self.store), f"<SQLiteStore {self.path} closed waiting=0>")
+
+    def test_close_stores_touches(self) -> None:
+        """A touch that nothing followed is stored by the close."""
+        created = self.store.create(session("a"), 10)
+        self.thread.run()
+        self.successResultOf(created)
+        self.store.touch(digest_named("a"), 1234.0, 5)
+        self.close()
+        again = SQLiteStore(self.path, execute)
+        self.addCleanup(again.close)
+        kept = self.successResultOf(again.get(digest_named("a")))
+        assert kept is not None
+        self.assertEqual((kept.used, kept.requests), (1234.0, 5))
+
+    def test_cancelled_change_is_stored(self) -> None:
+        """Who gives up waiting does not undo what it asked, and does not disturb the others."""
+        created = self.store.create(session("a"), 10)
+        created.cancel()
+        self.failureResultOf(created, CancelledError)
+        self.thread.run()
+        got = self.store.get(digest_named("a"))
+        self.thread.run()
+        self.assertEqual(self.successResultOf(got), session("a"))
+        self.close()
+
+    def test_failure_is_told_to_all(self) -> None:
+        """A transaction that fails fails for each of its changes; none is kept, and touches are not lost."""
+        created = self.store.create(session("a"), 10)
+        self.thread.run()
+        self.successResultOf(created)
+        first = self.store.get(digest_named("a"))
+        self.store.touch(digest_named("a"), 1500.0, 2)
+        good = self.store.create(session("b"), 10)
+        bad = self.store.create(session("a"), 10)  # its digest is there already
+        self.thread.run()
+        self.successResultOf(first)
+        self.thread.run()
+        for failed in (good, bad):
+            error = self.failureResultOf(failed, StoreFailed).value
+            self.assertIn("UNIQUE constraint failed", str(error))
+        after = [self.store.get(digest_named(name)) for name in "ab"]
+        self.thread.run()
+        self.thread.run()
+        a, b = (self.successResultOf(got) for got in after)
+        assert a is not None
+        self.assertEqual((a.used, a.requests), (1500.0, 2))
+        self.assertIsNone(b)
+        self.close()
+
+    def test_failure_at_the_close(self) -> None:
+        """A touch that cannot be stored does not keep the store from closing."""
+        self.store.touch(digest_named("a"), 1.0, 1)
+        os.unlink(self.path)
+        os.mkdir(self.path)
+        self.close()
+        self.assertEqual(self.stopped, [True])
+
+
+@pytest_twisted.inlineCallbacks
+def test_survives_the_process(tmp_path: Path):
+    """What was answered is there for the next process, though the first one never closed its file."""
+    path = str(tmp_path / "sessions.db")
+    first = SQLiteStore.on(reactor, path)
+    first.open()
+    yield first.create(session("a", colour="blue"), 10)
+    yield first.change(digest_named("a"), {"size": "9"}, 1010.0, 1)
+    # What a killed process leaves is what lies on the disk now.
+    for name in os.listdir(tmp_path):
+        (tmp_path / f"after-{name}").write_bytes((tmp_path / name).read_bytes())
+    (tmp_path / "after-sessions.db-shm").unlink()
+    second = SQLiteStore.on(reactor, str(tmp_path / "after-sessions.db"))
+    second.open()
+    kept = yield second.get(digest_named("a"))
+    assert (kept.data, kept.used, kept.requests) == ({"colour": "blue", "size": "9"}, 1010.0, 1)
+    # The same file, held open by the first.
+    third = SQLiteStore.on(reactor, path)
+    third.open()
+    assert (yield third.get(digest_named("a"))) == kept
+    yield gatherResults([first.close(), second.close(), third.close()])
+
+
+@pytest_twisted.inlineCallbacks
+def test_many_at_once(tmp_path: Path):
+    """A thousand sessions opened at once are all kept, counted and swept."""
+    store = SQLiteStore.on(reactor, str(tmp_path / "sessions.db"))
+    store.open()
+    created = yield gatherResults([store.create(session(str(n), used=n), 1500) for n in range(1000)])
+    assert all(created)
+    assert (yield store.expire(400.0)) == 400
+    assert (yield store.count()) == {"alice": 600}
+    yield store.close()
+
+
+@pytest_twisted.inlineCallbacks
+def test_never_used(tmp_path: Path):
+    """A store that was never asked anything closes, and leaves no thread."""
+    store = SQLiteStore.on(reactor, str(tmp_path / "sessions.db"))
+    store.open()
+    yield store.close()
