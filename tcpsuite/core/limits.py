@@ -1,0 +1,121 @@
+"""How many connections there may be: of one client, and in all."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from zope.interface import implementer
+
+from tcpsuite.errors import LocalError
+from tcpsuite.interfaces import ILimiter, Verdict
+
+CONNECTIONS_PER_IP = 100
+"""Enough for an office behind one address; far too few to fill a server from one place."""
+PREFIX = 64
+"""Bits of an IPv6 address that tell clients apart: one host is usually given that much to choose from."""
+
+_EXEMPT = Verdict(True)
+
+
+@implementer(ILimiter)
+class ResourceLimiter:
+    """Limits how many connections one client may have at a time.
+
+    A client is an IPv4 address, or an IPv6 network of 64 bits.  What is counted is what is open: a client
+    without a connection leaves nothing behind here.
+
+    :param connections_per_ip: how many connections a client may have; 0 for any number.
+    :param exempt_loopback: whether peers on this machine, over loopback or a UNIX socket, may have any
+        number.  When not, all UNIX peers together count as one client, for they have no address.
+    """
+
+    def __init__(self, connections_per_ip: int = CONNECTIONS_PER_IP, exempt_loopback: bool = True) -> None:
+        self.connections_per_ip = connections_per_ip
+        self.exempt_loopback = exempt_loopback
+        self._admitted: dict[str, set[Verdict]] = {}
+
+    def __repr__(self) -> str:
+        held = sum(map(len, self._admitted.values()))
+        return f"<ResourceLimiter clients={len(self._admitted)} connections={held}>"
+
+    def admit(self, client: str, now: float) -> Verdict:
+        """One more connection of ``client``, an IP address or empty: see :meth:`ILimiter.admit`."""
+        key, local = _identify(client)
+        if not self.connections_per_ip or (local and self.exempt_loopback):
+            return _EXEMPT
+        held = self._admitted.get(key, set())
+        if len(held) >= self.connections_per_ip:
+            reason = f"{key} has {len(held)} connections open, of {self.connections_per_ip} that it may have"
+            return Verdict(False, "connections_per_ip", reason, key=key)
+        verdict = Verdict(True, key=key)
+        held.add(verdict)
+        self._admitted[key] = held
+        return verdict
+
+    def spend(self, key: str, amount: float, now: float) -> Verdict:
+        """Always allowed, and nothing is counted: no rate can be configured, so there is none to exceed.
+
+        An amount without a limit is not a fault, and a count that nothing reads would only grow.
+        """
+        return _EXEMPT
+
+    def release(self, verdict: Verdict) -> None:
+        """The connection of ``verdict`` is gone.  A second time, or for a refusal, nothing happens."""
+        held = self._admitted.get(verdict.key)
+        if held is not None:
+            held.discard(verdict)
+            if not held:
+                del self._admitted[verdict.key]
+
+
+class Ceiling:
+    """How many connections may be served at once.
+
+    Accepting rests from the moment that it is :attr:`full` until one of them leaves: what comes meanwhile
+    waits in the kernel's backlog, where it costs nothing, and is not refused.
+
+    :param limit: connections, at least 1.
+    """
+
+    def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise LocalError(f"a ceiling of at least 1, not {limit}")
+        self.limit = limit
+        self.active = 0
+
+    def __repr__(self) -> str:
+        return f"<Ceiling {self.active} of {self.limit}>"
+
+    @property
+    def full(self) -> bool:
+        """Whether accepting rests."""
+        return self.active >= self.limit
+
+    def enter(self) -> bool:
+        """Take a place; whether there was one."""
+        if self.full:
+            return False
+        self.active += 1
+        return True
+
+    def leave(self) -> None:
+        """Give back a place that was taken."""
+        if not self.active:
+            raise LocalError("a place was given back that nobody had taken")
+        self.active -= 1
+
+
+def _identify(client: str) -> tuple[str, bool]:
+    """What a client is counted as, and whether it is on this machine."""
+    if not client:
+        return "unix", True
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client, False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if isinstance(address, IPv4Address) or address.is_loopback:
+        return str(address), address.is_loopback
+    host_bits = address.max_prefixlen - PREFIX
+    return f"{IPv6Address(int(address) >> host_bits << host_bits)}/{PREFIX}", False
