@@ -1,0 +1,294 @@
+"""HTTP/1.1 servers that a slow or greedy client cannot hold: the base of all that serves HTTP.
+
+``twisted.web`` renews its one time-out with every byte, and keeps a request's body, of any size, before
+anyone sees the request.  Here every phase of a connection has an end of its own, and a body has a largest
+size::
+
+    idle --byte--> headers --complete--> body --complete--> answer --finished--> idle
+      60 s           30 s             30 s + 1 s/KiB       the resource's own
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http_headers import Headers
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from tcpsuite.core.connections import Connection, Reason
+from tcpsuite.interfaces import IRecorded
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+    from twisted.web.resource import IResource
+
+    from tcpsuite.net.transport import IStreamTransport
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body, unless a site says otherwise: they are kept in memory."""
+MIN_BODY_RATE = 1024
+"""Bytes of a body that buy one second more: an honest client on the worst of lines is faster."""
+
+
+class Phase(Enum):
+    """What a connection is doing, and the seconds it may take (``None``: as long as the resource likes)."""
+
+    IDLE = ("no request", 60.0)
+    HEADERS = ("the headers of a request were not complete", 30.0)
+    BODY = ("the body of a request was not complete", 30.0)
+    ANSWER = ("a request is being answered", None)
+    CLOSING = ("the peer took nothing more", 5.0)
+
+    def __init__(self, fault: str, seconds: float | None) -> None:
+        self.fault = fault
+        self.seconds = seconds
+
+
+class BoundedRequest(Request):
+    """A request whose body is kept in memory, up to ``max_body`` bytes.
+
+    To take a body over, set ``max_body`` in :meth:`headers_received` and override ``gotLength`` (called next)
+    and ``handleContentChunk``.
+
+    :ivar max_body: the largest body that is taken; the site's, unless changed for this request.
+    """
+
+    channel: BoundedChannel
+    content: Any
+
+    def __init__(self, channel: BoundedChannel, *args: Any, **kwargs: Any) -> None:
+        super().__init__(channel, *args, **kwargs)  # type: ignore[no-untyped-call]
+        self.max_body = channel.site.max_body
+
+    def headers_received(self) -> None:
+        """The headers are complete, and nothing of the body was read: ``method``, ``uri``, ``clientproto``
+        and ``requestHeaders`` are there.  May ``self.channel.refuse(…)``; then nothing more is called.
+        """
+
+    def gotLength(self, length: int | None) -> None:
+        """A body of so many bytes comes, or of a number that only its end will tell."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A part of the body."""
+        if self.content.tell() + len(data) > self.max_body:
+            self.channel.refuse(413, f"a body has at most {self.max_body} bytes here")
+        else:
+            self.content.write(data)
+
+
+@implementer(IRecorded)
+class BoundedChannel(HTTPChannel):
+    """One connection of a :class:`BoundedSite`.
+
+    :ivar connection: its record, when it came through a listener.
+    :ivar phase: what it is doing.
+    """
+
+    connection: Connection | None = None
+    site: BoundedSite
+    transport: IStreamTransport
+    phase = Phase.IDLE
+    _deadline: IDelayedCall | None = None
+    _body_bytes = 0
+
+    def connectionMade(self) -> None:
+        """Ready for a request."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self.site.channels.add(self)
+        self._enter(Phase.IDLE)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Gone: a request that was being answered is told."""
+        self.site.channels.discard(self)
+        self._disarm()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of requests arrived; they renew no deadline."""
+        if self.phase is Phase.CLOSING:
+            return
+        if data and self.phase is Phase.IDLE:
+            self._enter(Phase.HEADERS)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> bool:
+        """A line of the headers; ``True`` drops what stands behind it."""
+        if self.phase is Phase.IDLE:
+            # It came in one piece with the request before.
+            self._enter(Phase.HEADERS)
+        super().lineReceived(line)  # type: ignore[no-untyped-call]
+        return self.phase is Phase.CLOSING
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line of the headers is longer than all of them may be."""
+        self.refuse(431, f"headers have at most {self.totalHeadersSize} bytes here")
+
+    def allHeadersReceived(self) -> None:
+        """The body comes next, if it may."""
+        request: BoundedRequest = self.requests[-1]
+        # Twisted tells a request its own first line only when its body is complete.
+        request.method, request.uri, request.clientproto = self._command, self._path, self._version
+        request.headers_received()
+        if self.length is not None and self.length > request.max_body:
+            self.refuse(413, f"a body has at most {request.max_body} bytes here")
+        if self.phase is Phase.CLOSING:
+            return
+        if self.length != 0:
+            self._body_bytes = 0
+            self._enter(Phase.BODY)
+        super().allHeadersReceived()  # type: ignore[no-untyped-call]
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Whether the connection stays open behind this request."""
+        persistent: bool = super().checkPersistence(request, version)  # type: ignore[no-untyped-call]
+        if persistent and self.site.draining:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return persistent
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Bytes of a body, or of the next requests."""
+        self._body_bytes += len(data)
+        super().rawDataReceived(data)
+
+    def allContentReceived(self) -> None:
+        """The request is complete: its resource answers it."""
+        if self.phase is not Phase.CLOSING:
+            self._enter(Phase.ANSWER)
+            super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def requestDone(self, request: Any) -> None:
+        """The answer was written."""
+        self._enter(Phase.IDLE)
+        if not self.persistent:
+            self._because(Reason.SERVICE_CLOSED, "answered")
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+
+    def refuse(self, code: int, text: str) -> None:
+        """Answer the request that is being read with an error, and close; whatever else the peer sends is
+        dropped.
+
+        :param code: the HTTP status.
+        :param text: one line for people, and for the record of the connection.
+        """
+        if self.phase is Phase.CLOSING:
+            return
+        self._because(Reason.PROTOCOL_ERROR, f"{code}: {text}")
+        body = text.encode() + b"\n"
+        headers = Headers({
+            b"Content-Type": [b"text/plain; charset=utf-8"],
+            b"Content-Length": [b"%d" % len(body)],
+            b"X-Content-Type-Options": [b"nosniff"],
+            b"Cache-Control": [b"no-store"],
+            b"Connection": [b"close"],
+        })  # fmt: skip
+        self.writeHeaders(b"HTTP/1.1", b"%d" % code, RESPONSES.get(code, b"Refused"), headers)  # type: ignore[no-untyped-call]
+        self.write(body)  # type: ignore[no-untyped-call]
+        self._enter(Phase.CLOSING)
+        if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
+            # Closing with bytes unread sends a reset, which would overtake the answer.
+            self.transport.loseWriteConnection()
+        else:
+            self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def drain(self) -> None:
+        """Answer what was asked, and no more."""
+        if self.phase is Phase.IDLE:
+            self.loseConnection()  # type: ignore[no-untyped-call]
+        elif self.phase in {Phase.BODY, Phase.ANSWER}:
+            self.persistent = 0
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's own word for everything that is no HTTP.
+        self.refuse(400, "this is not a request of HTTP/1.1")
+
+    def _because(self, reason: Reason, detail: str) -> None:
+        if self.connection is not None:
+            self.connection.because(reason, detail)
+
+    def _enter(self, phase: Phase) -> None:
+        self._disarm()
+        self.phase = phase
+        if phase.seconds is not None:
+            self._deadline = self.site.reactor.callLater(phase.seconds, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        earned, self._body_bytes = self._body_bytes / MIN_BODY_RATE, 0
+        phase = self.phase
+        match phase:
+            case Phase.BODY if earned >= 1:
+                self._deadline = self.site.reactor.callLater(earned, self._late)
+            case Phase.HEADERS | Phase.BODY:
+                self._because(Reason.DEADLINE, f"{phase.fault} in its time")
+                self.refuse(408, f"{phase.fault} in its time")
+            case Phase.IDLE:
+                self._because(Reason.IDLE, f"no request for {phase.seconds:g} s")
+                self._enter(Phase.CLOSING)
+                self.loseConnection()  # type: ignore[no-untyped-call]
+            case _:
+                self.transport.abortConnection()
+
+
+class BoundedSite(Site):
+    """The factory for an HTTP service on any endpoint.
+
+    When its last port closes it drains: connections without a request are closed, the others behind their
+    answer.
+
+    :param resource: the root resource.
+    :param reactor: an ``IReactorTime``.
+    :param max_body: the largest body, in bytes, that a request may have.
+    :param request: the class of the requests.
+    :ivar channels: the open connections.
+    """
+
+    protocol = BoundedChannel  # type: ignore[assignment]
+    noisy = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        *,
+        reactor: IReactorTime,
+        max_body: int = MAX_BODY,
+        request: type[BoundedRequest] = BoundedRequest,
+    ) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource, request, timeout=None, reactor=reactor, parsePOSTFormSubmission=False
+        )
+        self.max_body = max_body
+        self.channels: set[BoundedChannel] = set()
+        self.draining = False
+
+    def __repr__(self) -> str:
+        return f"<BoundedSite {self.resource!r} channels={len(self.channels)}>"
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """For TLS: HTTP/1.1 alone, the only one whose connections are bounded here."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """A port was opened.  The connection's record is the log: there is none of requests."""
+        self.draining = False
+
+    def stopFactory(self) -> None:
+        """The last port was closed."""
+        self.draining = True
+        for channel in tuple(self.channels):
+            channel.drain()
+
+    def log(self, request: Any) -> None:
+        """A request was answered."""
