@@ -13,6 +13,7 @@ The loader (:mod:`tcpsuite.config`) turns text into these types, and reports wha
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NewType, TypeVar
 
 from attrs import NOTHING, Attribute, field
@@ -31,14 +32,19 @@ Size = NewType("Size", int)
 Endpoints = NewType("Endpoints", tuple[str, ...])
 """One or several Twisted server endpoint strings.  Written as a string or a list of strings."""
 
+ClientEndpoint = NewType("ClientEndpoint", str)
+"""A Twisted client endpoint string: ``tcp:10.0.0.1:5432``."""
+
 UpstreamName = NewType("UpstreamName", str)
 """The name of an ``[upstream.NAME]`` table, which must exist."""
 
 FilePath = NewType("FilePath", str)
-"""A file's path.  A relative one is taken from the folder of the file that names it."""
+"""A file's path.  A relative one is taken from the folder of the file that names it; ``state:x`` is the file ``x``
+in the state directory; ``-`` stays what it is.
+"""
 
 DirectoryPath = NewType("DirectoryPath", str)
-"""A directory's path.  A relative one is taken from the folder of the file that names it."""
+"""A directory's path, written as a file's is."""
 
 Secret = NewType("Secret", str)
 """Text that is never shown: not by ``show-config``, not in a log, not in a ``repr``."""
@@ -73,6 +79,21 @@ def option(default: Any, doc: str, *, check: Any = None, choices: tuple[str, ...
     if default is NOTHING:
         return field(metadata=metadata, validator=validate)
     return field(default=default, metadata=metadata, validator=validate)
+
+
+def import_provider(name: str) -> Any:
+    """What ``module:attribute`` names.
+
+    :raises OptionError: when it cannot be imported; ``str`` says why.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # an import runs somebody's module, and that may raise anything
+        raise OptionError(f"module:attribute that can be imported ({error})", name) from error
+    return found
 
 
 def between(low: float, high: float, unit: str = "") -> Callable[[float], None]:

@@ -38,8 +38,8 @@ class LimitsOptions:
     )
     connections_per_ip: int = option(
         100,
-        "Connections that a listener takes from one address at once; past it they are closed and counted.",
-        check=between(1, 1_000_000),
+        "Connections that a listener takes from one address at once, 0 for any number; past it they are closed.",
+        check=between(0, 1_000_000),
     )
     exempt_loopback: bool = option(
         True, "Whether addresses of this machine itself are exempt from the limit by address."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import NOTHING, frozen
 
-from tcpsuite.options import Duration, OptionError, Provider, at_least, between, option
+from tcpsuite.options import ClientEndpoint, Duration, OptionError, Provider, at_least, between, option
 
 
 def _some(servers: tuple[ServerOptions, ...]) -> None:
@@ -26,7 +26,9 @@ class ServerOptions:
     """One server of an upstream."""
 
     name: str = option(NOTHING, "Your name for the server, unique in its upstream.", check=_text)
-    address: str = option(NOTHING, 'A Twisted client endpoint string, "tcp:10.0.0.1:5432".', check=_text)
+    address: ClientEndpoint = option(
+        NOTHING, 'A Twisted client endpoint string, "tcp:10.0.0.1:5432".', check=_text
+    )
     weight: int = option(1, "Its share of new connections; 0 takes none.", check=between(0, 256))
 
 
