@@ -1,0 +1,225 @@
+"""One line a connection, whatever its peer is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.admin.access_log import (
+    LONGEST_TEXT,
+    REFUSALS_A_SECOND,
+    AccessLog,
+    AccessLogOptions,
+    fields,
+    json_line,
+    text_line,
+)
+from tcpsuite.core.connections import Attempt, Connection, Counted, Reason
+from tcpsuite.errors import StartError
+from tcpsuite.options import OptionError
+
+FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
+
+
+def ended(
+    reason: Reason = Reason.CLIENT_CLOSED, detail: str = "", user: str = "", peer: str = "192.0.2.7:4711"
+) -> Connection:
+    connection = Connection("ab-1", peer, "192.0.2.7", "db", "gateway", 100.0, 1_700_000_000.0)
+    connection.server = "a"
+    connection.user = user
+    connection.traffic = Counted(12, 3456)
+    connection.because(reason, detail)
+    connection.ended = 101.25
+    return connection
+
+
+class LineTests(SynchronousTestCase):
+    def test_text(self) -> None:
+        """A text line begins with the time of the end in UTC, and has a name for everything else."""
+        self.assertEqual(
+            text_line(fields(ended())),
+            "2023-11-14T22:13:21.250Z id=ab-1 peer=192.0.2.7:4711 listener=db service=gateway server=a "
+            "user=- bytes_in=12 bytes_out=3456 seconds=1.25 reason=client_closed detail=- attempts=-",
+        )
+
+    def test_json(self) -> None:
+        """A JSON line holds the same, with numbers as numbers and attempts as objects."""
+        connection = ended(Reason.CONNECT_FAILED, "nobody there")
+        connection.attempts.append(Attempt("a", "refused", 0.0012))
+        values = json.loads(json_line(fields(connection)))
+        self.assertEqual(values["time"], "2023-11-14T22:13:21.250Z")
+        self.assertEqual(values["bytes_out"], 3456)
+        self.assertEqual(values["detail"], "nobody there")
+        self.assertEqual(values["attempts"], [{"server": "a", "error": "refused", "seconds": 0.001}])
+
+    def test_attempts(self) -> None:
+        """A text line tells each attempt to reach a server."""
+        connection = ended()
+        connection.attempts += [Attempt("a", "refused", 0.001), Attempt("b", "", 0.0021)]
+        self.assertIn('attempts="a: refused (0.001 s), b: ok (0.002 s)"', text_line(fields(connection)))
+
+    def test_nothing_and_a_hyphen(self) -> None:
+        """A user who is called - is told from none."""
+        self.assertIn('user="-"', text_line(fields(ended(user="-"))))
+
+    @given(st.text(max_size=300), st.text(max_size=300))
+    def test_hostile_text(self, user: str, detail: str) -> None:
+        """Whatever a peer brings in stays in its field, on its line, in ASCII."""
+        line = text_line(fields(ended(user=user, detail=detail)))
+        self.assertTrue(line.isascii() and line.isprintable())
+        found = dict(FIELD.findall(line))
+        self.assertEqual(len(found), 12)
+        for name, text in (("user", user), ("detail", detail)):
+            value = found[name]
+            shown = json.loads(value) if value.startswith('"') else value.removeprefix("-")
+            self.assertEqual(shown, text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
+        self.assertTrue(json_line(fields(ended(user=user))).isascii())
+
+
+class AccessLogTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name, "access.log")
+
+    def open(self, path: str | None = None, form: str = "text") -> AccessLog:
+        log = AccessLog(AccessLogOptions(path or str(self.path), form), self.clock)
+        log.open()
+        self.addCleanup(log.close)
+        return log
+
+    def lines(self) -> list[str]:
+        return self.path.read_text().splitlines()
+
+    def test_written_at_once(self) -> None:
+        """Each line is in the file when the call returns, behind what was there."""
+        self.path.write_text("before\n")
+        log = self.open()
+        log.ended(ended())
+        self.assertEqual(self.lines(), ["before", text_line(fields(ended()))])
+
+    def test_json_format(self) -> None:
+        """The format is chosen by its name."""
+        self.open(form="json").ended(ended())
+        self.assertEqual(json.loads(self.lines()[0])["id"], "ab-1")
+
+    def test_off(self) -> None:
+        """Without a path nothing is written."""
+        log = AccessLog(AccessLogOptions(), self.clock)
+        log.open()
+        log.ended(ended())
+        log.reopen()
+        log.close()
+        self.assertFalse(self.path.exists())
+
+    def test_standard_output(self) -> None:
+        """- is the process's own standard output, even where sys.stdout is another."""
+        read, write = os.pipe()
+        saved = os.dup(1)
+        try:
+            os.dup2(write, 1)
+            log = self.open("-")
+            log.ended(ended())
+            log.reopen()
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+            os.close(write)
+        with open(read, encoding="ascii") as pipe:
+            log.close()
+            self.assertEqual(pipe.read(), text_line(fields(ended())) + "\n")
+
+    def test_cannot_be_opened(self) -> None:
+        """A file that cannot be opened stops the start, and is named."""
+        for path in (f"{self.path}/none", str(self.path.parent)):
+            error = self.assertRaises(StartError, self.open, path)
+            self.assertIn(f"access_log: cannot write to {path}: ", str(error))
+
+    def test_fifo_without_a_reader(self) -> None:
+        """A FIFO that nobody reads is refused at once."""
+        os.mkfifo(self.path)
+        self.assertRaises(StartError, self.open)
+
+    def test_relative_path(self) -> None:
+        """A path must be absolute: twistd changes its directory."""
+        self.assertRaises(OptionError, AccessLogOptions, "access.log")
+
+    def test_moved_away(self) -> None:
+        """A file that was moved away is made anew within a second."""
+        log = self.open()
+        log.ended(ended())
+        old = self.path.rename(f"{self.path}.1")
+        log.ended(ended())
+        self.assertEqual(len(old.read_text().splitlines()), 2)
+        self.clock.advance(1)
+        log.ended(ended())
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_replaced(self) -> None:
+        """A file in whose place another was put is left for that one."""
+        log = self.open()
+        log.ended(ended())
+        self.path.rename(f"{self.path}.1")
+        self.path.touch()
+        self.clock.advance(1)
+        log.ended(ended())
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_reopen_fails(self) -> None:
+        """When the file cannot be opened anew, the old one stays in use, and one warning a minute says so."""
+        log = self.open()
+        log.ended(ended())
+        old = self.path.rename(f"{self.path}.1")
+        self.path.mkdir()
+        warnings = self.warnings()
+        for _ in range(30):
+            self.clock.advance(1)
+            log.ended(ended())
+        self.assertEqual(len(old.read_text().splitlines()), 31)
+        self.assertEqual(len(warnings), 1)
+
+    def test_disk_full(self) -> None:
+        """A line that cannot be written is counted; one warning a minute says so."""
+        log = self.open("/dev/full")
+        warnings = self.warnings()
+        for _ in range(3):
+            log.ended(ended())
+        self.assertEqual((log.lost, len(warnings)), (3, 1))
+        self.assertIn("lost=3", repr(log))
+        self.clock.advance(60)
+        log.ended(ended())
+        self.assertEqual(len(warnings), 2)
+
+    def test_refusals(self) -> None:
+        """Of the connections that a limit refused, so many a second leave a line; the next one tells how many
+        did not. Others are not held up by them.
+        """
+        log = self.open()
+        for _ in range(REFUSALS_A_SECOND + 7):
+            log.ended(ended(Reason.LIMITED, "too many"))
+        self.assertEqual(len(self.lines()), REFUSALS_A_SECOND)
+        log.ended(ended())
+        self.assertEqual(len(self.lines()), REFUSALS_A_SECOND + 1)
+        self.clock.advance(1)
+        log.ended(ended(Reason.LIMITED, "too many"))
+        self.assertTrue(self.lines()[-1].endswith(" unlogged=7"))
+        log.ended(ended(Reason.LIMITED, "too many"))
+        self.assertNotIn("unlogged", self.lines()[-1])
+
+    def warnings(self) -> list[object]:
+        events: list[object] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        return events
