@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -94,13 +94,20 @@ class Admitted(Protocol):
             if self._inner is not None:
                 self._inner.connectionLost(reason)
         finally:
-            if reason.check(ConnectionDone):
-                self.record.because(Reason.CLIENT_CLOSED)
-            elif reason.check(ConnectionLost):
-                self.record.because(Reason.CLIENT_RESET)
-            else:
-                self.record.because(Reason.ERROR, reason.getErrorMessage())
+            self.record.because(*self._cause(reason))
             self._admission.gone(self, self._verdict)
+
+    def _cause(self, reason: Failure) -> tuple[Reason, str]:
+        """Why a connection ended of which nobody said so before."""
+        if reason.check(ConnectionDone):
+            return Reason.CLIENT_CLOSED, ""
+        if reason.check(ConnectionAborted):
+            return Reason.SERVICE_CLOSED, "the service cut it"
+        if reason.check(ConnectionLost):
+            return Reason.CLIENT_RESET, ""
+        # Beneath TLS a peer can do worse than reset; on a bare socket whatever else is raised is ours.
+        fault = Reason.PROTOCOL_ERROR if self.record.secure else Reason.ERROR
+        return fault, reason.getErrorMessage()
 
 
 class Admission(Factory):

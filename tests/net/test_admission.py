@@ -1,0 +1,249 @@
+"""Admission: limits, the ceiling, records, idle connections, and how each connection ends."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tcpsuite.core.connections import Counted, Ledger, Reason
+from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.admission import Admission
+from tcpsuite.net.transport import Counting
+
+
+class CountingTransport(Counting, StringTransport):
+    """A transport of strings with counters to set, that says how it was closed."""
+
+    aborted = False
+
+    def abortConnection(self):
+        self.aborted = True
+
+
+@implementer(IRecorded, IHalfCloseableProtocol)
+class Service(Protocol):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def dataReceived(self, data):
+        self.told.append(data)
+
+    def readConnectionLost(self):
+        self.told.append("fin")
+
+    def writeConnectionLost(self):
+        self.told.append("written")
+
+    def connectionLost(self, reason):
+        self.told.append(reason.type)
+
+
+class AdmissionTests(SynchronousTestCase):
+    """A listener of one service, `limit` connections at once, two of each address."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.ledger = Ledger()
+        self.ended = []
+        self.pauses = []
+        self.services = []
+        self.factory = Factory()
+        self.factory.buildProtocol = self.serve
+        self.factory.noisy = False
+
+    def serve(self, address):
+        self.services.append(Service())
+        return self.services[-1]
+
+    def admission(self, limit=10):
+        return Admission(
+            listener="front",
+            service_name="test",
+            service=self.factory,
+            limiter=ResourceLimiter(2, exempt_loopback=False),
+            ceiling=Ceiling(limit),
+            pause=self.pauses.append,
+            ledger=self.ledger,
+            ended=self.ended.append,
+            ids=map(str, count(1)),
+            clock=self.clock,
+        )
+
+    def connect(self, admission, host="192.0.2.1", port=4711):
+        """What a port does with an accepted connection; gives its protocol and transport."""
+        protocol = admission.buildProtocol(IPv4Address("TCP", host, port))
+        transport = CountingTransport()
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def lose(self, protocol, error):
+        protocol.connectionLost(Failure(error))
+
+    def test_opens_a_record(self):
+        """An admitted connection has a record that says who it is, and the service gets to see it."""
+        _, transport = self.connect(self.admission())
+        transport.bytes_in, transport.bytes_out = 3, 4
+        record = self.ledger.get("1")
+        self.assertEqual((record.peer, record.host), ("192.0.2.1:4711", "192.0.2.1"))
+        self.assertEqual((record.listener, record.service), ("front", "test"))
+        self.assertEqual((record.bytes_in, record.bytes_out), (3, 4))
+        self.assertFalse(record.secure)
+        self.assertIs(self.services[0].connection, record)
+
+    def test_a_unix_peer_has_no_address(self):
+        """A UNIX peer is named so, and counts as the host without a name."""
+        admission = self.admission()
+        protocol = admission.buildProtocol(UNIXAddress(None))
+        self.assertEqual((protocol.record.peer, protocol.record.host), ("unix", ""))
+
+    def test_hands_all_to_the_service(self):
+        """Bytes and half-closes reach the service without a step between."""
+        protocol, _ = self.connect(self.admission())
+        self.assertEqual(protocol.dataReceived, self.services[0].dataReceived)
+        IHalfCloseableProtocol(protocol).readConnectionLost()
+        protocol.writeConnectionLost()
+        self.assertEqual(self.services[0].told, ["fin", "written"])
+
+    def test_a_service_without_half_close_is_not_said_to_honour_it(self):
+        """The transport closes on a FIN when the service does not know half-closes."""
+        self.factory.buildProtocol = lambda _: Protocol()
+        protocol, _ = self.connect(self.admission())
+        self.assertFalse(IHalfCloseableProtocol.providedBy(protocol))
+
+    def test_the_end_is_recorded_with_its_reason(self):
+        """A FIN, a reset, an abort and a fault of ours are told apart; the record keeps the final counts."""
+        for error, reason in [
+            (ConnectionDone(), Reason.CLIENT_CLOSED),
+            (ConnectionLost(), Reason.CLIENT_RESET),
+            (ConnectionAborted(), Reason.SERVICE_CLOSED),
+            (ZeroDivisionError(), Reason.ERROR),
+        ]:
+            protocol, transport = self.connect(self.admission())
+            transport.bytes_in = 7
+            self.clock.advance(2)
+            self.lose(protocol, error)
+            record = self.ended[-1]
+            self.assertEqual((record.reason, record.duration(99)), (reason, 2))
+            self.assertEqual(record.traffic, Counted(7, 0))
+            self.assertEqual(self.services[-1].told, [type(error)])
+        self.assertEqual(len(self.ledger), 0)
+
+    def test_the_word_of_the_service_counts(self):
+        """Why a connection ended is what the service said before, not what the socket said then."""
+        protocol, _ = self.connect(self.admission())
+        self.services[0].connection.because(Reason.SERVICE_CLOSED, "bye")
+        self.lose(protocol, ConnectionLost())
+        self.assertEqual((self.ended[0].reason, self.ended[0].detail), (Reason.SERVICE_CLOSED, "bye"))
+
+    def test_a_limit_refuses(self):
+        """One connection too many is closed at once, counted and reported; a place left is free again."""
+        admission = self.admission()
+        first, _ = self.connect(admission)
+        self.connect(admission)
+        self.assertIsNone(admission.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)))
+        self.assertEqual(self.ended[0].reason, Reason.LIMITED)
+        self.assertIn("2 connections open", self.ended[0].detail)
+        self.assertEqual(self.ledger.totals("front").refused, {"connections_per_ip": 1})
+        self.connect(admission, "192.0.2.2")
+        self.lose(first, ConnectionDone())
+        self.connect(admission)
+        self.assertEqual(len(admission), 3)
+
+    def test_the_ceiling_rests_accepting(self):
+        """At the ceiling accepting rests; it goes on when a connection has ended."""
+        admission = self.admission(limit=1)
+        first, _ = self.connect(admission)
+        self.assertEqual(self.pauses[-1], True)
+        self.lose(first, ConnectionDone())
+        self.assertEqual(self.pauses[-1], False)
+
+    def test_what_was_accepted_beyond_the_ceiling_waits(self):
+        """A connection beyond the ceiling is neither refused nor read; it is served when there is a place."""
+        admission = self.admission(limit=1)
+        first, _ = self.connect(admission)
+        _, second = self.connect(admission, "192.0.2.2")
+        self.assertEqual((len(self.services), second.producerState), (1, "paused"))
+        self.lose(first, ConnectionDone())
+        self.assertEqual((len(self.services), second.producerState), (2, "producing"))
+        self.assertEqual(self.pauses[-1], True)
+
+    def test_one_that_leaves_while_it_waits_takes_no_place(self):
+        """A held connection that goes away is gone, and the one being served keeps its place."""
+        admission = self.admission(limit=1)
+        first, _ = self.connect(admission)
+        held, _ = self.connect(admission, "192.0.2.2")
+        self.lose(held, ConnectionLost())
+        self.assertEqual((len(admission), len(self.services)), (1, 1))
+        self.lose(first, ConnectionDone())
+        self.connect(admission)
+        self.assertEqual(len(self.services), 2)
+
+    def test_a_service_that_refuses_closes(self):
+        """A factory that gives no protocol closes the connection."""
+        self.factory.buildProtocol = lambda _: None
+        protocol, transport = self.connect(self.admission())
+        self.assertTrue(transport.disconnecting)
+        self.lose(protocol, ConnectionDone())
+        self.assertEqual(self.ended[0].reason, Reason.SERVICE_CLOSED)
+
+    def test_a_service_that_fails_is_our_fault(self):
+        """A factory that raises is logged with its traceback, and the connection reset and counted."""
+        self.factory.buildProtocol = lambda _: 1 // 0
+        protocol, transport = self.connect(self.admission())
+        self.assertTrue(transport.aborted)
+        self.lose(protocol, ConnectionAborted())
+        self.assertEqual(self.ended[0].reason, Reason.ERROR)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_idle_connections_are_closed_and_then_cut(self):
+        """A connection on which nothing moves is closed; if it is still there at the next look, it is cut."""
+        admission = self.admission()
+        _, quiet = self.connect(admission)
+        _, busy = self.connect(admission)
+        for _ in range(10):
+            self.clock.advance(1)
+            busy.bytes_out += 1
+            admission.idle(10)
+        self.assertEqual((quiet.disconnecting, quiet.aborted), (True, False))
+        admission.idle(10)
+        self.assertTrue(quiet.aborted)
+        self.assertFalse(busy.disconnecting)
+        self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
+
+    def test_a_connection_that_nobody_counts_is_never_idle(self):
+        """Without counters nothing is known of its traffic, so it is not taken for idle."""
+        admission = self.admission()
+        protocol = admission.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        self.clock.advance(1000)
+        admission.idle(10)
+        self.assertFalse(transport.disconnecting)
+
+    def test_says_when_it_is_empty(self):
+        """Whoever waits for the last connection is told when it is gone, at once when there is none."""
+        admission = self.admission()
+        self.successResultOf(admission.when_empty())
+        first, _ = self.connect(admission)
+        second, transport = self.connect(admission)
+        empty = admission.when_empty()
+        self.lose(first, ConnectionDone())
+        self.assertNoResult(empty)
+        admission.cut(Reason.DRAINED, "time is up")
+        self.assertTrue(transport.aborted)
+        self.lose(second, ConnectionAborted())
+        self.successResultOf(empty)
+        self.assertEqual(self.ended[-1].reason, Reason.DRAINED)
+        self.assertEqual(repr(admission), "<Admission front open=0 held=0>")

@@ -1,0 +1,232 @@
+"""Listeners on real sockets: what they accept, count, refuse, drain and cut."""
+
+from __future__ import annotations
+
+import socket
+from itertools import count
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+
+from tcpsuite.core.connections import Ledger, Reason
+from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.errors import StartError
+from tcpsuite.net.admission import Admission
+from tcpsuite.net.listener import Listener
+from tcpsuite.services.echo import EchoFactory
+
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+
+class Client(Protocol):
+    """Collects what comes, and says when enough did and when it is over."""
+
+    def __init__(self):
+        self.received = b""
+        self.lost = Deferred()
+        self._wanted = (0, Deferred())
+
+    def dataReceived(self, data):
+        self.received += data
+        wanted, fired = self._wanted
+        if len(self.received) >= wanted and not fired.called:
+            fired.callback(self.received)
+
+    def connectionLost(self, reason):
+        self.lost.callback(reason.type)
+
+    def read(self, wanted):
+        """Fires with what came when so many bytes did."""
+        self._wanted = (wanted, Deferred())
+        self.dataReceived(b"")
+        return self._wanted[1]
+
+
+class Bench:
+    """One listener of an echo service, and the clients of a test."""
+
+    def __init__(self):
+        self.ledger = Ledger()
+        self.ended = []
+        self.listeners = []
+
+    def listener(self, *endpoints, idle_timeout=0, limit=10, clock=reactor):
+        listener = Listener("front", "echo", endpoints or [LOOPBACK], idle_timeout, clock)
+        listener.admission = Admission(
+            listener="front",
+            service_name="echo",
+            service=EchoFactory(),
+            limiter=ResourceLimiter(),
+            ceiling=Ceiling(limit),
+            pause=listener.rest,
+            ledger=self.ledger,
+            ended=self.ended.append,
+            ids=map(str, count(1)),
+            clock=clock,
+        )
+        self.listeners.append(listener)
+        return listener
+
+    async def connect(self, listener, number=0):
+        address = listener.addresses[number]
+        if not address.startswith("unix:"):
+            host, _, port = address.rpartition(":")
+            address = f"tcp:{host}:{port}"
+        return await clientFromString(reactor, address).connect(Factory.forProtocol(Client))
+
+    async def close(self):
+        for listener in self.listeners:
+            await listener.stop(0)
+
+
+@pytest.fixture
+def bench():
+    """Closes its listeners at the end, connections and all."""
+    bench = Bench()
+    yield bench
+    pytest_twisted.blockon(Deferred.fromCoroutine(bench.close()))
+
+
+@pytest_twisted.ensureDeferred
+async def test_serves_and_counts(bench):
+    """What moves is counted on the socket, and the record ends when the client does."""
+    listener = bench.listener()
+    assert listener.state == "closed"
+    await listener.start()
+    assert listener.state == "listening"
+    client = await bench.connect(listener)
+    client.transport.write(b"x" * 100_000)
+    assert await client.read(100_000) == b"x" * 100_000
+    client.transport.loseConnection()
+    await client.lost
+    await listener.admission.when_empty()
+    [record] = bench.ended
+    assert (record.bytes_in, record.bytes_out, record.reason) == (100_000, 100_000, Reason.CLIENT_CLOSED)
+    assert bench.ledger.totals("front").bytes_in == 100_000
+
+
+@pytest_twisted.ensureDeferred
+async def test_listens_on_several_endpoints(bench, tmp_path):
+    """One listener may have TCP and UNIX endpoints; both are counted."""
+    listener = bench.listener(LOOPBACK, f"unix:{tmp_path}/echo.sock")
+    await listener.start()
+    assert listener.addresses[1] == f"unix:{tmp_path}/echo.sock"
+    for number in (0, 1):
+        client = await bench.connect(listener, number)
+        client.transport.write(b"hello")
+        assert await client.read(5) == b"hello"
+        client.transport.loseConnection()
+        await client.lost
+    await listener.admission.when_empty()
+    assert [record.bytes_out for record in bench.ended] == [5, 5]
+    assert bench.ended[1].peer == "unix"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reset_is_recorded_as_one(bench):
+    """A client that resets ends with that reason, and without a traceback."""
+    listener = bench.listener()
+    await listener.start()
+    client = await bench.connect(listener)
+    client.transport.write(b"x")
+    await client.read(1)
+    client.transport.abortConnection()
+    await client.lost
+    await listener.admission.when_empty()
+    assert bench.ended[0].reason is Reason.CLIENT_RESET
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_in_use_is_named_and_nothing_stays_open(bench):
+    """The error says which listener, which endpoint and why; what was open before is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listener = bench.listener(LOOPBACK, f"tcp:{port}:interface=127.0.0.1")
+        with pytest.raises(StartError) as raised:
+            await listener.start()
+    assert f"listener front: cannot listen on tcp:{port}:interface=127.0.0.1" in str(raised.value)
+    assert "in use" in str(raised.value)
+    assert listener.addresses == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_ceiling_leaves_clients_in_the_backlog(bench):
+    """Beyond the ceiling a client is connected by the kernel and answered when another one has left."""
+    listener = bench.listener(limit=1)
+    await listener.start()
+    first = await bench.connect(listener)
+    first.transport.write(b"1")
+    await first.read(1)
+    assert listener.state == "full"
+    second = await bench.connect(listener)
+    second.transport.write(b"2")
+    answer = second.read(1)
+    await deferLater(reactor, 0)
+    assert not answer.called
+    first.transport.loseConnection()
+    assert await answer == b"2"
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_idle_connection_ends(bench):
+    """The sweep ends what does not move."""
+    listener = bench.listener(idle_timeout=0.001)
+    await listener.start()
+    client = await bench.connect(listener)
+    assert await client.lost is ConnectionDone
+    await listener.admission.when_empty()
+    assert bench.ended[0].reason is Reason.IDLE
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_drain_lets_connections_finish(bench):
+    """While draining no one new gets in, and who is in is served until he leaves."""
+    listener = bench.listener()
+    await listener.start()
+    client = await bench.connect(listener)
+    client.transport.write(b"before")
+    await client.read(6)
+    stopped = Deferred.fromCoroutine(listener.stop(30))
+    await deferLater(reactor, 0)
+    assert listener.state == "draining"
+    assert listener.addresses == []
+    client.transport.write(b" after")
+    assert await client.read(12) == b"before after"
+    assert not stopped.called
+    client.transport.loseConnection()
+    await stopped
+    assert bench.ended[0].reason is Reason.CLIENT_CLOSED
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_drain_ends_at_its_deadline(bench):
+    """Who stays beyond the deadline is cut, with that reason."""
+    listener = bench.listener()
+    await listener.start()
+    client = await bench.connect(listener)
+    client.transport.write(b"x")
+    await client.read(1)
+    await listener.stop(0.01)
+    assert await client.lost is ConnectionLost
+    assert bench.ended[0].reason is Reason.DRAINED
+
+
+@pytest_twisted.ensureDeferred
+async def test_cut_ends_a_drain(bench):
+    """A drain is over when the operator has had enough."""
+    listener = bench.listener()
+    await listener.start()
+    client = await bench.connect(listener)
+    client.transport.write(b"x")
+    await client.read(1)
+    stopped = Deferred.fromCoroutine(listener.stop(3600))
+    listener.cut()
+    await stopped
+    assert await client.lost is ConnectionLost
+    assert repr(listener) == "<Listener front draining tcp:0:interface=127.0.0.1>"
