@@ -74,7 +74,11 @@ class ILoadBalancer(Interface):
         """The attempt ended: connected or failed, after ``outcome.seconds``."""
 
     def finished(server: Server, outcome: Outcome, now: float) -> None:
-        """A connection ended after ``outcome.seconds``; its ``active`` no longer counts it."""
+        """A connection ended after ``outcome.seconds``; its ``active`` no longer counts it.
+
+        One that its client gave up while it was being made ends here, and was never ``connected``; one that
+        failed to connect ended there, and is not ``finished``.
+        """
 
 
 class ILease(Interface):
@@ -87,6 +91,11 @@ class ILease(Interface):
         what the server has said meanwhile, then a half-close or loss that has happened meanwhile.  Once only.
         """
 
+    def ended() -> Deferred[Outcome]:
+        """Fires when the connection is gone, behind the ``connectionLost`` of who took it: whether in order or
+        by the server's fault, and how many seconds after it was handed out.
+        """
+
 
 class IConnectionPool(Interface):
     """Connections to one server.
@@ -97,6 +106,9 @@ class IConnectionPool(Interface):
     Modes: ``on_demand`` connects when a lease is asked for; ``preconnect`` keeps a few warm connections, each
     used once.  In both a lease leaves the pool for good: its end is the end of the connection.
     """
+
+    def start() -> None:
+        """Begin: make what is to be there before it is asked for."""
 
     def acquire(timeout: float | None = None) -> Deferred[ILease]:
         """A connection to the server.

@@ -1,0 +1,251 @@
+"""Connections to one server: carries out what :mod:`tcpsuite.core.pooling` decides."""
+
+from __future__ import annotations
+
+import os
+import random
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from tcpsuite.core.pooling import Close, Connect, Lease, PoolState, Reject
+from tcpsuite.errors import Closed, ConnectFailed
+from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
+from tcpsuite.net.held import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IStreamClientEndpoint
+    from twisted.python.failure import Failure
+
+    from tcpsuite.core.pooling import Decision
+    from tcpsuite.core.servers import Server
+
+
+@implementer(ILease)
+class PooledLease:
+    """One connection of a :class:`ConnectionPool`, handed out for good."""
+
+    def __init__(self, server: Server, held: Held) -> None:
+        self.server = server
+        self._held = held
+
+    def __repr__(self) -> str:
+        return f"<PooledLease {self.server.name} {self._held!r}>"
+
+    def attach(self, protocol: IProtocol) -> None:
+        """Give the connection to ``protocol``, and what has happened on it meanwhile.  Once only."""
+        self._held.attach(protocol)
+
+    def ended(self) -> Deferred[Outcome]:
+        """Fires when the connection is gone."""
+        return self._held.ended()
+
+    def close(self) -> None:
+        """Close the connection behind what is queued on it, if it is still open."""
+        self._held.close()
+
+
+@implementer(IConnectionPool)
+class ConnectionPool:
+    """Connections to one server, made on demand, or ahead of it from a warm supply, each used once.
+
+    :param server: where the connections lead.
+    :param endpoint: makes them.
+    :param reactor: an ``IReactorTime``.
+    :param state: decides; by default one that connects on demand.
+    :param connect_timeout: seconds until an attempt is given up.
+    :param chance: drawn from for the back-off of the warm supply.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        endpoint: IStreamClientEndpoint,
+        reactor: Any,
+        *,
+        state: PoolState | None = None,
+        connect_timeout: float = 5.0,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.server = server
+        self._endpoint = endpoint
+        self._reactor = reactor
+        self._state = state or PoolState()
+        self._connect_timeout = connect_timeout
+        self._chance = chance or random.SystemRandom()
+        self._takers: dict[int, Deferred[ILease]] = {}
+        self._numbers = count(1)
+        self._attempts: dict[int, Deferred[Any]] = {}
+        self._held: dict[int, Held] = {}
+        self._timer: IDelayedCall | None = None
+        self._closing: list[Deferred[None]] = []
+
+    def __repr__(self) -> str:
+        counts = " ".join(f"{name}={number}" for name, number in list(self._state.stats().items())[:4])
+        return f"<ConnectionPool {self.server.name} {'closed ' if self._state.closed else ''}{counts}>"
+
+    def start(self) -> None:
+        """Begin to make warm connections, if there are to be any."""
+        self._carry_out(self._state.tick(self._reactor.seconds()))
+
+    def acquire(self, timeout: float | None = None) -> Deferred[ILease]:
+        """A connection to the server: a warm one if there is one, else a new one.
+
+        :param timeout: seconds it may take at most, if that is less than the connect time-out.
+        """
+        self._drop_dead()
+        taker = next(self._numbers)
+        answer: Deferred[ILease] = Deferred(lambda _: self._give_up(taker))
+        self._takers[taker] = answer
+        limit = self._connect_timeout if timeout is None else min(timeout, self._connect_timeout)
+        self._carry_out(self._state.acquire(taker, self._reactor.seconds()), limit)
+        return answer
+
+    def release(self, lease: ILease, reusable: bool = True) -> None:
+        """The taker is done: close the connection, if it is still open."""
+        assert isinstance(lease, PooledLease)
+        lease.close()
+
+    def execute(self, fn: Callable[[ILease], Any]) -> Deferred[Any]:
+        """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release."""
+
+        async def acquired() -> Any:
+            lease = await self.acquire()
+            try:
+                return await maybeDeferred(fn, lease)
+            finally:
+                self.release(lease)
+
+        return Deferred.fromCoroutine(acquired())
+
+    def stats(self) -> dict[str, int | float]:
+        """Now: ``connecting``, ``refilling``, ``warm``, ``leased``.  Since the beginning: ``created``,
+        ``failed``, and of the warm ones ``warm_used``, ``warm_aged``, ``warm_lost``.
+        """
+        return dict(self._state.stats())
+
+    def close(self, deadline: float = 0.0) -> Deferred[None]:
+        """Take no new work; leases have ``deadline`` seconds to end.  Fires when nothing is left."""
+        self._carry_out(self._state.close())
+        if not self._held and not self._attempts:
+            return succeed(None)
+        cut = self._reactor.callLater(deadline, self._cut)
+        gone: Deferred[None] = Deferred()
+        gone.addCallback(lambda _: cut.cancel() if cut.active() else None)
+        self._closing.append(gone)
+        return gone
+
+    def _carry_out(self, decisions: Iterable[Decision], limit: float | None = None) -> None:
+        for decision in decisions:
+            match decision:
+                case Connect(connection):
+                    self._connect(connection, self._connect_timeout if limit is None else limit)
+                    # Only the first is the taker's own; those behind it fill up the warm supply.
+                    limit = None
+                case Lease(taker, connection):
+                    self._takers.pop(taker).callback(self._lease(connection))
+                case Close(connection):
+                    self._close(connection)
+                case Reject(taker, why):
+                    error = Closed if self._state.closed else ConnectFailed
+                    self._takers.pop(taker).errback(error(why))
+        self._set_timer()
+
+    def _connect(self, connection: int, timeout: float) -> None:
+        held = Held(self._reactor, lambda held: self._lost(connection, held))
+        attempt = self._endpoint.connect(_Only(held))
+        self._attempts[connection] = attempt
+        attempt.addTimeout(timeout, self._reactor, onTimeoutCancel=_timed_out)
+        attempt.addCallbacks(
+            self._connected,
+            self._failed,
+            callbackArgs=(connection, held),
+            errbackArgs=(connection,),
+        )
+        attempt.addErrback(lambda failure: held.log.failure("a pool's taker failed", failure))
+
+    def _connected(self, _protocol: Any, connection: int, held: Held) -> None:
+        self._attempts.pop(connection, None)
+        self._held[connection] = held
+        self._carry_out(self._state.connected(connection, self._reactor.seconds()))
+
+    def _failed(self, failure: Failure, connection: int) -> None:
+        self._attempts.pop(connection, None)
+        now, chance = self._reactor.seconds(), self._chance.random()
+        self._carry_out(self._state.failed(connection, _why(failure), now, chance))
+        self._tell_closing()
+
+    def _lease(self, connection: int) -> PooledLease:
+        held = self._held[connection]
+        held.lease()
+        return PooledLease(self.server, held)
+
+    def _close(self, connection: int) -> None:
+        if attempt := self._attempts.get(connection):
+            attempt.cancel()
+        elif held := self._held.get(connection):
+            held.close()
+
+    def _lost(self, connection: int, held: Held) -> None:
+        """A held connection ended; or, unless it is leased, its server's half of it did."""
+        if held.gone:
+            self._held.pop(connection, None)
+        now, chance = self._reactor.seconds(), self._chance.random()
+        self._carry_out(self._state.lost(connection, now, chance))
+        self._tell_closing()
+
+    def _drop_dead(self) -> None:
+        """Drop warm connections whose end lies in the kernel, where the reactor has not seen it yet."""
+        while (connection := self._state.next_warm) is not None and self._held[connection].hung_up():
+            now, chance = self._reactor.seconds(), self._chance.random()
+            self._carry_out(self._state.lost(connection, now, chance))
+
+    def _give_up(self, taker: int) -> None:
+        self._takers.pop(taker, None)
+        self._carry_out(self._state.give_up(taker))
+
+    def _set_timer(self) -> None:
+        due = self._state.due()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if due is not None:
+            self._timer = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self.start)
+
+    def _cut(self) -> None:
+        for held in tuple(self._held.values()):
+            held.cut()
+
+    def _tell_closing(self) -> None:
+        if not self._held and not self._attempts:
+            closing, self._closing = self._closing, []
+            for gone in closing:
+                gone.callback(None)
+
+
+class _Only(Factory):
+    """Gives its one protocol."""
+
+    noisy = False
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+
+    def buildProtocol(self, addr: IAddress | None) -> Held:
+        return self._held
+
+
+def _timed_out(_result: object, timeout: float) -> None:
+    raise TimeoutError(f"no answer within {timeout:g} s")
+
+
+def _why(failure: Failure) -> str:
+    """What went wrong, for people: the system's own words where there are such."""
+    number = getattr(failure.value, "osError", None)
+    if isinstance(number, int):
+        return os.strerror(number).lower()
+    return str(failure.value) or type(failure.value).__name__
