@@ -24,7 +24,8 @@ class ServiceType:
 
     :param name: the word in the file, ``service = "echo"``.
     :param summary: one line for people.
-    :param module: where the service is; its ``build(options, context)`` gives the factory.
+    :param module: where the service is; its ``build(options, context)`` gives the factory, and its
+        ``example(options, host, port)`` a command line that tries it.
     :param options_class: the name, in that module, of the class that configures it.
     """
 
@@ -40,3 +41,7 @@ class ServiceType:
     def build(self, options: Any, context: IServiceContext) -> IProtocolFactory:
         """The factory for one listener."""
         return cast("IProtocolFactory", import_module(self.module).build(options, context))
+
+    def example(self, options: Any, host: str, port: int) -> str:
+        """A command line that tries the service."""
+        return cast(str, import_module(self.module).example(options, host, port))

@@ -32,3 +32,14 @@ def address_text(address: Any) -> str:
         return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
     name = getattr(address, "name", None)
     return f"unix:{name.decode(errors='replace')}" if name else "unix"
+
+
+def reachable(address: str) -> tuple[str, int]:
+    """The host and port that a client on this machine connects to for an :func:`address_text`; for a UNIX
+    address its path, and port 0.
+    """
+    if address.startswith("unix"):
+        return address.partition(":")[2], 0
+    host, _, port = address.rpartition(":")
+    anywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+    return anywhere.get(host, host), int(port)

@@ -65,3 +65,8 @@ class EchoOptions:
 def build(options: EchoOptions, context: IServiceContext) -> IProtocolFactory:
     """The factory for a listener."""
     return EchoFactory()
+
+
+def example(options: EchoOptions, host: str, port: int) -> str:
+    """A command line that tries it."""
+    return f"echo hello | nc -N {host} {port}"

@@ -1,0 +1,41 @@
+"""What a start in the foreground prints: each listener, what it serves, and a line to try it with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tcpsuite import __version__
+from tcpsuite.net.endpoints import reachable
+from tcpsuite.plugin import service_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEADINGS = ("listener", "address", "serves", "try")
+
+
+def welcome(suite: Any) -> str:
+    """The table of a running :class:`tcpsuite.app.Suite`, a line each."""
+    rows = [HEADINGS, *_rows(suite)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join((f"tcpsuite {__version__} is running; Ctrl-C ends it.", "", *(f"  {line}" for line in lines), ""))
+
+
+def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
+    types = service_types()
+    for listener in suite.listeners.values():
+        table = suite.config.listeners[listener.name]
+        for address in listener.addresses:
+            host, port = reachable(address)
+            example = (
+                types[listener.service].example(table.options, host, port)
+                if port
+                else f"socat - UNIX-CONNECT:{host}"
+            )
+            yield listener.name, address, listener.service, example
+    for address in suite.admin.addresses:
+        host, port = reachable(address)
+        yield "admin", address, "health, metrics, status", f"curl http://{host}:{port}/api/v1/status"
+    if suite.manhole.path:
+        yield "manhole", f"unix:{suite.manhole.path}", "a Python prompt", "tcpsuite manhole"
