@@ -36,8 +36,8 @@ class RiseFall:
     """One server's health: fed with the outcomes of checks, it says when the server goes up or down.
 
     A server that was never checked counts as up.  If its very first check fails it is down at once: it has
-    done nothing yet to be trusted for.  Later it takes ``fall`` failed checks in a row to go down, and ``rise``
-    good ones to come up again.
+    done nothing yet to be trusted for.  Later it takes ``fall`` failed checks in a row to go down, and
+    ``rise`` good ones to come up again.
 
     :ivar up: what the server counts as.
     :ivar since: when it became that, or was first found so; ``None`` before the first check.
@@ -62,7 +62,7 @@ class RiseFall:
     @property
     def changing(self) -> bool:
         """Whether the latest check speaks against what the server counts as, but not yet often enough."""
-        return self.last is not None and self.last.ok is not self.up
+        return self.last is not None and self.last.ok != self.up
 
     def observe(self, outcome: Outcome, now: float) -> Transition | None:
         """A check ended.
@@ -73,9 +73,9 @@ class RiseFall:
             needed, self.row, self.since = 1, 1, now
         else:
             needed = self.rise if outcome.ok else self.fall
-            self.row = self.row + 1 if self.last.ok is outcome.ok else 1
+            self.row = self.row + 1 if self.last.ok == outcome.ok else 1
         self.last = outcome
-        if outcome.ok is self.up or self.row < needed:
+        if outcome.ok == self.up or self.row < needed:
             return None
         self.up, self.since = outcome.ok, now
         return Transition(self.up, now, self._reason(outcome))

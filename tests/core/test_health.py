@@ -44,7 +44,7 @@ class RiseFallTests(SynchronousTestCase):
         self.assertEqual(health.since, 1.0)
 
     def test_first_check_is_good(self) -> None:
-        """The very first check confirms what the server counted as, and it takes fall to go down from there."""
+        """The very first check confirms what the server counted as; from there it takes fall to go down."""
         health = RiseFall(fall=2)
         self.assertEqual(fed(health, GOOD), [None])
         self.assertEqual((health.up, health.since, health.row), (True, 1.0, 1))

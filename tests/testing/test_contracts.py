@@ -1,0 +1,209 @@
+"""The contract suites find what is wrong with a provider."""
+
+from __future__ import annotations
+
+import unittest
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tcpsuite.core.balancing import RoundRobin
+from tcpsuite.core.limits import ResourceLimiter
+from tcpsuite.interfaces import ILimiter, Outcome, Verdict
+from tcpsuite.testing.balancers import LoadBalancerContract
+from tcpsuite.testing.limiters import LimiterContract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tcpsuite.core.servers import Server
+
+
+def run(contract: type, **given: object) -> unittest.TestResult:
+    """Run the tests of a contract on what ``given`` makes."""
+    suite = type("Suite", (contract, SynchronousTestCase), given)
+    result = unittest.TestResult()
+    unittest.TestLoader().loadTestsFromTestCase(suite).run(result)
+    return result
+
+
+class First(RoundRobin):
+    """The first server that there is."""
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return servers[0]
+
+
+class Copying(RoundRobin):
+    """Returns a server that is like one of those given."""
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return evolve(servers[0])
+
+
+class Sticky(RoundRobin):
+    """Stays with the first server that it saw."""
+
+    seen: Server | None = None
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        self.seen = self.seen or servers[0]
+        return self.seen
+
+
+class Unequal(RoundRobin):
+    """Treats all servers alike, whatever their weight."""
+
+    turn = 0
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        self.turn += 1
+        return servers[self.turn % len(servers)]
+
+
+class Gambling(RoundRobin):
+    """Draws from a die of its own."""
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return Random().choice(servers)
+
+
+class Remembering(RoundRobin):
+    """Expects to be told of a start before an end."""
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__(chance)
+        self.known: set[str] = set()
+
+    def started(self, server: Server, now: float) -> None:
+        self.known.add(server.name)
+
+    def finished(self, server: Server, outcome: Outcome, now: float) -> None:
+        self.known.remove(server.name)
+
+
+class Meddling(RoundRobin):
+    """Counts the connections itself, where the upstream does."""
+
+    def started(self, server: Server, now: float) -> None:
+        server.active += 1
+
+
+class Incomplete:
+    """Picks, and listens to nothing."""
+
+    def __init__(self, chance: Random) -> None:
+        pass
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return servers[0]
+
+
+class LoadBalancerContractTests(SynchronousTestCase):
+    """The contract of load balancers."""
+
+    def broken(self, balancer: Callable[[Random], object], **given: object) -> set[str]:
+        """The names of the tests that the balancer does not pass."""
+        result = run(LoadBalancerContract, make_balancer=lambda _, chance: balancer(chance), **given)
+        return {case.id().rpartition(".")[2] for case, _ in result.failures + result.errors}
+
+    def test_a_good_one(self) -> None:
+        """A rule that keeps to the contract passes."""
+        self.assertEqual(self.broken(RoundRobin), set())
+
+    def test_another_aim(self) -> None:
+        """A rule with another aim than weights is not measured by them."""
+        self.assertEqual(self.broken(First, weighted=False), set())
+        self.assertEqual(self.broken(First), {"test_weights", "test_second_attempts"})
+
+    def test_faults(self) -> None:
+        """Each fault is found, by the test that says so."""
+        for balancer, test in (
+            (Copying, "test_one_server"),
+            (Copying, "test_picks_from_what_is_given"),
+            (Sticky, "test_servers_leave_and_come_back"),
+            (Unequal, "test_weights"),
+            (Gambling, "test_chance_and_time_are_given"),
+            (Remembering, "test_told_in_every_order"),
+            (Meddling, "test_only_reads"),
+            (Incomplete, "test_provides_the_interface"),
+        ):
+            self.assertIn(test, self.broken(balancer))
+
+
+@implementer(ILimiter)
+class Naive:
+    """Counts by name, and believes whatever it is told is gone."""
+
+    def __init__(self, limit: int = 3) -> None:
+        self.limit = limit
+        self.counts = Counter[str]()
+
+    def admit(self, client: str, now: float) -> Verdict:
+        if self.counts[client] >= self.limit:
+            return Verdict(False, "naive", "too many", key=client)
+        self.counts[client] += 1
+        return Verdict(True, key=client)
+
+    def spend(self, key: str, amount: float, now: float) -> Verdict:
+        return Verdict(True)
+
+    def release(self, verdict: Verdict) -> None:
+        self.counts[verdict.key] -= 1
+
+
+class Shared(ResourceLimiter):
+    """Counts all clients as one."""
+
+    def admit(self, client: str, now: float) -> Verdict:
+        return super().admit("192.0.2.1", now)
+
+
+class Forgetful(ResourceLimiter):
+    """Forgets what it counted after a day."""
+
+    def admit(self, client: str, now: float) -> Verdict:
+        if now > 86400:
+            self._admitted.clear()
+        return super().admit(client, now)
+
+
+class Silent(ResourceLimiter):
+    """Refuses without a word."""
+
+    def admit(self, client: str, now: float) -> Verdict:
+        verdict = super().admit(client, now)
+        return verdict if verdict.allowed else Verdict(False)
+
+
+class LimiterContractTests(SynchronousTestCase):
+    """The contract of limiters."""
+
+    def broken(self, limiter: Callable[[int], object], connections: int = 3) -> set[str]:
+        """The names of the tests that the limiter of three connections does not pass."""
+        result = run(LimiterContract, make_limiter=lambda _: limiter(3), connections=connections)
+        return {case.id().rpartition(".")[2] for case, _ in result.failures + result.errors}
+
+    def test_a_good_one(self) -> None:
+        """A limiter that keeps to the contract passes."""
+        self.assertEqual(self.broken(ResourceLimiter), set())
+
+    def test_another_limit(self) -> None:
+        """A limiter that allows more or less than it says is found."""
+        self.assertIn("test_allows_up_to_its_limit", self.broken(ResourceLimiter, connections=2))
+        self.assertIn("test_allows_up_to_its_limit", self.broken(ResourceLimiter, connections=4))
+
+    def test_faults(self) -> None:
+        """Each fault is found, by the test that says so."""
+        for limiter, test in (
+            (Naive, "test_release_twice"),
+            (Naive, "test_release_of_a_refusal"),
+            (Shared, "test_clients_do_not_share"),
+            (Forgetful, "test_time_releases_nothing"),
+            (Silent, "test_verdict_of_a_refusal"),
+        ):
+            self.assertIn(test, self.broken(limiter))
