@@ -16,8 +16,8 @@ class Lockout:
     """Counts attempts by address, in a bucket that leaks ``failures`` a ``window``.
 
     An attempt counts as a failure from its start, so that a thousand at once are not all let in before the
-    first has failed; success takes it back.  An IPv6 address counts with the rest of its /64: who has one has
-    all.
+    first has failed; one that was none is taken back.  An IPv6 address counts with the rest of its /64: who
+    has one has all.
     """
 
     def __init__(self, failures: int = FAILURES, window: float = WINDOW, capacity: int = CAPACITY) -> None:
@@ -36,7 +36,7 @@ class Lockout:
         """May ``host`` try now?
 
         :param host: an IP address; empty for the peers of UNIX sockets, who count together.
-        :return: 0 if so, and it counts as failed until :meth:`succeeded`; else the seconds until it may.
+        :return: 0 if so, and it counts as failed until :meth:`take_back`; else the seconds until it may.
         """
         address = _network(host)
         level = self._level(address, now)
@@ -45,8 +45,8 @@ class Lockout:
         self._keep(address, level + 1, now)
         return 0.0
 
-    def succeeded(self, host: str, now: float) -> None:
-        """The attempt was no failure: it no longer counts.  Other ones do."""
+    def take_back(self, host: str, now: float) -> None:
+        """An attempt was no failure: it no longer counts.  Other ones do."""
         address = _network(host)
         self._keep(address, self._level(address, now) - 1, now)
 

@@ -70,7 +70,7 @@ class DataLimits:
         old = data.get(key)
         if old is None and len(data) >= self.keys:
             raise ProtocolError("full", f"a session may hold {self.keys} keys")
-        size += _bytes(key, value) - (0 if old is None else _bytes(key, old))
+        size += weight(key, value) - (0 if old is None else weight(key, old))
         if size > self.bytes:
             raise ProtocolError("full", f"a session may hold {self.bytes} bytes")
         return size
@@ -102,7 +102,7 @@ def check_key(key: str) -> None:
 
 def size_of(data: Mapping[str, str]) -> int:
     """Bytes of all keys and values, in UTF-8."""
-    return sum(_bytes(key, value) for key, value in data.items())
+    return sum(weight(key, value) for key, value in data.items())
 
 
 def may_resume(session: Session, session_id: str, user: str, now: float, idle_timeout: float) -> bool:
@@ -121,5 +121,6 @@ def expiry(now: float, idle_timeout: float) -> float:
     return now - idle_timeout
 
 
-def _bytes(key: str, value: str) -> int:
+def weight(key: str, value: str) -> int:
+    """Bytes of one key and its value, in UTF-8."""
     return len(key.encode()) + len(value.encode())

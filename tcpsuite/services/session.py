@@ -1,10 +1,32 @@
-"""The session service: a client's keys and values, kept under an id that outlives its connection."""
+"""The session service: a client's keys and values, kept under an id that outlives its connection.
+
+The grammar of requests and answers is in ``docs/sessions.md``; what a session is, in
+:mod:`tcpsuite.net.sessions`.
+"""
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import TYPE_CHECKING, ClassVar
 
+from attrs import frozen
+from twisted.internet.protocol import Factory, connectionDone
+
+from tcpsuite.core.connections import Reason
+from tcpsuite.core.passwords import is_user
+from tcpsuite.core.sessions import ANONYMOUS, check_key
+from tcpsuite.errors import LoginFailed, ProtocolError, StartError
 from tcpsuite.options import option
+from tcpsuite.services.lines import Command, LineProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
+    from twisted.python.failure import Failure
+
+    from tcpsuite.interfaces import IServiceContext
+    from tcpsuite.net.auth import Authenticator
+    from tcpsuite.net.sessions import LiveSession, SessionManager
 
 
 @frozen
@@ -12,3 +34,176 @@ class SessionOptions:
     """What a listener with ``service = "session"`` may say."""
 
     anonymous: bool = option(False, "Whether sessions may be opened without a login.")
+
+
+class SessionProtocol(LineProtocol):
+    """One connection: at most one user, and one session at a time.
+
+    :param authenticator: logs users in; ``None`` when nobody can.
+    :param anonymous: whether sessions may be opened without a login.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        sessions: SessionManager,
+        authenticator: Authenticator | None,
+        anonymous: bool,
+    ) -> None:
+        super().__init__(reactor)
+        self._sessions = sessions
+        self._authenticator = authenticator
+        self._anonymous = anonymous
+        self._user = ""
+        self._live: LiveSession | None = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Gone: the session stays, for its idle time."""
+        super().connectionLost(reason)
+        self._release()
+
+    async def login(self, user: str, password: str) -> str:
+        """Say who you are.  The password is the rest of the line."""
+        authenticator = self._authenticator
+        if authenticator is None:
+            raise ProtocolError("login", "nobody can log in here")
+        if self._user or self._live is not None:
+            raise ProtocolError("state", "log in once, and before a session is opened")
+        if not authenticator.may_use_password(self.connection):
+            raise ProtocolError("plaintext", "a password is taken over TLS only")
+        try:
+            self._user = await authenticator.login(user, password, self.connection.host)
+        except LoginFailed as error:
+            raise ProtocolError("login", str(error)) from None
+        self.connection.user = self._user
+        return self._user
+
+    async def open_session(self, user: str = "") -> str:
+        """Open a session; answers its id."""
+        owner = self._may_begin()
+        if owner == ANONYMOUS:
+            if user and not is_user(user):
+                raise ProtocolError("user", "no user can be called so")
+            owner += user
+        elif user not in ("", owner):
+            raise ProtocolError("login", f"you are logged in as {owner}")
+        session_id, self._live = await self._sessions.create(owner)
+        return session_id
+
+    async def resume_session(self, session_id: str) -> str:
+        """Go on with a session, on this connection or beside another; answers the number of its keys."""
+        self._live = await self._sessions.resume(session_id, self._may_begin())
+        return str(len(self._live.session.data))
+
+    async def set_key(self, key: str, value: str) -> str:
+        """Give a key a value, which is the rest of the line; answered when it is stored."""
+        await self._sessions.set(self._session(), key, value)
+        return ""
+
+    async def get_key(self, key: str) -> str | None:
+        """The value of a key."""
+        check_key(key)
+        value = self._sessions.get(self._session(), key)
+        return self._no_key() if value is None else value
+
+    async def delete_key(self, key: str) -> str | None:
+        """Remove a key."""
+        check_key(key)
+        return "" if await self._sessions.delete(self._session(), key) else self._no_key()
+
+    async def list_keys(self) -> None:
+        """The number of keys, and then each of them on a line of its own, sorted."""
+        keys = self._sessions.keys(self._session())
+        self.answer("\n".join([f"OK {len(keys)}", *keys]))
+
+    async def info(self) -> str:
+        """What there is to say about the session, as words ``name=value``."""
+        return " ".join(f"{name}={value}" for name, value in self._sessions.info(self._session()).items())
+
+    async def close_session(self) -> str:
+        """End the session, for every connection that uses it; its id is worth nothing from now on."""
+        live = self._session()
+        await self._sessions.close(live)
+        self._release()
+        return ""
+
+    async def leave(self) -> None:
+        """Say goodbye; the session stays."""
+        self.answer("OK")
+        self.close(Reason.SERVICE_CLOSED, "QUIT")
+
+    commands: ClassVar[Mapping[str, Command]] = {
+        "LOGIN": Command(login, "LOGIN user password", rest=True),
+        "OPEN": Command(open_session, "OPEN [user]"),
+        "RESUME": Command(resume_session, "RESUME id"),
+        "SET": Command(set_key, "SET key value", rest=True),
+        "GET": Command(get_key, "GET key"),
+        "DEL": Command(delete_key, "DEL key"),
+        "KEYS": Command(list_keys, "KEYS"),
+        "INFO": Command(info, "INFO"),
+        "CLOSE": Command(close_session, "CLOSE"),
+        "QUIT": Command(leave, "QUIT"),
+    }
+
+    def _may_begin(self) -> str:
+        """Whose session may be opened or resumed on this connection."""
+        if self._live is not None and not self._live.gone:
+            raise ProtocolError("state", "there is a session on this connection; CLOSE ends it")
+        self._release()
+        if not self._user and not self._anonymous:
+            raise ProtocolError("login", "log in first")
+        return self._user or ANONYMOUS
+
+    def _session(self) -> LiveSession:
+        if self._live is None:
+            raise ProtocolError("no-session", "OPEN or RESUME a session first")
+        return self._live
+
+    def _no_key(self) -> None:
+        # An answer like any other: whoever asks for twenty absent keys has made no error.
+        self.answer("ERR no-key there is no such key")
+
+    def _release(self) -> None:
+        if self._live is not None:
+            self._sessions.release(self._live)
+            self._live = None
+
+
+class SessionFactory(Factory):
+    """Serves sessions on any endpoint.
+
+    :param authenticator: logs users in; ``None`` when nobody can.
+    :param anonymous: whether sessions may be opened without a login.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        sessions: SessionManager,
+        authenticator: Authenticator | None = None,
+        anonymous: bool = False,
+    ) -> None:
+        self._reactor = reactor
+        self._sessions = sessions
+        self._authenticator = authenticator
+        self._anonymous = anonymous
+
+    def buildProtocol(self, addr: IAddress | None) -> SessionProtocol:
+        """One connection."""
+        return SessionProtocol(self._reactor, self._sessions, self._authenticator, self._anonymous)
+
+
+def build(options: SessionOptions, context: IServiceContext) -> IProtocolFactory:
+    """The factory for a listener.
+
+    :raises StartError: when nobody could ever open a session on it.
+    """
+    authenticator = context.authenticator()
+    if authenticator is None and not options.anonymous:
+        raise StartError(
+            f"listener {context.listener}: nobody can log in; "
+            "set passwords in [auth], or anonymous = true in the listener"
+        )
+    return SessionFactory(context.reactor, context.sessions(), authenticator, options.anonymous)

@@ -98,7 +98,11 @@ class SQLiteStore:
                 pool.start()
             return deferToThreadPool(reactor, pool, function)
 
-        return cls(path, run, pool.stop)
+        def stop() -> None:
+            if pool.started:
+                pool.stop()
+
+        return cls(path, run, stop)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "idle"
@@ -190,7 +194,12 @@ class SQLiteStore:
             )
             return
         self._running = False
-        if self._closed is not None:
+        if self._closed is None:
+            return
+        if self._connection is None:
+            # Perhaps nothing was ever asked, and the reactor never ran: a thread would be waited for in vain.
+            self._finish(None)
+        else:
             self._thread(self._disconnect).addBoth(self._finish)
 
     def _stored(self, results: Sequence[Any], waiters: Sequence[Deferred[Any]]) -> None:
