@@ -112,7 +112,7 @@ _FORMATS = {"text": text_line, "json": json_line}
 
 
 class AccessLog:
-    """Writes the lines: :meth:`ended` is called with each connection at its end.
+    """Writes the lines: :meth:`write` is called with each connection at its end.
 
     A file that was moved away is opened anew under its own name within a second, or by :meth:`reopen`.  What
     cannot be written (a full disk, a reader that went away) is lost, and said in our own log once a minute.
@@ -169,7 +169,7 @@ class AccessLog:
             self.close()
             self._fd = fd
 
-    def ended(self, connection: Connection) -> None:
+    def write(self, connection: Connection) -> None:
         """A connection ended, or was refused."""
         if self._fd is None or (connection.reason is Reason.LIMITED and not self._may_log_refusal()):
             return
@@ -177,7 +177,7 @@ class AccessLog:
         if connection.reason is Reason.LIMITED:
             unlogged, self._unlogged = self._unlogged, 0
         self._look()
-        self._write(self._format(fields(connection, unlogged)) + "\n")
+        self._send(self._format(fields(connection, unlogged)) + "\n")
 
     def _may_log_refusal(self) -> bool:
         second = int(self._clock.seconds())
@@ -204,7 +204,7 @@ class AccessLog:
             if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
                 self.reopen()
 
-    def _write(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._fd is not None
         try:
             os.write(self._fd, line.encode("ascii"))

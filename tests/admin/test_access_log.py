@@ -106,19 +106,19 @@ class AccessLogTests(SynchronousTestCase):
         """Each line is in the file when the call returns, behind what was there."""
         self.path.write_text("before\n")
         log = self.open()
-        log.ended(ended())
+        log.write(ended())
         self.assertEqual(self.lines(), ["before", text_line(fields(ended()))])
 
     def test_json_format(self) -> None:
         """The format is chosen by its name."""
-        self.open(form="json").ended(ended())
+        self.open(form="json").write(ended())
         self.assertEqual(json.loads(self.lines()[0])["id"], "ab-1")
 
     def test_off(self) -> None:
         """Without a path nothing is written."""
         log = AccessLog(AccessLogOptions(), self.clock)
         log.open()
-        log.ended(ended())
+        log.write(ended())
         log.reopen()
         log.close()
         self.assertFalse(self.path.exists())
@@ -130,7 +130,7 @@ class AccessLogTests(SynchronousTestCase):
         try:
             os.dup2(write, 1)
             log = self.open("-")
-            log.ended(ended())
+            log.write(ended())
             log.reopen()
         finally:
             os.dup2(saved, 1)
@@ -158,34 +158,34 @@ class AccessLogTests(SynchronousTestCase):
     def test_moved_away(self) -> None:
         """A file that was moved away is made anew within a second."""
         log = self.open()
-        log.ended(ended())
+        log.write(ended())
         old = self.path.rename(f"{self.path}.1")
-        log.ended(ended())
+        log.write(ended())
         self.assertEqual(len(old.read_text().splitlines()), 2)
         self.clock.advance(1)
-        log.ended(ended())
+        log.write(ended())
         self.assertEqual(len(self.lines()), 1)
 
     def test_replaced(self) -> None:
         """A file in whose place another was put is left for that one."""
         log = self.open()
-        log.ended(ended())
+        log.write(ended())
         self.path.rename(f"{self.path}.1")
         self.path.touch()
         self.clock.advance(1)
-        log.ended(ended())
+        log.write(ended())
         self.assertEqual(len(self.lines()), 1)
 
     def test_reopen_fails(self) -> None:
         """When the file cannot be opened anew, the old one stays in use, and one warning a minute says so."""
         log = self.open()
-        log.ended(ended())
+        log.write(ended())
         old = self.path.rename(f"{self.path}.1")
         self.path.mkdir()
         warnings = self.warnings()
         for _ in range(30):
             self.clock.advance(1)
-            log.ended(ended())
+            log.write(ended())
         self.assertEqual(len(old.read_text().splitlines()), 31)
         self.assertEqual(len(warnings), 1)
 
@@ -194,11 +194,11 @@ class AccessLogTests(SynchronousTestCase):
         log = self.open("/dev/full")
         warnings = self.warnings()
         for _ in range(3):
-            log.ended(ended())
+            log.write(ended())
         self.assertEqual((log.lost, len(warnings)), (3, 1))
         self.assertIn("lost=3", repr(log))
         self.clock.advance(60)
-        log.ended(ended())
+        log.write(ended())
         self.assertEqual(len(warnings), 2)
 
     def test_refusals(self) -> None:
@@ -207,14 +207,14 @@ class AccessLogTests(SynchronousTestCase):
         """
         log = self.open()
         for _ in range(REFUSALS_A_SECOND + 7):
-            log.ended(ended(Reason.LIMITED, "too many"))
+            log.write(ended(Reason.LIMITED, "too many"))
         self.assertEqual(len(self.lines()), REFUSALS_A_SECOND)
-        log.ended(ended())
+        log.write(ended())
         self.assertEqual(len(self.lines()), REFUSALS_A_SECOND + 1)
         self.clock.advance(1)
-        log.ended(ended(Reason.LIMITED, "too many"))
+        log.write(ended(Reason.LIMITED, "too many"))
         self.assertTrue(self.lines()[-1].endswith(" unlogged=7"))
-        log.ended(ended(Reason.LIMITED, "too many"))
+        log.write(ended(Reason.LIMITED, "too many"))
         self.assertNotIn("unlogged", self.lines()[-1])
 
     def warnings(self) -> list[object]:
