@@ -6,7 +6,8 @@
     ├── LocalError            our caller asked for what cannot be: raised, never counted
     │   ├── ConfigError       the configuration has faults (all of them, in ``faults``)
     │   ├── StartError        what the configuration asks for cannot be started
-    │   └── Closed            the pool, upstream or store was closed
+    │   ├── Closed            the pool, upstream or store was closed
+    │   └── MetricError       a metric that its text format cannot say; a ValueError too
     └── RemoteError           a peer's doing: counted and closed, without a traceback
         ├── ConnectFailed     a server refused, was unreachable, or took too long
         ├── NoServer          no server of the upstream may be used now
@@ -46,6 +47,10 @@ class StartError(LocalError):
 
 class Closed(LocalError):
     """The pool, upstream or store was closed before or while this was asked of it."""
+
+
+class MetricError(LocalError, ValueError):
+    """A metric that the text format cannot say: a name it does not allow, a sample twice."""
 
 
 class RemoteError(TcpsuiteError):
