@@ -53,6 +53,13 @@ def _logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]
         yield failures
 
 
+@pytest.fixture(autouse=True)
+def _folder_for_mktemp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Trial's ``mktemp`` gives names in the working directory; here they lie among pytest's own."""
+    if isinstance(request.instance, SynchronousTestCase):
+        request.instance.mktemp = lambda: str(tmp_path_factory.mktemp("trial") / "temp")  # type: ignore[method-assign]
+
+
 @pytest.fixture
 def flush_errors(_logged_failures: LoggedFailures) -> Callable[..., list[Failure]]:
     """Call it with exception types: it gives, and forgives, the logged failures of these types."""
