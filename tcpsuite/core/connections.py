@@ -9,7 +9,7 @@ from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,8 +119,8 @@ class Connection:
         return (now if self.ended is None else self.ended) - self.started
 
     def idle(self, now: float) -> float:
-        """Seconds since bytes last moved either way, as far as earlier calls of this could see; 0 when its bytes
-        are not counted.
+        """Seconds since bytes last moved either way, as far as earlier calls of this could see; 0 when its
+        bytes are not counted.
         """
         if self.traffic is UNCOUNTED:
             return 0.0
@@ -132,15 +132,18 @@ class Connection:
 
 @define
 class Totals:
-    """What a listener's ended connections add up to."""
+    """What a listener's connections add up to."""
 
     accepted: int = 0
+    open: int = 0
+    """Those that are open now."""
     refused: Counter[str] = Factory(Counter)
     """By the limit that refused."""
     ended: Counter[Reason] = Factory(Counter)
     bytes_in: int = 0
     bytes_out: int = 0
     seconds: float = 0.0
+    """How long those that ended were open, together."""
 
 
 class Ledger:
@@ -189,19 +192,19 @@ class Ledger:
 
     def totals(self, listener: str) -> Totals:
         """The sums of a listener, its open connections' bytes included."""
-        ended = self._of(listener)
-        sums = Totals(
-            ended.accepted,
-            ended.refused.copy(),
-            ended.ended.copy(),
-            ended.bytes_in,
-            ended.bytes_out,
-            ended.seconds,
-        )
+        return self.by_listener().get(listener, Totals())
+
+    def by_listener(self) -> dict[str, Totals]:
+        """The sums of each listener that anyone came to, its open connections' bytes included."""
+        sums = {
+            name: evolve(ended, refused=ended.refused.copy(), ended=ended.ended.copy())
+            for name, ended in self._totals.items()
+        }
         for connection in self._open.values():
-            if connection.listener == listener:
-                sums.bytes_in += connection.bytes_in
-                sums.bytes_out += connection.bytes_out
+            sum_ = sums[connection.listener]
+            sum_.open += 1
+            sum_.bytes_in += connection.bytes_in
+            sum_.bytes_out += connection.bytes_out
         return sums
 
     def _of(self, listener: str) -> Totals:

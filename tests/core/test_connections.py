@@ -1,0 +1,122 @@
+"""The record of a connection, and the ledger of all."""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.connections import Connection, Counted, Ledger, Reason, Totals
+
+
+@define
+class Moving:
+    """Bytes that are counted while they move."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+def connection(number: int = 1, listener: str = "front", started: float = 10.0) -> Connection:
+    return Connection(
+        f"ab-{number}", f"192.0.2.1:{number}", "192.0.2.1", listener, "echo", started, 1_700_000_000.0
+    )
+
+
+class ConnectionTests(SynchronousTestCase):
+    def test_first_reason_stands(self) -> None:
+        """The first word on why it ends stands; later ones are consequences."""
+        one = connection()
+        one.because(Reason.IDLE, "no byte")
+        one.because(Reason.CLIENT_RESET)
+        self.assertEqual((one.reason, one.detail), (Reason.IDLE, "no byte"))
+
+    def test_duration(self) -> None:
+        """It lasts from its acceptance to now, and no longer than to its end."""
+        one = connection()
+        self.assertEqual(one.duration(12.5), 2.5)
+        one.ended = 13.0
+        self.assertEqual(one.duration(99.0), 3.0)
+
+    def test_idle(self) -> None:
+        """It is idle since the look at which bytes had last moved, either way."""
+        one = connection()
+        one.traffic = moving = Moving()
+        self.assertEqual(one.idle(15.0), 5.0)
+        moving.bytes_out = 1
+        self.assertEqual(one.idle(16.0), 0.0)
+        self.assertEqual(one.idle(18.0), 2.0)
+        moving.bytes_in = 1
+        self.assertEqual(one.idle(20.0), 0.0)
+
+    def test_uncounted_is_never_idle(self) -> None:
+        """Of a transport that does not count, nothing is known: it is not idle."""
+        self.assertEqual(connection().idle(1000.0), 0.0)
+
+
+class LedgerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.ledger = Ledger()
+
+    def test_open_and_close(self) -> None:
+        """A connection is in the ledger from its opening to its end."""
+        one = connection()
+        self.ledger.open(one)
+        self.assertIs(self.ledger.get("ab-1"), one)
+        self.assertEqual((len(self.ledger), list(self.ledger)), (1, [one]))
+        self.ledger.close(one, 12.0)
+        self.assertIsNone(self.ledger.get("ab-1"))
+        self.assertEqual((one.ended, one.reason), (12.0, Reason.CLIENT_CLOSED))
+        self.assertEqual(repr(self.ledger), "<Ledger open=0 ended=1>")
+
+    def test_close_twice(self) -> None:
+        """An end that is told twice counts once."""
+        one = connection()
+        self.ledger.open(one)
+        self.ledger.close(one, 12.0)
+        self.ledger.close(one, 99.0)
+        self.assertEqual(one.ended, 12.0)
+        self.assertEqual(self.ledger.totals("front").ended, {Reason.CLIENT_CLOSED: 1})
+
+    def test_counts_become_final(self) -> None:
+        """The bytes of an ended connection are kept when its transport goes on to something else."""
+        one = connection()
+        one.traffic = moving = Moving(3, 4)
+        self.ledger.open(one)
+        self.ledger.close(one, 12.0)
+        moving.bytes_in = 99
+        self.assertEqual(one.traffic, Counted(3, 4))
+
+    def test_sums(self) -> None:
+        """The sums of a listener hold what ended, what was refused, and the bytes of what is open."""
+        first, second, third = connection(1), connection(2), connection(3, "back")
+        for one in (first, second, third):
+            one.traffic = Moving(10, 100)
+            self.ledger.open(one)
+        first.because(Reason.CUT)
+        self.ledger.close(first, 12.0)
+        self.ledger.refuse("front", "connections_per_ip")
+        sums = self.ledger.by_listener()
+        self.assertEqual(
+            sums["front"],
+            Totals(2, 1, {"connections_per_ip": 1}, {Reason.CUT: 1}, 20, 200, 2.0),  # type: ignore[arg-type]
+        )
+        self.assertEqual(sums["back"], Totals(1, 1, bytes_in=10, bytes_out=100))
+        self.assertEqual(self.ledger.totals("front"), sums["front"])
+
+    def test_sums_are_a_copy(self) -> None:
+        """What is done to the sums that were given out changes nothing in the ledger."""
+        self.ledger.refuse("front", "connections_per_ip")
+        self.ledger.totals("front").refused.clear()
+        self.assertEqual(self.ledger.totals("front").refused, {"connections_per_ip": 1})
+
+    def test_unknown_listener(self) -> None:
+        """A listener that nobody came to has sums of nothing."""
+        self.assertEqual(self.ledger.totals("none"), Totals())
+
+    def test_ends_while_looked_at(self) -> None:
+        """Connections may end while one goes through them."""
+        for number in range(3):
+            self.ledger.open(connection(number))
+        for one in self.ledger:
+            self.ledger.close(one, 11.0)
+        self.assertEqual(len(self.ledger), 0)
