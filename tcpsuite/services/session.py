@@ -104,12 +104,17 @@ class SessionProtocol(LineProtocol):
         """The value of a key."""
         check_key(key)
         value = self._sessions.get(self._session(), key)
-        return self._no_key() if value is None else value
+        if value is None:
+            self._no_key()
+        return value
 
     async def delete_key(self, key: str) -> str | None:
         """Remove a key."""
         check_key(key)
-        return "" if await self._sessions.delete(self._session(), key) else self._no_key()
+        if await self._sessions.delete(self._session(), key):
+            return ""
+        self._no_key()
+        return None
 
     async def list_keys(self) -> None:
         """The number of keys, and then each of them on a line of its own, sorted."""

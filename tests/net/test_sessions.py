@@ -1,0 +1,380 @@
+"""The session manager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, execute
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tcpsuite.core.sessions import Session, digest_of
+from tcpsuite.errors import ProtocolError, StoreFailed
+from tcpsuite.interfaces import ISessionStore
+from tcpsuite.net.sessions import LiveSession, SessionManager, SessionsOptions
+from tcpsuite.options import Duration, Size
+from tcpsuite.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@implementer(ISessionStore)
+class SlowStore(MemoryStore):
+    """A memory store that answers when it is told, in the order of the questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow = False
+        self.asked: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def _answer(self, work: Callable[[], Any]) -> Deferred[Any]:
+        if not self.slow:
+            return super()._answer(work)
+        done: Deferred[Any] = Deferred()
+        self.asked.append((work, done))
+        return done
+
+    def answer(self, *, error: Exception | None = None) -> None:
+        """Do the first thing that was asked, or fail it."""
+        work, done = self.asked.pop(0)
+        if error is None:
+            execute(work).chainDeferred(done)
+        else:
+            done.errback(error)
+
+
+class ManagerCase(SynchronousTestCase):
+    """A manager, and a store that answers when it is told."""
+
+    def setUp(self) -> None:
+        """A manager whose clock stands at noon of some day."""
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.store = SlowStore()
+        self.chance = iter(range(256))
+        self.manager = SessionManager(
+            self.store,
+            self.clock,
+            SessionsOptions(
+                idle_timeout=Duration(100.0),
+                sweep_interval=Duration(10.0),
+                max_sessions=3,
+                max_keys=2,
+                max_bytes=Size(20),
+            ),
+            random_bytes=lambda length: bytes([next(self.chance)]) * length,
+            now=self.clock.seconds,
+        )
+        self.addCleanup(self.manager.stop)
+
+    def opened(self, user: str = "alice") -> tuple[str, LiveSession]:
+        """A new session."""
+        return self.successResultOf(self.manager.create(user))
+
+    def resumed(self, session_id: str, user: str = "alice") -> LiveSession:
+        """A session that is there."""
+        return self.successResultOf(self.manager.resume(session_id, user))
+
+    def refused(self, asked: Deferred[Any]) -> str:
+        """The code of the refusal."""
+        error = self.failureResultOf(asked, ProtocolError).value
+        assert isinstance(error, ProtocolError)
+        return error.code
+
+    def stored(self, session_id: str) -> Session | None:
+        """What the store holds."""
+        return self.successResultOf(self.store.get(digest_of(session_id)))
+
+
+class SessionManagerTests(ManagerCase):
+    """What a session does for those who use it."""
+
+    def test_ids(self) -> None:
+        """Each session has an id of its own, made of 32 bytes of chance; the store never sees it."""
+        ids = {self.opened()[0] for _ in range(3)}
+        self.assertEqual(len(ids), 3)
+        self.assertIn("A" * 43, ids)
+        for session_id in ids:
+            self.assertNotIn(session_id, repr([vars(self.store), self.stored(session_id)]))
+
+    def test_resume(self) -> None:
+        """A session that its connection has left is there, with its data, for the user who opened it."""
+        session_id, live = self.opened()
+        self.successResultOf(self.manager.set(live, "colour", "blue"))
+        self.manager.release(live)
+        self.assertEqual(self.refused(self.manager.resume(session_id, "bob")), "no-session")
+        self.assertEqual(self.refused(self.manager.resume(session_id + "x", "alice")), "no-session")
+        self.assertEqual(self.manager.get(self.resumed(session_id), "colour"), "blue")
+
+    def test_resume_in_use(self) -> None:
+        """A session in use is another user's as well, and does not expire."""
+        session_id, _ = self.opened()
+        self.clock.advance(1000.0)
+        self.assertEqual(self.refused(self.manager.resume(session_id, "bob")), "no-session")
+        self.resumed(session_id)
+
+    def test_expired(self) -> None:
+        """An idle session lives for its time-out from the moment that it was left, swept or not."""
+        session_id, live = self.opened()
+        self.clock.advance(1000.0)
+        self.manager.release(live)
+        self.clock.advance(100.0)
+        self.manager.release(self.resumed(session_id))
+        self.clock.advance(100.1)
+        self.assertEqual(self.refused(self.manager.resume(session_id, "alice")), "no-session")
+
+    def test_data(self) -> None:
+        """Keys are set, read, listed and removed; each change is stored when it is answered."""
+        session_id, live = self.opened()
+        self.successResultOf(self.manager.set(live, "b", "1"))
+        self.successResultOf(self.manager.set(live, "a", "2"))
+        self.successResultOf(self.manager.set(live, "b", "3"))
+        stored = self.stored(session_id)
+        assert stored is not None
+        self.assertEqual((stored.data, stored.requests), ({"a": "2", "b": "3"}, 3))
+        self.assertEqual(self.manager.keys(live), ["a", "b"])
+        self.assertEqual(self.manager.get(live, "b"), "3")
+        self.assertIsNone(self.manager.get(live, "c"))
+        self.assertIs(self.successResultOf(self.manager.delete(live, "b")), True)
+        self.assertIs(self.successResultOf(self.manager.delete(live, "b")), False)
+        stored = self.stored(session_id)
+        assert stored is not None
+        self.assertEqual((stored.data, live.size), ({"a": "2"}, 2))
+
+    def test_limits(self) -> None:
+        """Too many sessions, keys or bytes, and a key that is none, are refused, each by its code."""
+        _, live = self.opened()
+        self.opened()
+        self.opened()
+        self.assertEqual(self.refused(self.manager.create("alice")), "full")
+        self.assertEqual(self.refused(self.manager.set(live, "a b", "1")), "key")
+        self.assertEqual(self.refused(self.manager.set(live, "a", "x" * 20)), "full")
+        self.successResultOf(self.manager.set(live, "a", "1"))
+        self.successResultOf(self.manager.set(live, "b", "1"))
+        self.assertEqual(self.refused(self.manager.set(live, "c", "1")), "full")
+        self.successResultOf(self.manager.close(live))
+        self.opened()
+
+    def test_info(self) -> None:
+        """A session tells its user, its age and its size."""
+        _, live = self.opened()
+        self.successResultOf(self.manager.set(live, "key", "value"))
+        self.clock.advance(7.5)
+        self.assertEqual(
+            self.manager.info(live),
+            {"user": "alice", "age": 7, "idle_timeout": 100, "requests": 2, "keys": 1, "bytes": 8},
+        )
+
+    def test_two_connections(self) -> None:
+        """Two connections may use one session: both see every change, and the last to leave ends its use."""
+        session_id, one = self.opened()
+        other = self.resumed(session_id)
+        self.successResultOf(self.manager.set(one, "key", "1"))
+        self.assertEqual(self.manager.get(other, "key"), "1")
+        self.manager.release(one)
+        self.successResultOf(self.manager.set(other, "key", "2"))
+        self.assertEqual(repr(self.manager), "<SessionManager in use=1 <MemoryStore 1 sessions>>")
+        self.manager.release(other)
+        self.assertEqual(repr(self.manager), "<SessionManager in use=0 <MemoryStore 1 sessions>>")
+        self.assertEqual(self.manager.get(self.resumed(session_id), "key"), "2")
+
+    def test_closed_for_all(self) -> None:
+        """Closing ends a session for every connection, and its id is worth nothing."""
+        session_id, one = self.opened()
+        other = self.resumed(session_id)
+        self.successResultOf(self.manager.close(one))
+        for asked in (self.manager.set(other, "a", "1"), self.manager.delete(other, "a")):
+            self.assertEqual(self.refused(asked), "no-session")
+        self.assertRaises(ProtocolError, self.manager.get, other, "a")
+        self.assertEqual(self.refused(self.manager.close(other)), "no-session")
+        self.assertEqual(self.refused(self.manager.resume(session_id, "alice")), "no-session")
+        self.manager.release(one)
+        self.manager.release(other)
+        self.assertIsNone(self.stored(session_id))
+
+    def test_gone_elsewhere(self) -> None:
+        """A session that vanished from the store, by another process, is noticed at the next change."""
+        session_id, live = self.opened()
+        self.successResultOf(self.store.delete(digest_of(session_id)))
+        self.assertEqual(self.refused(self.manager.set(live, "a", "1")), "no-session")
+        self.assertTrue(live.gone)
+        self.manager.release(live)
+
+
+class RaceTests(ManagerCase):
+    """What happens while the store takes its time."""
+
+    def test_last_write_wins(self) -> None:
+        """Of two changes of one key the one that was asked last stands, in memory and in the store."""
+        session_id, live = self.opened()
+        self.store.slow = True
+        first = self.manager.set(live, "key", "1")
+        second = self.manager.set(live, "key", "2")
+        self.assertEqual(len(self.store.asked), 1)
+        self.assertIsNone(self.manager.get(live, "key"))
+        self.store.answer()
+        self.successResultOf(first)
+        self.assertEqual(self.manager.get(live, "key"), "1")
+        self.store.answer()
+        self.successResultOf(second)
+        self.store.slow = False
+        stored = self.stored(session_id)
+        assert stored is not None
+        self.assertEqual((self.manager.get(live, "key"), stored.data), ("2", {"key": "2"}))
+
+    def test_limits_hold_at_once(self) -> None:
+        """Changes that wait do not pass the limits together."""
+        _, live = self.opened()
+        self.store.slow = True
+        asked = [self.manager.set(live, key, "1") for key in "abc"]
+        self.store.answer()
+        self.store.answer()
+        self.successResultOf(asked[0])
+        self.successResultOf(asked[1])
+        self.assertEqual(self.refused(asked[2]), "full")
+        self.assertEqual(self.store.asked, [])
+
+    def test_store_fails(self) -> None:
+        """A change that was not stored is not seen, and the session goes on."""
+        _, live = self.opened()
+        self.store.slow = True
+        asked = self.manager.set(live, "key", "1")
+        self.store.answer(error=StoreFailed("disk full"))
+        self.failureResultOf(asked, StoreFailed)
+        self.assertIsNone(self.manager.get(live, "key"))
+        self.store.slow = False
+        self.successResultOf(self.manager.set(live, "key", "2"))
+        self.assertEqual((self.manager.get(live, "key"), live.size), ("2", 4))
+
+    def test_connection_lost_while_storing(self) -> None:
+        """Changes under way when their connection is lost are made, and whoever resumes then sees them."""
+        session_id, live = self.opened()
+        self.store.slow = True
+        asked = [self.manager.set(live, key, "1") for key in "ab"]
+        for change in asked:
+            change.cancel()
+            self.failureResultOf(change, CancelledError)
+        self.manager.release(live)
+        again = self.resumed(session_id)
+        self.assertIs(again, live)
+        self.store.answer()
+        self.store.answer()
+        self.assertEqual(self.manager.keys(again), ["a", "b"])
+        self.manager.release(again)
+        self.assertEqual(repr(self.manager), "<SessionManager in use=0 <MemoryStore 1 sessions>>")
+
+    def test_connection_lost_while_opening(self) -> None:
+        """A session that nobody was told of is forgotten."""
+        self.store.slow = True
+        asked = self.manager.create("alice")
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.store.answer()
+        self.store.answer()
+        self.assertEqual(repr(self.manager), "<SessionManager in use=0 <MemoryStore 0 sessions>>")
+
+    def test_connection_lost_while_resuming(self) -> None:
+        """A session that was fetched for nobody is not in use."""
+        session_id, live = self.opened()
+        self.manager.release(live)
+        self.store.slow = True
+        asked = self.manager.resume(session_id, "alice")
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.store.answer()
+        self.assertEqual(repr(self.manager), "<SessionManager in use=0 <MemoryStore 1 sessions>>")
+
+    def test_resumed_twice_at_once(self) -> None:
+        """Two connections that fetch a session at the same time use the same one."""
+        session_id, live = self.opened()
+        self.manager.release(live)
+        self.store.slow = True
+        asked = [self.manager.resume(session_id, "alice") for _ in range(2)]
+        self.store.answer()
+        one = self.successResultOf(asked[0])
+        changed = self.manager.set(one, "key", "1")
+        self.store.answer()
+        other = self.successResultOf(asked[1])
+        self.assertIs(other, one)
+        self.store.answer()
+        self.successResultOf(changed)
+        self.assertEqual(self.manager.get(other, "key"), "1")
+
+    def test_resumed_while_closing(self) -> None:
+        """Whoever resumes a session that is being closed finds out at the next request."""
+        session_id, live = self.opened()
+        self.store.slow = True
+        closing = self.manager.close(live)
+        late = self.resumed(session_id)
+        self.store.answer()
+        self.successResultOf(closing)
+        self.assertEqual(self.refused(self.manager.set(late, "key", "1")), "no-session")
+        self.manager.release(live)
+        self.manager.release(late)
+
+
+class SweepTests(ManagerCase):
+    """What is swept out, and when."""
+
+    def test_sweep(self) -> None:
+        """At each interval, what nobody used for the idle time-out goes; what is in use stays."""
+        self.manager.start()
+        used, _ = self.opened()
+        left, live = self.opened()
+        self.manager.release(live)
+        self.clock.pump([10.0] * 10)
+        self.assertIsNotNone(self.stored(left))
+        self.clock.advance(10.0)
+        self.assertIsNone(self.stored(left))
+        self.assertIsNotNone(self.stored(used))
+
+    def test_sweeps_at_the_start(self) -> None:
+        """What expired while no server ran is swept out at once."""
+        session_id, live = self.opened()
+        self.manager.release(live)
+        self.clock.advance(1000.0)
+        self.manager.start()
+        self.assertIsNone(self.stored(session_id))
+
+    def test_goes_on_after_a_failure(self) -> None:
+        """A sweep that the store failed is made up for by the next."""
+        session_id, live = self.opened()
+        self.manager.release(live)
+        self.clock.advance(1000.0)
+        self.store.slow = True
+        self.manager.start()
+        self.store.answer(error=StoreFailed("disk full"))
+        self.store.slow = False
+        self.clock.advance(10.0)
+        self.assertIsNone(self.stored(session_id))
+
+    def test_goes_on_after_our_own_fault(self) -> None:
+        """A fault of ours is logged with its traceback, and the sweeps go on."""
+        self.store.slow = True
+        self.manager.start()
+        self.store.answer(error=ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.clock.advance(10.0)
+        self.assertEqual(len(self.store.asked), 1)
+        self.store.answer()
+
+    def test_stats(self) -> None:
+        """Sessions are counted: all, those in use, and those of each user."""
+        self.opened()
+        self.manager.release(self.opened("bob")[1])
+        self.assertEqual(
+            self.successResultOf(self.manager.stats()),
+            {"count": 2, "in_use": 1, "users": {"alice": 1, "bob": 1}},
+        )
+
+    def test_stop(self) -> None:
+        """Stopping ends the sweeps and closes the store, which then knows of the last use of each session."""
+        self.manager.start()
+        _, live = self.opened()
+        self.clock.advance(5.0)
+        self.successResultOf(self.manager.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(live.session.used, self.clock.seconds())
+        self.assertIn("closed", repr(self.manager))
