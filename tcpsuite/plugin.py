@@ -1,4 +1,4 @@
-"""A service type that costs nothing until it is used."""
+"""Service types: those that are installed, and one that costs nothing until it is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
-from twisted.plugin import IPlugin
+from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IServiceType
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
     from tcpsuite.interfaces import IServiceContext
+
+
+def service_types() -> dict[str, IServiceType]:
+    """The service types of all installed plugins, by name."""
+    return {service.name: service for service in getPlugins(IServiceType)}
 
 
 @implementer(IPlugin, IServiceType)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NewType
 
-from attrs import NOTHING, Factory, frozen
+from attrs import NOTHING, Factory, field, fields, frozen, make_class, resolve_types
 
 from tcpsuite.admin.access_log import AccessLogOptions
 from tcpsuite.admin.http import AdminOptions
@@ -20,6 +21,12 @@ from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.sessions import SessionsOptions
 from tcpsuite.options import DirectoryPath, Duration, Endpoints, OptionError, between, option
+
+ServiceName = NewType("ServiceName", str)
+"""The name of a service type: built in, or of somebody's plugin."""
+
+FILE_KEYS = {"listeners": "listener", "upstreams": "upstream"}
+"""What some fields of :class:`Config` are called in a file, where each table holds one thing."""
 
 
 def _some_endpoint(endpoints: Endpoints) -> None:
@@ -38,7 +45,7 @@ class LimitsOptions:
     )
     connections_per_ip: int = option(
         100,
-        "Connections that a listener takes from one address at once, 0 for any number; past it they are closed.",
+        "Connections that a listener takes from one address at once; past it they are closed; 0: no limit.",
         check=between(0, 1_000_000),
     )
     exempt_loopback: bool = option(
@@ -59,7 +66,9 @@ class ListenerConfig:
         "Where it listens: a Twisted server endpoint string, or a list of them.",
         check=_some_endpoint,
     )
-    service: str = option(NOTHING, "What it serves: echo, files, session, gateway, or a plugin's name.")
+    service: ServiceName = option(
+        NOTHING, "What it serves: echo, files, session, gateway, or a plugin's name."
+    )
     idle_timeout: Duration = option(
         Duration(120.0),
         "A connection on which nothing moves for so long is ended; 0 never ends one.",
@@ -101,3 +110,24 @@ class Config:
     def sample_directory(self) -> str:
         """The folder that the demonstration serves; ``state:sample`` in a file."""
         return os.path.join(self.state_directory, "sample")
+
+
+@cache
+def listener_table(service_options: type | None) -> Any:
+    """A class of the options that a ``[listener.NAME]`` table may hold: those of every listener, and those of
+    its service (``None``: only the common ones).
+    """
+    found: dict[str, Any] = {}
+    for owner in (ListenerConfig, service_options):
+        if owner is not None:
+            resolve_types(owner)
+            found |= {own.name: own for own in fields(owner) if own.name != "options"}
+    return make_class(
+        "ListenerTable",
+        {
+            name: field(default=own.default, metadata=own.metadata, type=own.type)
+            for name, own in found.items()
+        },
+        frozen=True,
+        kw_only=True,
+    )

@@ -1,0 +1,128 @@
+"""A configuration, from its sources to what is in force: all of it right, or all that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from attrs import frozen
+from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+
+from tcpsuite.config import sources
+from tcpsuite.config.endpoints import conflicts
+from tcpsuite.config.faults import Fault, nearest
+from tcpsuite.config.lines import format_path
+from tcpsuite.config.schema import FILE_KEYS, Config
+from tcpsuite.config.structure import Structure
+from tcpsuite.config.tree import Text
+from tcpsuite.errors import ConfigError
+from tcpsuite.options import OptionError
+from tcpsuite.plugin import service_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tcpsuite.config.lines import Path
+    from tcpsuite.config.tree import Tree
+
+
+@frozen
+class Loaded:
+    """A configuration that is in force, and where each of its values came from."""
+
+    config: Config
+    tree: Tree
+
+
+def load(
+    file: str | None = None, settings: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read and verify.
+
+    :param file: the file; ``None`` for the embedded demonstration.
+    :param settings: ``KEY=VALUE`` each, over all else.
+    :param environ: the environment; that of the process if ``None``.
+    :raises ConfigError: with everything that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    tree = sources.read(file, settings, environ)
+    faults: list[Fault] = []
+    config = _structure(tree, environ, faults)
+    faults += conflicts(tree)
+    if config is None or faults:
+        faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
+        raise ConfigError(faults)
+    return Loaded(config, tree)
+
+
+def _say_state_directory(tree: Tree, environ: Mapping[str, str]) -> str:
+    """Where state is kept: what the file says, or systemd, or else the user's own place."""
+    said = tree.find(("state_directory",))
+    if isinstance(said, Text) and said:
+        return os.path.join(said.directory, said)
+    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    directory, source = os.path.join(home, "tcpsuite"), "default"
+    if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        directory, source = given, "STATE_DIRECTORY"
+    tree.put(("state_directory",), directory, source, os.getcwd())
+    return directory
+
+
+def _structure(tree: Tree, environ: Mapping[str, str], faults: list[Fault]) -> Config | None:
+    state_directory = _say_state_directory(tree, environ)
+    listeners, upstreams = tree.find(("listener",)), tree.find(("upstream",))
+    for name in listeners if isinstance(listeners, dict) else ():
+        tree.inherit(("listener", name, "limits"), ("limits",))
+    structure = Structure(service_types(), upstreams if isinstance(upstreams, dict) else (), state_directory)
+    try:
+        return structure.structure(tree.values, Config)
+    except (ExceptionGroup, OptionError) as error:
+        faults += _faults(error, (), tree)
+        return None
+
+
+def _faults(error: Exception, path: Path, tree: Tree) -> Iterator[Fault]:
+    """The faults that are gathered in an exception of cattrs, each with its place.
+
+    What is no fault of the configuration is raised again.
+    """
+    match error:
+        case ClassValidationError():
+            placed, others = error.group_exceptions()
+            for inner, note in placed:
+                yield from _faults(inner, (*path, FILE_KEYS.get(note.name, note.name)), tree)
+            for inner in others:
+                yield from _faults(inner, path, tree)
+        case IterableValidationError():
+            for inner, step in error.group_exceptions()[0]:
+                yield from _faults(inner, (*path, step.index), tree)
+        case ForbiddenExtraKeysError():
+            known = [FILE_KEYS.get(field.name, field.name) for field in attrs.fields(error.cl)]
+            for key in sorted(error.extra_fields):
+                yield _fault(tree, (*path, key), "", "unknown option", nearest(key, known))
+        case KeyError():
+            yield _fault(tree, path, "", "required, and not given")
+        case OptionError():
+            yield _fault(tree, path, error.expected, _shown(error.got), getattr(error, "hint", ""))
+        case _:
+            raise error
+
+
+def _fault(tree: Tree, path: Path, expected: str, got: str, hint: str = "") -> Fault:
+    origin = tree.origin(path)
+    return Fault(origin.source, origin.line, format_path(path), expected, got, hint)
+
+
+def _shown(value: Any) -> str:
+    """A raw value, as it would be written, or what kind of thing it is."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return repr(value)
+        case dict():
+            return "a table"
+        case list() | tuple():
+            return "a list" if value else "an empty list"
+    return str(value)

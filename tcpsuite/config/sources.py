@@ -1,0 +1,116 @@
+"""Reading the sources of a configuration: files, environment, command line.  Nothing else touches a disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from tcpsuite.config.faults import Fault
+from tcpsuite.config.lines import format_path, parse_key, scan
+from tcpsuite.config.tree import Tree
+from tcpsuite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tcpsuite.config.lines import Path
+
+DEMONSTRATION = "demo.toml"
+"""What is in force when no file is named; it lies in this package."""
+PREFIX = "TCPSUITE__"
+"""``TCPSUITE__LISTENER__DB__UPSTREAM`` is ``listener.db.upstream``: two underscores stand for a dot."""
+
+
+def read(file: str | None, settings: Sequence[str], environ: Mapping[str, str]) -> Tree:
+    """Everything that is said: by ``file`` (the demonstration if ``None``), by ``conf.d/*.toml`` beside it,
+    by the environment, by ``settings`` (``KEY=VALUE`` each).  The later ones win.
+
+    :raises ConfigError: with what cannot be read: files, not TOML, settings that lead nowhere.
+    """
+    tree, faults = Tree(), []
+    texts: list[tuple[str, str | Fault]]
+    if file is None:
+        name = f"{DEMONSTRATION} (embedded)"
+        texts = [(name, files(__package__).joinpath(DEMONSTRATION).read_text("utf-8"))]
+    else:
+        texts = [(name, _text(name)) for name in (file, *_drop_ins(file))]
+    for name, text in texts:
+        fault = text if isinstance(text, Fault) else _lay(tree, name, text)
+        if fault:
+            faults.append(fault)
+    if not faults:
+        faults = _overrides(tree, settings, environ)
+    if faults:
+        raise ConfigError(faults)
+    return tree
+
+
+def _drop_ins(file: str) -> list[str]:
+    folder = os.path.join(os.path.dirname(file), "conf.d")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in names if name.endswith(".toml")]
+
+
+def _text(file: str) -> str | Fault:
+    try:
+        with open(file, encoding="utf-8", newline="") as stream:
+            return stream.read()
+    except OSError as error:
+        return Fault(file, 0, "", "a file that can be read", error.strerror or str(error))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return Fault(file, line, "", "UTF-8", f"the byte 0x{error.object[error.start]:02x}")
+
+
+def _lay(tree: Tree, file: str, text: str) -> Fault | None:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return _syntax_fault(file, text, str(error))
+    tree.lay(table, scan(text), file, os.path.dirname(os.path.abspath(file)))
+    return None
+
+
+def _syntax_fault(file: str, text: str, message: str) -> Fault:
+    where = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
+    if where is None:
+        return Fault(file, 0, "", "", f"not TOML: {message}")
+    problem = where[1][:1].lower() + where[1][1:]
+    if where[2]:
+        return Fault(file, int(where[2]), "", "", f"not TOML: {problem} (column {where[3]})")
+    return Fault(
+        file, text.count("\n") + (not text.endswith("\n")), "", "", f"not TOML: {problem} at the end"
+    )
+
+
+def _overrides(tree: Tree, settings: Sequence[str], environ: Mapping[str, str]) -> list[Fault]:
+    faults = []
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX):
+            path: Path = tuple(variable[len(PREFIX) :].lower().split("__"))
+            faults += _put(tree, path, environ[variable], variable)
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        try:
+            path = parse_key(key.strip())
+        except ValueError:
+            equals = ""
+        if not equals:
+            faults.append(Fault("--set", 0, "", "KEY=VALUE, such as listener.db.upstream=pg", repr(setting)))
+            continue
+        faults += _put(tree, path, value, "--set")
+    return faults
+
+
+def _put(tree: Tree, path: Path, value: str, source: str) -> list[Fault]:
+    try:
+        tree.put(path, value, source, os.getcwd())
+    except LookupError as error:
+        return [Fault(source, 0, "", "the name of an option", f"{format_path(path)}: {error}")]
+    return []
