@@ -13,6 +13,9 @@ The loader (:mod:`tcpsuite.config`) turns text into these types, and reports wha
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from decimal import Decimal
+from fractions import Fraction
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NewType, TypeVar
 
@@ -39,8 +42,8 @@ UpstreamName = NewType("UpstreamName", str)
 """The name of an ``[upstream.NAME]`` table, which must exist."""
 
 FilePath = NewType("FilePath", str)
-"""A file's path.  A relative one is taken from the folder of the file that names it; ``state:x`` is the file ``x``
-in the state directory; ``-`` stays what it is.
+"""A file's path.  A relative one is taken from the folder of the file that names it; ``state:x`` is the file
+``x`` in the state directory; ``-`` stays what it is.
 """
 
 DirectoryPath = NewType("DirectoryPath", str)
@@ -102,7 +105,7 @@ def between(low: float, high: float, unit: str = "") -> Callable[[float], None]:
 
     def check(value: float) -> None:
         if not low <= value <= high:
-            raise OptionError(f"a value from {low:g} to {high:g}{suffix}", value)
+            raise OptionError(f"a value from {_plain(low)} to {_plain(high)}{suffix}", value)
 
     return check
 
@@ -112,15 +115,17 @@ def at_least(low: float, unit: str = "") -> Callable[[float], None]:
     suffix = f" {unit}" if unit else ""
 
     def check(value: float) -> None:
-        if value < low:
-            raise OptionError(f"a value of at least {low:g}{suffix}", value)
+        if not value >= low:  # not a number is not enough
+            raise OptionError(f"a value of at least {_plain(low)}{suffix}", value)
 
     return check
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|[kK]B|[KMGT]iB|[MGT]B)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {
+    "d": Fraction(86400), "h": Fraction(3600), "m": Fraction(60), "s": Fraction(1), "ms": Fraction(1, 1000),
+}  # fmt: skip
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|[kK]B|[KMGT]iB|[MGT]B)")
 _BYTES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
@@ -129,30 +134,34 @@ _BYTES = {
 
 def parse_duration(value: object) -> Duration:
     """Seconds from ``"1.5s"`` or a number; :class:`OptionError` for anything else, a negative one too."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
-        return Duration(float(value))
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return Duration(float(match[1]) * _SECONDS[match[2]])
+    with suppress(OverflowError, ValueError):  # more than a float holds, or than Python reads
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+            return Duration(float(value))
+        if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+            return Duration(float(Fraction(match[1]) * _SECONDS[match[2]]))
     raise OptionError('a duration such as "500ms", "30s", "5m" or "2h"', value)
 
 
 def parse_size(value: object) -> Size:
-    """Bytes from ``"64KiB"`` or a whole number; :class:`OptionError` for anything else."""
+    """Bytes from ``"64KiB"`` or a whole number; :class:`OptionError` for anything else.  A part of a byte is
+    left out: ``"1.1KiB"`` is 1126.
+    """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Size(value)
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        return Size(int(float(match[1]) * _BYTES[match[2]]))
+    with suppress(ValueError):  # more digits than Python reads
+        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+            return Size(int(Fraction(match[1]) * _BYTES[match[2]]))
     raise OptionError('a size such as "64KiB", "1MiB" or a number of bytes', value)
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest way to write so many seconds: ``"5m"``, ``"1.5s"``, ``"200ms"``."""
-    if seconds and seconds < 1:
-        return f"{seconds * 1000:g}ms"
+    """So many seconds as people write them, without loss: ``"5m"``, ``"1.5s"``, ``"200ms"``."""
+    exact = Fraction(repr(seconds))
     for unit in ("d", "h", "m"):
-        if seconds and seconds % _SECONDS[unit] == 0:
-            return f"{seconds / _SECONDS[unit]:g}{unit}"
-    return f"{seconds:g}s"
+        if exact and exact % _SECONDS[unit] == 0:
+            return f"{exact // _SECONDS[unit]}{unit}"
+    written = Decimal(repr(seconds))
+    return f"{_plain(written.scaleb(3))}ms" if 0 < written < 1 else f"{_plain(written)}s"
 
 
 def format_size(size: int) -> str:
@@ -161,3 +170,9 @@ def format_size(size: int) -> str:
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
     return f"{size}B"
+
+
+def _plain(number: float | Decimal) -> str:
+    """A number in digits, with neither an exponent nor zeros that say nothing."""
+    text = format(Decimal(str(number)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
