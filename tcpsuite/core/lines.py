@@ -36,8 +36,8 @@ class LineSplitter:
     def next(self) -> str | None:
         """The next line without its end, or ``None`` until more bytes arrive.
 
-        :raises ProtocolError: ``too-long`` or ``not-utf8``, once for each such line; the next call goes on behind
-            it.
+        :raises ProtocolError: ``too-long`` or ``not-utf8``, once for each such line; the next call goes on
+            behind it.
         """
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(self._buffer[:end]).removesuffix(b"\r")
@@ -49,13 +49,13 @@ class LineSplitter:
                 raise self._too_long()
             else:
                 return _decode(line)
-        # Room for the CR of a line that is just as long as it may be.
-        if len(self._buffer) > self.max_length + 1 and not self._skipping:
+        if self._skipping:
+            self._drop()
+        # A CR at the end of what there is may be the end of the line, and then is no part of it.
+        if len(self._buffer) - self._buffer.endswith(b"\r") > self.max_length:
             self._skipping = True
             self._drop()
             raise self._too_long()
-        if self._skipping:
-            self._drop()
         self._searched = len(self._buffer)
         return None
 
