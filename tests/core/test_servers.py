@@ -1,0 +1,31 @@
+"""One backend of an upstream."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.servers import Server
+
+
+class ServerTests(SynchronousTestCase):
+    """What is known of a server."""
+
+    def test_new(self) -> None:
+        """A new server is up, though nobody has checked it, and has done nothing."""
+        server = Server("a", "tcp:192.0.2.1:80")
+        self.assertEqual((server.weight, server.up, server.last_error), (1, True, ""))
+        self.assertEqual((server.active, server.connections, server.failures), (0, 0, 0))
+
+    def test_equal_to_itself_alone(self) -> None:
+        """Two servers that read the same are two, in a comparison and as keys."""
+        one, two = Server("a", "tcp:192.0.2.1:80"), Server("a", "tcp:192.0.2.1:80")
+        self.assertNotEqual(one, two)
+        self.assertEqual(len({one, two, one}), 2)
+
+    def test_repr(self) -> None:
+        """Its state is one line; the last error, which may be long, is left out."""
+        server = Server("a", "tcp:192.0.2.1:80", last_error="refused")
+        self.assertTrue(
+            repr(server).startswith("Server(name='a', address='tcp:192.0.2.1:80', weight=1, up=True")
+        )
+        self.assertNotIn("refused", repr(server))
