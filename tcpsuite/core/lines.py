@@ -6,6 +6,19 @@ from tcpsuite.errors import ProtocolError
 
 MAX_LINE = 16 * 1024
 """Bytes a line may have without its end.  A key and a value of a session fit; a book does not."""
+MAX_VERB = 32
+"""Bytes of a line that cannot be read in which its first word is looked for."""
+
+
+class LineError(ProtocolError):
+    """A line that cannot be read.
+
+    :ivar verb: its first word, as far as that could be read.
+    """
+
+    def __init__(self, code: str, text: str, line: bytes | bytearray) -> None:
+        super().__init__(code, text)
+        self.verb = bytes(line[:MAX_VERB]).partition(b" ")[0].decode(errors="replace")
 
 
 class LineSplitter:
@@ -24,6 +37,10 @@ class LineSplitter:
     def __repr__(self) -> str:
         return f"<LineSplitter {len(self._buffer)} bytes{' skipping' if self._skipping else ''}>"
 
+    def __len__(self) -> int:
+        """Bytes that are held."""
+        return len(self._buffer)
+
     @property
     def partial(self) -> bool:
         """Whether something is held that is not yet a line, or a line's end is still awaited."""
@@ -36,7 +53,7 @@ class LineSplitter:
     def next(self) -> str | None:
         """The next line without its end, or ``None`` until more bytes arrive.
 
-        :raises ProtocolError: ``too-long`` or ``not-utf8``, once for each such line; the next call goes on
+        :raises LineError: ``too-long`` or ``not-utf8``, once for each such line; the next call goes on
             behind it.
         """
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
@@ -46,7 +63,7 @@ class LineSplitter:
             if self._skipping:
                 self._skipping = False
             elif len(line) > self.max_length:
-                raise self._too_long()
+                raise self._too_long(line)
             else:
                 return _decode(line)
         if self._skipping:
@@ -54,8 +71,9 @@ class LineSplitter:
         # A CR at the end of what there is may be the end of the line, and then is no part of it.
         if len(self._buffer) - self._buffer.endswith(b"\r") > self.max_length:
             self._skipping = True
+            error = self._too_long(self._buffer)
             self._drop()
-            raise self._too_long()
+            raise error
         self._searched = len(self._buffer)
         return None
 
@@ -69,12 +87,12 @@ class LineSplitter:
         self._buffer.clear()
         self._searched = 0
 
-    def _too_long(self) -> ProtocolError:
-        return ProtocolError("too-long", f"a line may have {self.max_length} bytes")
+    def _too_long(self, line: bytes | bytearray) -> LineError:
+        return LineError("too-long", f"a line may have {self.max_length} bytes", line)
 
 
 def _decode(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError:
-        raise ProtocolError("not-utf8", "a line must be UTF-8") from None
+        raise LineError("not-utf8", "a line must be UTF-8", line) from None

@@ -17,18 +17,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
-from tcpsuite.core.lines import LineSplitter
+from tcpsuite.core.lines import LineError, LineSplitter
 from tcpsuite.errors import ProtocolError, RemoteError
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.body import Body
+from tcpsuite.net.sending import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -37,8 +44,14 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 20
 """Errors in a row after which a peer is taken for something that does not speak the protocol."""
+MAX_AHEAD = 64 * 1024
+"""Bytes of further requests that may wait behind the one that is being answered."""
 READ_TIMEOUT = 30.0
 """Seconds from the first byte of a request to its end."""
+MIN_BODY_RATE = 1024
+"""Bytes behind a request that buy one second more: an honest client on the worst of lines is faster."""
+LINGER = 5.0
+"""Seconds that a peer has to read why it is sent away, and to leave."""
 
 _HTTP = re.compile(r"[A-Za-z]+ \S+ HTTP/\d")
 
@@ -52,6 +65,8 @@ class Command:
     """``GET path [offset [length]]``: brackets enclose what may be left out."""
     rest: bool = False
     """Whether the last argument is all that stands behind the ones before it, spaces included."""
+    body: bool = False
+    """Whether bytes follow the line.  A refusal ends the connection then: those bytes are no requests."""
 
     def arguments(self, text: str) -> list[str]:
         """Split what stands behind the verb.
@@ -72,12 +87,15 @@ class LineProtocol(Protocol):
     """One connection of a line service.
 
     A subclass gives ``commands``; each command's coroutine returns the text behind ``OK`` (``None`` when it
-    has answered itself), or raises :class:`~tcpsuite.errors.ProtocolError` or another Remote error.
+    has answered itself), or raises :class:`~tcpsuite.errors.ProtocolError` or another Remote error.  It is
+    cancelled when the connection is lost.  It may :meth:`stream` an answer of any length, and :meth:`receive`
+    bytes that follow its line.
 
-    It is its transport's producer: while the peer does not read its answers, nothing more is read or answered.
-    A command that streams unregisters it, registers its own, and calls :meth:`produce` when it is done.
+    It is its transport's producer: while the peer does not read its answers, nothing more is read or
+    answered.  While a request is answered, a bounded number of bytes behind it is read ahead: only who reads
+    notices that a peer is gone.
 
-    :param reactor: for the read time-out, an ``IReactorTime``.
+    :param reactor: for the time-outs, an ``IReactorTime``.
     """
 
     commands: ClassVar[Mapping[str, Command]]
@@ -88,67 +106,142 @@ class LineProtocol(Protocol):
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._lines = LineSplitter()
+        self._body: Body | None = None
+        self._body_left = 0
+        self._body_earned = 0
+        self._body_due = False
         self._errors = 0
         self._answering: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
+        self._reading = True
         self._read_closed = False
         self._closing = False
         self._full = False
 
     def connectionMade(self) -> None:
         """Ready for requests."""
-        self.produce()
-
-    def produce(self) -> None:
-        """Be the transport's producer (again)."""
-        self.transport.registerProducer(self, True)
+        self._produce()
 
     def pauseProducing(self) -> None:
         """The peer does not read its answers."""
         self._full = True
-        self.transport.pauseProducing()
+        self._read_on()
 
     def resumeProducing(self) -> None:
         """What was written has left."""
         self._full = False
-        if self._answering is None:
-            self.transport.resumeProducing()
-            self._go_on()
+        self._read_on()
+        self._go_on()
 
     def stopProducing(self) -> None:
         """The transport is gone; ``connectionLost`` says the same."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of requests arrived."""
+        """Bytes of requests arrived, or of what follows one."""
+        if self._closing:
+            return
+        if self._body is not None:
+            data = self._feed_body(data)
         self._lines.feed(data)
+        self._read_on()
         self._go_on()
 
     def readConnectionLost(self) -> None:
         """The peer sends nothing more, and still reads: what it asked is answered first."""
         self._read_closed = True
+        if self._closing:
+            self.transport.loseConnection()
+        elif self._body is not None:
+            self._body.fail(ProtocolError("cut", "the connection ended before the last byte"))
         self._go_on()
 
     def writeConnectionLost(self) -> None:
-        """Our half is closed; the rest follows by itself."""
+        """The last answer has left: the peer has a while to read it, and to leave."""
+        self._deadline = self._reactor.callLater(LINGER, self._leave)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone: what is being answered is cancelled."""
         self._closing = True
-        self._watch(False)
+        self._disarm()
+        if self._body is not None:
+            self._body.fail(ProtocolError("cut", "the connection was lost before the last byte"))
         if self._answering is not None:
             self._answering.cancel()
 
     def answer(self, text: str) -> None:
-        """Send one line."""
+        """Send one line, or several with LF between them."""
         self.transport.write(text.encode() + b"\n")
+
+    async def stream(self, blocks: Generator[bytes, None, None]) -> None:
+        """Send what ``blocks`` yields, as fast as the peer takes it; done when the last one was written."""
+        self.transport.unregisterProducer()
+        await Sending(blocks, self._reactor).send_to(self.transport)
+        if not self._closing:
+            self._produce()
+
+    def receive(self, length: int) -> Body:
+        """What follows the line that is being answered: ``length`` bytes, which are nothing but that.
+
+        The peer has :data:`READ_TIMEOUT` seconds for them, and one more for each KiB.  A refusal before the
+        last of them has arrived ends the connection.
+        """
+        self._body = Body(self._read_on, self._read_on)
+        self._body_left, self._body_earned = length, 0
+        self._arm(READ_TIMEOUT)
+        self._lines.feed(self._feed_body(self._lines.rest()))
+        return self._body
 
     def close(self, reason: Reason, detail: str = "") -> None:
         """Close once what was written has left; nothing more is read from the peer."""
         self._closing = True
-        self._watch(False)
+        self._disarm()
         self.connection.because(reason, detail)
         self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if (
+            reason is Reason.PROTOCOL_ERROR
+            and not self._read_closed
+            and ITCPTransport.providedBy(self.transport)
+            and not ISSLTransport.providedBy(self.transport)
+        ):
+            # Closing with bytes unread sends a reset, which would overtake the last answer.
+            self.transport.resumeProducing()
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _produce(self) -> None:
+        """Be the transport's producer (again)."""
+        self._full = False
+        self.transport.registerProducer(self, True)
+
+    def _read_on(self) -> None:
+        """Read from the peer if there is room for what it sends, and only then."""
+        if self._closing or self._read_closed:
+            return
+        if self._body is not None:
+            ahead = self._body.full
+        else:
+            ahead = self._answering is not None and len(self._lines) > MAX_AHEAD
+        wanted = not self._full and not ahead
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
+
+    def _feed_body(self, data: bytes) -> bytes:
+        """Give the body what belongs to it; returns what stands behind it."""
+        assert self._body is not None
+        mine = data[: self._body_left]
+        self._body_left -= len(mine)
+        self._body_earned += len(mine)
+        self._body.feed(mine)
+        if self._body_left == 0:
+            body, self._body, self._body_due = self._body, None, False
+            self._disarm()
+            body.end()
+        return data[len(mine) :]
 
     def _go_on(self) -> None:
         """Answer the lines that are complete, until one takes time."""
@@ -158,14 +251,24 @@ class LineProtocol(Protocol):
                 if line is None:
                     break
                 self._start(line)
+            except LineError as error:
+                self._body_due = self._has_body(error.verb)
+                self._refuse(error)
             except ProtocolError as error:
                 self._refuse(error)
-        if self._closing or self._full or self._answering is not None:
-            self._watch(False)
+        if self._closing or self._body is not None:
+            return
+        if self._full or self._answering is not None:
+            self._disarm()
         elif self._read_closed:
             self.close(Reason.CLIENT_CLOSED)
-        else:
-            self._watch(self._lines.partial)
+        elif not self._lines.partial:
+            self._disarm()
+        elif self._deadline is None:
+            self._arm(READ_TIMEOUT)
+
+    def _has_body(self, verb: str) -> bool:
+        return verb.upper() in self.commands and self.commands[verb.upper()].body
 
     def _start(self, line: str) -> None:
         if _HTTP.match(line):
@@ -175,12 +278,12 @@ class LineProtocol(Protocol):
         command = self.commands.get(verb.upper())
         if command is None:
             raise ProtocolError("unknown", f"no such command; there are {' '.join(self.commands)}")
+        self._body_due = command.body
         arguments = command.arguments(text)
         done = Deferred.fromCoroutine(self._run(command, arguments))
         if not done.called:
-            # One request at a time: while it is answered, the socket is not read.
             self._answering = done
-            self.transport.pauseProducing()
+            self._read_on()
             done.addBoth(self._answered)
 
     async def _run(self, command: Command, arguments: list[str]) -> None:
@@ -200,8 +303,8 @@ class LineProtocol(Protocol):
 
     def _answered(self, _result: Any) -> None:
         self._answering = None
-        if not self._closing and not self._full:
-            self.transport.resumeProducing()
+        if not self._closing:
+            self._read_on()
             self._go_on()
 
     def _refuse(self, error: RemoteError) -> None:
@@ -210,18 +313,28 @@ class LineProtocol(Protocol):
         code = error.code if isinstance(error, ProtocolError) else "failed"
         self.answer(f"ERR {code} {error}")
         self._errors += 1
-        if self._errors >= MAX_ERRORS:
+        if self._errors >= MAX_ERRORS or self._body_due:
+            self._body = None
             self.close(Reason.PROTOCOL_ERROR, str(error))
 
-    def _watch(self, wanted: bool) -> None:
-        """Run the read time-out while a request is incomplete; it is not renewed by further bytes of it."""
-        if wanted and self._deadline is None:
-            self._deadline = self._reactor.callLater(READ_TIMEOUT, self._too_slow)
-        elif not wanted and self._deadline is not None:
+    def _arm(self, seconds: float) -> None:
+        """Start the time-out of what is incomplete; further bytes of it do not renew it."""
+        self._deadline = self._reactor.callLater(seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _too_slow(self) -> None:
         self._deadline = None
-        self.connection.because(Reason.DEADLINE, f"a request was not complete after {READ_TIMEOUT:g} s")
+        earned, self._body_earned = self._body_earned / MIN_BODY_RATE, 0
+        if self._body is not None and earned >= 1:
+            self._arm(earned)
+            return
+        self.connection.because(Reason.DEADLINE, "a request was not complete in its time")
         self.transport.abortConnection()
+
+    def _leave(self) -> None:
+        self._deadline = None
+        self.transport.loseConnection()
