@@ -40,7 +40,7 @@ def check_server(text: str) -> str:
         raise HintedError(
             f"a Twisted server endpoint string ({_first_line(error)})", text, _meant(text, "interface=")
         ) from error
-    address = _address(text)
+    address = address_of(text)
     if address and isinstance(address[1], int) and address[1] not in PORTS:
         raise HintedError("a port from 0 to 65535", text, "")
     return text
@@ -62,6 +62,23 @@ def check_client(text: str) -> ClientEndpoint:
     return ClientEndpoint(text)
 
 
+def address_of(text: str) -> tuple[str, int | str] | None:
+    """Interface and port, or ``unix`` and path, that a checked string listens on; ``None`` if that cannot be
+    known without listening.
+    """
+    if not text.startswith(_LISTENING):
+        return None
+    notes = MemoryReactor()
+    listen_endpoint(notes, text).listen(Factory())
+    for port, _, _, interface in notes.tcpServers:
+        return interface, port
+    for port, _, _, _, interface in notes.sslServers:
+        return interface, port
+    for name, *_ in notes.unixServers:
+        return "unix", name
+    return None
+
+
 def conflicts(tree: Tree) -> Iterator[Fault]:
     """Endpoints that cannot listen at the same time, because another one listens there."""
     taken: list[tuple[tuple[str, int | str], Path]] = []
@@ -70,7 +87,7 @@ def conflicts(tree: Tree) -> Iterator[Fault]:
             check_server(text)
         except HintedError:
             continue  # a fault of its own
-        address = _address(text)
+        address = address_of(text)
         if address is None:
             continue
         for other, owner in taken:
@@ -97,23 +114,6 @@ def _server_endpoints(tree: Tree) -> Iterator[tuple[Path, str]]:
                 yield from (
                     ((*path, index), text) for index, text in enumerate(texts) if isinstance(text, str)
                 )
-
-
-def _address(text: str) -> tuple[str, int | str] | None:
-    """Interface and port, or ``unix`` and path, that a checked string listens on; ``None`` if that cannot be
-    known without listening.
-    """
-    if not text.startswith(_LISTENING):
-        return None
-    notes = MemoryReactor()
-    listen_endpoint(notes, text).listen(Factory())
-    for port, _, _, interface in notes.tcpServers:
-        return interface, port
-    for port, _, _, _, interface in notes.sslServers:
-        return interface, port
-    for name, *_ in notes.unixServers:
-        return "unix", name
-    return None
 
 
 def _same(one: tuple[str, int | str], other: tuple[str, int | str]) -> bool:

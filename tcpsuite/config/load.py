@@ -10,6 +10,7 @@ from attrs import frozen
 from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
 from tcpsuite.config import sources
+from tcpsuite.config.advice import Machine, doubts, missing
 from tcpsuite.config.endpoints import conflicts
 from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
@@ -29,20 +30,30 @@ if TYPE_CHECKING:
 
 @frozen
 class Loaded:
-    """A configuration that is in force, and where each of its values came from."""
+    """A configuration that is in force, and where each of its values came from.
+
+    :ivar missing: files and directories that it names and that do not exist: it is right, but cannot start.
+    :ivar doubts: what makes no sense together, or not on this machine.
+    """
 
     config: Config
     tree: Tree
+    missing: tuple[Fault, ...]
+    doubts: tuple[Fault, ...]
 
 
 def load(
-    file: str | None = None, settings: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    file: str | None = None,
+    settings: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    machine: Machine | None = None,
 ) -> Loaded:
     """Read and verify.
 
     :param file: the file; ``None`` for the embedded demonstration.
     :param settings: ``KEY=VALUE`` each, over all else.
     :param environ: the environment; that of the process if ``None``.
+    :param machine: what the operating system allows; asked if ``None``.
     :raises ConfigError: with everything that is wrong.
     """
     environ = os.environ if environ is None else environ
@@ -53,18 +64,20 @@ def load(
     if config is None or faults:
         faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
         raise ConfigError(faults)
-    return Loaded(config, tree)
+    return Loaded(
+        config, tree, tuple(missing(config, tree)), tuple(doubts(config, tree, machine or Machine.this()))
+    )
 
 
 def _say_state_directory(tree: Tree, environ: Mapping[str, str]) -> str:
     """Where state is kept: what the file says, or systemd, or else the user's own place."""
     said = tree.find(("state_directory",))
     if isinstance(said, Text) and said:
-        return os.path.join(said.directory, said)
+        return os.path.normpath(os.path.join(said.directory, said))
     home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     directory, source = os.path.join(home, "tcpsuite"), "default"
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
-        directory, source = given, "STATE_DIRECTORY"
+        directory, source = os.path.abspath(given), "STATE_DIRECTORY"
     tree.put(("state_directory",), directory, source, os.getcwd())
     return directory
 

@@ -1,0 +1,5 @@
+"""``python -m tcpsuite``."""
+
+from tcpsuite.cli import main
+
+main(prog_name="tcpsuite")

@@ -1,0 +1,34 @@
+"""``tcpsuite passwd``: give a user a password."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tcpsuite.errors import LocalError
+from tcpsuite.options import OptionError
+
+
+@click.command()
+@click.argument("file")
+@click.argument("user")
+def passwd(file: str, user: str) -> None:
+    """Give USER a password in FILE, asked for twice; FILE is made when it does not exist.
+
+    Without a terminal the password is the first line of standard input.
+    """
+    from tcpsuite.net.auth import set_password
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    if not password:
+        raise click.UsageError("a password of no characters is none")
+    try:
+        new = set_password(file, user, password)
+    except (LocalError, OptionError, OSError) as error:
+        click.echo(error, err=True)
+        sys.exit(1)
+    click.echo(f"{user}: {'added to' if new else 'changed in'} {file}")

@@ -1,0 +1,149 @@
+"""What is not wrong with a configuration, and not well either: the start and ``tcpsuite check`` say it."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from tcpsuite.config.endpoints import address_of
+from tcpsuite.config.faults import Fault
+from tcpsuite.config.lines import format_path
+from tcpsuite.config.walk import entries
+from tcpsuite.net.endpoints import BACKLOG
+from tcpsuite.options import DirectoryPath, FilePath, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tcpsuite.config.lines import Path
+    from tcpsuite.config.schema import Config, ListenerConfig
+    from tcpsuite.config.tree import Tree
+    from tcpsuite.net.options import UpstreamOptions
+
+    Remarks = Iterator[tuple[Path, str]]
+
+SPARE_DESCRIPTORS = 100
+"""For what is open besides the connections: listeners, health checks, logs, databases."""
+LOOPBACK = ("127.", "::1", "localhost", "unix")
+
+
+@frozen
+class Machine:
+    """What the operating system allows."""
+
+    descriptors: int
+    """Descriptors that this process may have open."""
+    backlog: int
+    """Connections that may wait for their acceptance on one socket."""
+
+    @classmethod
+    def this(cls) -> Machine:
+        """The machine and process that this runs in."""
+        try:
+            with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+                backlog = int(file.read())
+        except (OSError, ValueError):
+            backlog = BACKLOG  # not Linux: nothing is known, so nothing is said
+        return cls(resource.getrlimit(resource.RLIMIT_NOFILE)[0], backlog)
+
+
+def missing(config: Config, tree: Tree) -> list[Fault]:
+    """Files and directories that are named and do not exist; a start would fail."""
+    state = config.state_directory
+    return _faults(
+        tree,
+        (
+            (entry.path, f"{entry.value} does not exist")
+            for entry in entries(config)
+            if entry.field.type in (FilePath, DirectoryPath)
+            and entry.value not in ("", "-")
+            and os.path.commonpath((state, entry.value)) != state  # what lies there is made when it is needed
+            and not os.path.exists(entry.value)
+        ),
+    )
+
+
+def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
+    """Values that make no sense together, or not on this machine."""
+    return [
+        fault
+        for remarks in (_listeners(config), _upstreams(config), _admin(config), _capacity(config, machine))
+        for fault in _faults(tree, remarks)
+    ]
+
+
+def _faults(tree: Tree, remarks: Remarks) -> list[Fault]:
+    found = []
+    for path, text in remarks:
+        origin = tree.origin(path)
+        found.append(Fault(origin.source, origin.line, format_path(path), "", text))
+    return found
+
+
+def _listeners(config: Config) -> Remarks:
+    if not config.listeners:
+        yield ("listener",), "there is none, so nothing is served"
+    for name, listener in config.listeners.items():
+        options, path = listener.options, ("listener", name)
+        if listener.limits.connections_per_ip > listener.limits.connections:
+            yield (
+                (*path, "limits", "connections_per_ip"),
+                "more than connections, so it never limits anything",
+            )
+        if config.auth.passwords:
+            continue
+        if listener.service == "session" and not options.anonymous:
+            yield (*path, "service"), "nobody can log in: auth.passwords names no file, and anonymous is off"
+        if listener.service == "files" and options.uploads and not options.token:
+            yield (*path, "uploads"), "nobody may upload: there is no token, and auth.passwords names no file"
+
+
+def _upstreams(config: Config) -> Remarks:
+    used = {getattr(listener.options, "upstream", None) for listener in config.listeners.values()}
+    for name, upstream in config.upstreams.items():
+        path = ("upstream", name)
+        if name not in used:
+            yield path, "no listener leads to it"
+        yield from ((path + steps, text) for steps, text in _upstream(upstream))
+
+
+def _upstream(upstream: UpstreamOptions) -> Remarks:
+    health, pool = upstream.health, upstream.pool
+    if not any(server.weight for server in upstream.servers):
+        yield ("servers",), "every weight is 0, so no server takes a connection"
+    if health.timeout > health.interval:
+        yield ("health", "timeout"), f"longer than the interval of {format_duration(health.interval)}"
+    if upstream.connect_timeout > upstream.connect_budget:
+        budget = format_duration(upstream.connect_budget)
+        yield ("connect_timeout",), f"longer than connect_budget, so an attempt ends after {budget}"
+    if pool.mode == "preconnect" and pool.warm > pool.max_connections:
+        yield ("pool", "warm"), f"more than max_connections, so at most {pool.max_connections} are kept warm"
+
+
+def _admin(config: Config) -> Remarks:
+    for text in config.admin.endpoint:
+        address = address_of(text)
+        if address and not address[0].startswith(LOOPBACK) and not config.admin.token:
+            yield ("admin", "endpoint"), "it answers to other machines, and no token is asked for"
+    if config.manhole.ssh and not config.manhole.authorized_keys:
+        yield ("manhole", "ssh"), "nobody can log in: authorized_keys names no file"
+
+
+def _capacity(config: Config, machine: Machine) -> Remarks:
+    needed, name = max(
+        ((_descriptors(each), name) for name, each in config.listeners.items()), default=(0, "")
+    )
+    if needed > machine.descriptors:
+        limit = f"may open {machine.descriptors}: raise that (ulimit -n, LimitNOFILE=) or lower this"
+        path = ("listener", name, "limits", "connections")
+        yield path, f"so many connections want {needed} descriptors, and this process {limit}"
+    if config.listeners and machine.backlog < BACKLOG:
+        limit = f"net.core.somaxconn is {machine.backlog}"
+        yield ("listener",), f"{BACKLOG} connections should be able to wait for a listener, and {limit}"
+
+
+def _descriptors(listener: ListenerConfig) -> int:
+    return listener.limits.connections * (2 if listener.service == "gateway" else 1) + SPARE_DESCRIPTORS

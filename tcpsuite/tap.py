@@ -1,0 +1,74 @@
+"""``twistd tcpsuite``: its options, and the service that it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from twisted.python import usage
+
+from tcpsuite.errors import ConfigError, LocalError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from twisted.application.service import IService
+
+    from tcpsuite.config import Loaded
+
+
+class Options(usage.Options):
+    """The command line of ``twistd tcpsuite``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serves what the configuration file says; without one, a demonstration that answers on loopback only."
+    )
+    optParameters = (("config", "c", None, "The configuration file, TOML."),)
+    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["set"] = []
+
+    def opt_set(self, setting: str) -> None:
+        """KEY=VALUE, over what the file says: listener.db.upstream=pg.  May be given again."""
+        self["set"].append(setting)
+
+
+def makeService(options: Options) -> IService:
+    """The service that does what the configuration says.
+
+    What is wrong with it, or cannot be started, is said on standard error in plain lines; the process then
+    ends with status 1.
+    """
+    sys.excepthook = _say_plainly
+    loaded = _load(options)
+    log = Logger()
+    for doubt in loaded.doubts:
+        log.warn("{doubt}", doubt=doubt)
+
+    # twistd chooses the reactor while it reads its own options, and it is there when this is called.
+    from twisted.internet import reactor
+
+    from tcpsuite.app import build
+
+    return build(loaded.config, reactor)
+
+
+def _load(options: Options) -> Loaded:
+    from tcpsuite.config import load
+
+    loaded = load(options["config"], options["set"])
+    if loaded.missing:
+        raise ConfigError(loaded.missing)
+    return loaded
+
+
+def _say_plainly(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Stands in for Python's own last word: what is nobody's bug needs no traceback."""
+    if isinstance(error, LocalError):
+        sys.stderr.write(f"{error}\n")
+    else:
+        sys.__excepthook__(kind, error, traceback)
