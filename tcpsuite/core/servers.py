@@ -9,8 +9,8 @@ from attrs import define, field
 class Server:
     """A server and what is known of it now.
 
-    Balancers read these; the upstream alone writes them, in the same step as its decision, so that nobody sees
-    a server that was picked a moment ago as idle.
+    Balancers read these; the upstream alone writes them, in the same step as its decision, so that nobody
+    sees a server that was picked a moment ago as idle.
     """
 
     name: str

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.lines import MAX_LINE, LineSplitter
+from tcpsuite.core.lines import MAX_LINE, MAX_VERB, LineError, LineSplitter
 from tcpsuite.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -35,6 +35,19 @@ def read(splitter: LineSplitter, pieces: Iterable[bytes]) -> list[str]:
                 if line is None:
                     break
                 found.append(line)
+    return found
+
+
+def verbs(pieces: Iterable[bytes]) -> list[str]:
+    """The first words of the lines that cannot be read."""
+    splitter, found = LineSplitter(), []
+    for piece in pieces:
+        splitter.feed(piece)
+        try:
+            while splitter.next() is not None:
+                pass
+        except LineError as error:
+            found.append(error.verb)
     return found
 
 
@@ -137,6 +150,7 @@ class LineSplitterTests(SynchronousTestCase):
         splitter = LineSplitter(5)
         splitter.feed(b"PUT\n\x00\xff\nbody that is no line")
         self.assertEqual(splitter.next(), "PUT")
+        self.assertEqual(len(splitter), 23)
         self.assertEqual(splitter.rest(), b"\x00\xff\nbody that is no line")
         self.assertFalse(splitter.partial)
         self.assertEqual(read(splitter, [b"next\n"]), ["next"])
@@ -148,6 +162,19 @@ class LineSplitterTests(SynchronousTestCase):
         self.assertEqual(splitter.rest(), b"abc")
         self.assertEqual(read(splitter, [b"\nd\n"]), ["", "d"])
 
+    def test_verb_of_what_cannot_be_read(self) -> None:
+        """The error knows the first word of the line, however it arrived, up to a sane length."""
+        for line, verb in (
+            (b"SET " + b"x" * 20_000, "SET"),
+            (b"GET \xff", "GET"),
+            (b"G\xffT x", "G\N{REPLACEMENT CHARACTER}T"),
+            (b"x" * 20_000, "x" * MAX_VERB),
+            (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        ):
+            stream = line + b"\n"
+            for pieces in ([stream], [bytes([byte]) for byte in stream], [stream + b"ta", b"il"]):
+                self.assertEqual(verbs(pieces), [verb])
+
     @given(stream=STREAMS, max_length=st.integers(0, 6), cuts=st.lists(st.integers(0, 80), max_size=10))
     def test_cut_anywhere(self, stream: bytes, max_length: int, cuts: list[int]) -> None:
         """However a stream is cut, the same lines and errors come out of it, and little is held."""
@@ -155,4 +182,4 @@ class LineSplitterTests(SynchronousTestCase):
         pieces = [stream[start:end] for start, end in pairwise(places)]
         splitter = LineSplitter(max_length)
         self.assertEqual(read(splitter, pieces), expected(stream, max_length))
-        self.assertLessEqual(len(splitter.rest()), max_length + 1)
+        self.assertLessEqual(len(splitter), max_length + 1)
