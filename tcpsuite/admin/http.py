@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+import secrets
+from itertools import count
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
+from tcpsuite.admin.guard import Guard
+from tcpsuite.admin.pages import Pages
+from tcpsuite.admin.process import LagWatch
+from tcpsuite.core.connections import Ledger
+from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.net.admission import Admission
+from tcpsuite.net.http import BoundedSite
+from tcpsuite.net.listener import Listener
 from tcpsuite.options import Endpoints, Secret, option
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tcpsuite.admin.status import SuiteView
+    from tcpsuite.core.connections import Connection
+
+MOST_CONNECTIONS = 100
+"""Connections that look in at once: browsers, scrapers and probes are few."""
+CONNECTIONS_PER_IP = 20
+"""What one address off this machine may have of them, so that it cannot shut the others out."""
+IDLE_TIMEOUT = 120.0
+"""Seconds without a byte; longer than the longest phase of an HTTP connection without an answer."""
+STOP_TIME = 1.0
+"""Seconds that an answer has to finish when the process ends."""
+MAX_BODY = 4096
+"""Bytes of a request's body: no page wants one."""
 
 
 @frozen
@@ -20,3 +49,60 @@ class AdminOptions:
     token: Secret = option(
         Secret(""), "When set, all but /healthz and /readyz wants the header Authorization: Bearer TOKEN."
     )
+
+
+class AdminListener:
+    """Serves the pages on endpoints of its own.
+
+    Its connections are bounded like those of any listener, and are not in the suite's own ledger: who looks
+    in does not change what is seen.
+
+    :param suite: what is looked at.
+    """
+
+    def __init__(self, options: AdminOptions, suite: SuiteView, reactor: Any) -> None:
+        self._lag = LagWatch(reactor)
+        site = BoundedSite(
+            Pages(suite, Guard(options.hosts, options.token), self._lag, reactor),
+            reactor=reactor,
+            max_body=MAX_BODY,
+        )
+        self._listener = Listener("admin", "admin", options.endpoint, IDLE_TIMEOUT, reactor)
+        self._listener.admission = Admission(
+            listener="admin",
+            service_name="admin",
+            service=site,
+            limiter=ResourceLimiter(CONNECTIONS_PER_IP),
+            ceiling=Ceiling(MOST_CONNECTIONS),
+            pause=self._listener.rest,
+            ledger=Ledger(),
+            ended=_forget,
+            ids=(f"admin-{secrets.token_hex(3)}-{number:x}" for number in count(1)),
+            clock=reactor,
+        )
+
+    def __repr__(self) -> str:
+        return f"<AdminListener {self._listener.state} {', '.join(self.addresses)}>"
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that it really listens on."""
+        return self._listener.addresses
+
+    async def start(self) -> None:
+        """Open the endpoints, if there are any.
+
+        :raises StartError: saying which address, and why.
+        """
+        if self._listener.endpoints:
+            await self._listener.start()
+            self._lag.start()
+
+    async def stop(self) -> None:
+        """Close the endpoints.  Done when no connection is open."""
+        self._lag.stop()
+        await self._listener.stop(STOP_TIME)
+
+
+def _forget(_record: Connection) -> None:
+    """The connections of those who look in are not logged."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest_twisted
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -17,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.net.http import BoundedChannel, BoundedRequest, BoundedSite
+from tests.support.exchange import exchange
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -291,29 +291,6 @@ class HeadersReceivedTests(SynchronousTestCase):
         self.assertEqual(self.transport.value().count(b"HTTP/1.1"), 1)
 
 
-async def _raw(host: str, port: int, data: bytes) -> bytes:
-    """What a server answers to ``data`` up to its end, when all of ``data`` is sent whatever it says."""
-    from twisted.internet import reactor
-    from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-    from twisted.internet.protocol import Protocol
-
-    class Client(Protocol):
-        def __init__(self) -> None:
-            self.got = b""
-            self.ended: Deferred[bytes] = Deferred()
-
-        def dataReceived(self, data: bytes) -> None:
-            self.got += data
-
-        def connectionLost(self, reason: Any = None) -> None:
-            self.ended.callback(self.got)
-
-    client: Any = await connectProtocol(TCP4ClientEndpoint(reactor, host, port), Client())
-    client.transport.write(data)
-    answer: bytes = await client.ended.addTimeout(20, reactor)
-    return answer
-
-
 @pytest_twisted.ensureDeferred
 async def test_refusal_arrives() -> None:
     """A client that goes on sending a large body reads the refusal, not a reset."""
@@ -322,7 +299,7 @@ async def test_refusal_arrives() -> None:
     site = BoundedSite(Page(), reactor=reactor, max_body=10)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(site)
     try:
-        answer = await _raw("127.0.0.1", port.getHost().port, post(b"x" * 3_000_000))
+        answer = await exchange(f"127.0.0.1:{port.getHost().port}", post(b"x" * 3_000_000))
         assert answer.startswith(b"HTTP/1.1 413 ")
     finally:
         await port.stopListening()

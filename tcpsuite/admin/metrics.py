@@ -1,0 +1,210 @@
+"""The status of a process as metric families.
+
+Labels are names from the configuration and words of ours, so that their number is known when the file is
+read: no peer can make a new one.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+import twisted
+from tcpsuite import __version__
+from tcpsuite.core.connections import Reason
+from tcpsuite.core.metrics import Family, Kind, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tcpsuite.admin.process import ProcessFigures
+    from tcpsuite.admin.status import ListenerStatus, Status
+    from tcpsuite.core.connections import Totals
+
+    Labels = Mapping[str, str]
+
+POOL_STATES = ("connecting", "refilling", "warm", "leased")
+"""Of a pool's figures, those that tell what there is now; the others only grow."""
+
+
+def families(status: Status, process: ProcessFigures, lag: float) -> list[Family]:
+    """Every family that has something to tell.
+
+    :param lag: the most seconds that the reactor was late of late.
+    """
+    groups = (
+        _ourselves(status, lag),
+        _listeners(status.listeners),
+        _upstreams(status.upstreams),
+        _sessions(status.sessions),
+        _process(process),
+    )
+    return [family for group in groups for family in group if family.samples]
+
+
+def _ourselves(status: Status, lag: float) -> Iterator[Family]:
+    build = {"version": __version__, "python": platform.python_version(), "twisted": twisted.__version__}
+    yield _gauge("tcpsuite_build_info", "What is running; always 1.", [Sample(1, build)])
+    yield _gauge(
+        "tcpsuite_ready", "Whether new connections should come: 1 or 0.", [Sample(int(not status.faults))]
+    )
+    yield _gauge(
+        "tcpsuite_reactor_lag_seconds",
+        "How late the reactor was, at most, in the last minute.",
+        [Sample(lag)],
+    )
+
+
+def _listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Family]:
+    labelled = [({"listener": each.name, "service": each.service}, each) for each in listeners]
+
+    def each(number: Callable[[Totals], float]) -> list[Sample]:
+        return [Sample(number(listener.totals), labels) for labels, listener in labelled]
+
+    yield _gauge(
+        "tcpsuite_listener_accepting",
+        "Whether a listener takes new connections: 1 or 0.",
+        [Sample(int(listener.state == "listening"), labels) for labels, listener in labelled],
+    )
+    yield _gauge(
+        "tcpsuite_listener_limit",
+        "How many connections a limit of a listener allows; 0 for any number.",
+        [
+            Sample(number, {**labels, "limit": limit})
+            for labels, listener in labelled
+            for limit, number in listener.limits.items()
+            if not isinstance(number, bool)
+        ],
+    )
+    yield _gauge("tcpsuite_connections_open", "Connections that are open.", each(lambda totals: totals.open))
+    yield _counter(
+        "tcpsuite_connections_accepted_total",
+        "Connections that were accepted, and that no limit refused.",
+        each(lambda totals: totals.accepted),
+    )
+    yield _counter(
+        "tcpsuite_connections_refused_total",
+        "Connections that a limit refused.",
+        [
+            Sample(number, {**labels, "limit": limit})
+            for labels, listener in labelled
+            for limit, number in listener.totals.refused.items()
+        ],
+    )
+    yield _counter(
+        "tcpsuite_connections_ended_total",
+        "Connections that ended, by the reason.",
+        [
+            Sample(listener.totals.ended[reason], {**labels, "reason": reason.value})
+            for labels, listener in labelled
+            for reason in Reason
+        ],
+    )
+    yield _counter(
+        "tcpsuite_connection_seconds_total",
+        "How long the connections that ended were open, together.",
+        each(lambda totals: totals.seconds),
+    )
+    yield _counter(
+        "tcpsuite_received_bytes_total", "Bytes that came from clients.", each(lambda totals: totals.bytes_in)
+    )
+    yield _counter(
+        "tcpsuite_sent_bytes_total", "Bytes that went to clients.", each(lambda totals: totals.bytes_out)
+    )
+
+
+def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
+    servers = [
+        ({"upstream": name, "server": server["name"]}, server)
+        for name, upstream in upstreams.items()
+        for server in upstream["servers"]
+    ]
+
+    def each(key: str) -> list[Sample]:
+        return [Sample(int(server[key]), labels) for labels, server in servers]
+
+    def pool(label: str, wanted: Callable[[str], bool]) -> list[Sample]:
+        return [
+            Sample(number, {**labels, label: key})
+            for labels, server in servers
+            for key, number in server["pool"].items()
+            if wanted(key)
+        ]
+
+    yield _gauge(
+        "tcpsuite_upstream_ready",
+        "Whether an upstream has a server up: 1 or 0.",
+        [Sample(int(upstream["ready"]), {"upstream": name}) for name, upstream in upstreams.items()],
+    )
+    yield _gauge("tcpsuite_server_up", "Whether a server is up: 1 or 0.", each("up"))
+    yield _gauge("tcpsuite_server_weight", "A server's share of new connections.", each("weight"))
+    yield _gauge(
+        "tcpsuite_server_connections_open",
+        "Connections to a server, those being made included.",
+        each("active"),
+    )
+    yield _counter(
+        "tcpsuite_server_connections_total", "Connections that were made to a server.", each("connections")
+    )
+    yield _counter(
+        "tcpsuite_server_failures_total", "Attempts to connect to a server that failed.", each("failures")
+    )
+    yield _counter(
+        "tcpsuite_server_checks_total",
+        "Health checks of a server, by how they ended.",
+        [
+            Sample(number, {**labels, "outcome": outcome})
+            for labels, server in servers
+            for outcome, number in server["checks"].items()
+        ],
+    )
+    yield _gauge(
+        "tcpsuite_pool_connections",
+        "Connections of a server's pool, by what they are doing.",
+        pool("state", lambda key: key in POOL_STATES),
+    )
+    yield _counter(
+        "tcpsuite_pool_events_total",
+        "What has happened to the connections of a server's pool.",
+        pool("event", lambda key: key not in POOL_STATES),
+    )
+
+
+def _sessions(sessions: Mapping[str, int | str]) -> Iterator[Family]:
+    figures = (
+        ("count", "tcpsuite_sessions_stored", "Sessions that are stored."),
+        ("in_use", "tcpsuite_sessions_in_use", "Sessions that a connection uses."),
+        ("users", "tcpsuite_session_users", "Users who have a session."),
+    )
+    if sessions:
+        up = Sample(int("error" not in sessions))
+        yield _gauge("tcpsuite_session_store_up", "Whether the session store answers: 1 or 0.", [up])
+    for key, name, text in figures:
+        if isinstance(number := sessions.get(key), int):
+            yield _gauge(name, text, [Sample(number)])
+
+
+def _process(process: ProcessFigures) -> Iterator[Family]:
+    # These names are Prometheus's own for every kind of process.
+    yield _counter(
+        "process_cpu_seconds_total", "Processor time, user and system.", [Sample(process.cpu_seconds)]
+    )
+    yield _gauge("process_max_fds", "Descriptors that may be open.", [Sample(process.max_fds)])
+    if process.open_fds is not None:
+        yield _gauge("process_open_fds", "Descriptors that are open.", [Sample(process.open_fds)])
+    if process.resident_bytes is not None:
+        yield _gauge("process_resident_memory_bytes", "Memory in use.", [Sample(process.resident_bytes)])
+    if process.start_time is not None:
+        yield _gauge(
+            "process_start_time_seconds",
+            "When the process began, since the epoch.",
+            [Sample(process.start_time)],
+        )
+
+
+def _gauge(name: str, text: str, samples: Iterable[Sample]) -> Family:
+    return Family(name, Kind.GAUGE, text, samples)
+
+
+def _counter(name: str, text: str, samples: Iterable[Sample]) -> Family:
+    return Family(name, Kind.COUNTER, text, samples)

@@ -1,0 +1,204 @@
+"""What can be said of a running process: gathered once, shown as JSON, as metrics and as readiness.
+
+Nothing here names a session's id or a secret, and nothing grows with the number of clients.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import asdict, frozen
+from twisted.internet.defer import TimeoutError as LateError
+
+from tcpsuite import __version__
+from tcpsuite.core.connections import Totals
+from tcpsuite.errors import TcpsuiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
+
+    from tcpsuite.core.connections import Connection, Ledger
+
+MOST_CONNECTIONS = 100
+"""Open connections that are listed one by one, the oldest: a page that people read."""
+STORE_PATIENCE = 2.0
+"""Seconds that the session store has to count; a scrape must not wait longer for it."""
+
+
+class ListenerView(Protocol):
+    """What is looked at of a :class:`tcpsuite.net.listener.Listener`."""
+
+    @property
+    def service(self) -> str: ...
+
+    @property
+    def endpoints(self) -> Sequence[str]: ...
+
+    @property
+    def addresses(self) -> list[str]: ...
+
+    @property
+    def state(self) -> str: ...
+
+
+class UpstreamView(Protocol):
+    """What is looked at of a :class:`tcpsuite.net.upstream.Upstream`."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    def status(self) -> dict[str, Any]: ...
+
+
+class SessionsView(Protocol):
+    """What is looked at of a :class:`tcpsuite.net.sessions.SessionManager`."""
+
+    def stats(self) -> Deferred[dict[str, Any]]: ...
+
+
+class SuiteView(Protocol):
+    """What is looked at of a :class:`tcpsuite.app.Suite`."""
+
+    config: Any
+    ledger: Ledger
+    started_at: float | None
+    draining: bool
+
+    @property
+    def sessions(self) -> SessionsView | None: ...
+
+    @property
+    def listeners(self) -> Mapping[str, ListenerView]: ...
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamView]: ...
+
+
+@frozen
+class ListenerStatus:
+    """A listener, and what its connections add up to."""
+
+    name: str
+    service: str
+    endpoints: tuple[str, ...]
+    addresses: tuple[str, ...]
+    state: str
+    limits: Mapping[str, int | bool]
+    totals: Totals
+
+    def as_json(self) -> dict[str, Any]:
+        """For the JSON page."""
+        totals = {
+            **asdict(self.totals),
+            "ended": {reason.value: number for reason, number in self.totals.ended.items()},
+            "seconds": round(self.totals.seconds, 3),
+        }
+        return {**asdict(self, recurse=False), "totals": totals}
+
+
+@frozen
+class Status:
+    """A process, at one moment."""
+
+    uptime: float
+    """Seconds since everything was open; 0 before."""
+    faults: tuple[str, ...]
+    """Why it should be sent no new connections; empty when it should."""
+    draining: bool
+    listeners: tuple[ListenerStatus, ...]
+    open: int
+    """All open connections."""
+    oldest: tuple[Connection, ...]
+    """The oldest of them."""
+    upstreams: Mapping[str, dict[str, Any]]
+    sessions: Mapping[str, int | str]
+    """``count``, ``in_use`` and ``users``, or ``error``; empty when nothing serves sessions."""
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """For the JSON page; ``now`` is on the reactor's clock."""
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": round(self.uptime, 3),
+            "ready": not self.faults,
+            "faults": self.faults,
+            "draining": self.draining,
+            "listeners": [listener.as_json() for listener in self.listeners],
+            "connections": {
+                "open": self.open,
+                "oldest": [_connection(each, now) for each in self.oldest],
+            },
+            "upstreams": self.upstreams,
+            "sessions": self.sessions,
+        }
+
+
+def faults(suite: SuiteView) -> tuple[str, ...]:
+    """Why the process should be sent no new connections, in words; empty when it should."""
+    if suite.draining:
+        return ("draining",)
+    if suite.started_at is None:
+        return ("starting",)
+    return tuple(
+        f"upstream {name} has no server up"
+        for name, upstream in suite.upstreams.items()
+        if not upstream.ready
+    )
+
+
+async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
+    """Look at everything; waits for the session store for :data:`STORE_PATIENCE` seconds at most."""
+    sessions = await _sessions(suite.sessions, clock)
+    totals = suite.ledger.by_listener()
+    return Status(
+        uptime=0.0 if suite.started_at is None else clock.seconds() - suite.started_at,
+        faults=faults(suite),
+        draining=suite.draining,
+        listeners=tuple(
+            ListenerStatus(
+                name=name,
+                service=listener.service,
+                endpoints=tuple(listener.endpoints),
+                addresses=tuple(listener.addresses),
+                state=listener.state,
+                limits=asdict(suite.config.listeners[name].limits),
+                totals=totals.get(name, Totals()),
+            )
+            for name, listener in suite.listeners.items()
+        ),
+        open=len(suite.ledger),
+        oldest=tuple(islice(suite.ledger, MOST_CONNECTIONS)),
+        upstreams={name: upstream.status() for name, upstream in suite.upstreams.items()},
+        sessions=sessions,
+    )
+
+
+async def _sessions(sessions: SessionsView | None, clock: IReactorTime) -> Mapping[str, int | str]:
+    if sessions is None:
+        return {}
+    try:
+        counts = await sessions.stats().addTimeout(STORE_PATIENCE, clock)
+    except LateError:
+        return {"error": f"the store did not answer within {STORE_PATIENCE:g} s"}
+    except TcpsuiteError as error:
+        return {"error": str(error)}
+    return {"count": counts["count"], "in_use": counts["in_use"], "users": len(counts["users"])}
+
+
+def _connection(connection: Connection, now: float) -> dict[str, Any]:
+    return {
+        "id": connection.id,
+        "peer": connection.peer,
+        "listener": connection.listener,
+        "service": connection.service,
+        "server": connection.server,
+        "user": connection.user,
+        "seconds": round(connection.duration(now), 3),
+        "bytes_in": connection.bytes_in,
+        "bytes_out": connection.bytes_out,
+    }

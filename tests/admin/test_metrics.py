@@ -1,0 +1,120 @@
+"""The metrics page, as those who read it understand it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.admin.metrics import families
+from tcpsuite.admin.process import LagWatch, ProcessFigures
+from tcpsuite.admin.status import gather
+from tcpsuite.core.metrics import render
+from tests.admin.support import FakeSuite, busy_suite
+
+
+def page(suite: FakeSuite | None = None) -> str:
+    clock = Clock()
+    clock.advance(10)
+    gathering = gather(suite or busy_suite(), clock)
+    try:
+        gathering.send(None)
+    except StopIteration as stop:
+        return render(families(stop.value, ProcessFigures.read(), 0.25)).decode()
+    raise AssertionError("it waited")
+
+
+def value(name: str, **labels: str) -> float:
+    """The one sample of that name with all of these labels."""
+    (found,) = (
+        sample.value
+        for family in text_string_to_metric_families(page())
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+    return float(found)
+
+
+class MetricsTests(SynchronousTestCase):
+    def test_listeners(self) -> None:
+        """A listener's connections, bytes and refusals are told, the bytes of open connections included."""
+        self.assertEqual(value("tcpsuite_connections_open", listener="db", service="gateway"), 1)
+        self.assertEqual(value("tcpsuite_connections_open", listener="echo"), 0)
+        self.assertEqual(value("tcpsuite_connections_accepted_total", listener="db"), 2)
+        self.assertEqual(value("tcpsuite_connections_ended_total", listener="db", reason="server_closed"), 1)
+        self.assertEqual(value("tcpsuite_connections_ended_total", listener="echo", reason="idle"), 0)
+        self.assertEqual(value("tcpsuite_connections_refused_total", limit="connections_per_ip"), 1)
+        self.assertEqual(value("tcpsuite_connection_seconds_total", listener="db"), 2.5)
+        self.assertEqual(value("tcpsuite_received_bytes_total", listener="db"), 15)
+        self.assertEqual(value("tcpsuite_sent_bytes_total", listener="db"), 150)
+        self.assertEqual(value("tcpsuite_listener_accepting", listener="db"), 1)
+        self.assertEqual(value("tcpsuite_listener_accepting", listener="echo"), 0)
+        self.assertEqual(value("tcpsuite_listener_limit", listener="db", limit="connections"), 10_000)
+
+    def test_upstreams(self) -> None:
+        """A server's health, connections and pool are told."""
+        labels = {"upstream": "cache", "server": "b"}
+        self.assertEqual(value("tcpsuite_upstream_ready", upstream="cache"), 1)
+        self.assertEqual(value("tcpsuite_server_up", **labels), 1)
+        self.assertEqual(value("tcpsuite_server_connections_total", **labels), 7)
+        self.assertEqual(value("tcpsuite_server_failures_total", **labels), 2)
+        self.assertEqual(value("tcpsuite_server_checks_total", outcome="failed", **labels), 1)
+        self.assertEqual(value("tcpsuite_pool_connections", state="warm", **labels), 2)
+        self.assertEqual(value("tcpsuite_pool_events_total", event="created", **labels), 9)
+
+    def test_ourselves(self) -> None:
+        """The process itself is told of."""
+        self.assertEqual(value("tcpsuite_build_info"), 1)
+        self.assertEqual(value("tcpsuite_ready"), 1)
+        self.assertEqual(value("tcpsuite_reactor_lag_seconds"), 0.25)
+        self.assertEqual(value("tcpsuite_sessions_stored"), 3)
+        self.assertGreater(value("process_resident_memory_bytes"), 1_000_000)
+        self.assertGreater(value("process_start_time_seconds"), 1_600_000_000)
+        self.assertGreaterEqual(value("process_open_fds"), 3)
+        self.assertGreater(value("process_max_fds"), 3)
+
+    def test_empty(self) -> None:
+        """A process that serves nothing has a page, and no family without a sample."""
+        parsed = list(text_string_to_metric_families(page(FakeSuite(sessions=None))))
+        self.assertTrue(parsed)
+        self.assertEqual([family.name for family in parsed if not family.samples], [])
+
+    def test_labels_do_not_grow(self) -> None:
+        """No peer's doing adds a line: only a reason, a limit or a name from the file does."""
+        suite = busy_suite()
+        before = page(suite).count("\n")
+        (here,) = suite.ledger
+        here.peer, here.user, here.detail = "elsewhere", "somebody", "something"
+        self.assertEqual(page(suite).count("\n"), before)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="install prometheus for promtool")
+def test_promtool() -> None:
+    """promtool accepts the page, and has nothing to remark."""
+    for suite in (busy_suite(), FakeSuite()):
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=page(suite), capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+class LagTests(SynchronousTestCase):
+    def test_lag(self) -> None:
+        """The worst lateness of the last minute is remembered, and forgotten after it."""
+        clock = Clock()
+        watch = LagWatch(clock)
+        self.assertEqual(watch.worst, 0.0)
+        watch.start()
+        clock.advance(1)
+        self.assertEqual(watch.worst, 0.0)
+        clock.advance(1.75)
+        self.assertEqual(watch.worst, 0.75)
+        clock.pump([1] * 60)
+        self.assertEqual(watch.worst, 0.0)
+        watch.stop()
+        watch.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])

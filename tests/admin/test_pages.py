@@ -1,0 +1,224 @@
+"""The pages of the admin listener, as a client sees them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.admin.guard import Guard
+from tcpsuite.admin.pages import Pages
+from tcpsuite.admin.process import LagWatch
+from tcpsuite.errors import StoreFailed
+from tcpsuite.net.http import BoundedSite
+from tests.admin.support import FakeSessions, FakeUpstream, busy_suite, connection
+
+
+@frozen
+class Got:
+    """An answer, taken apart."""
+
+    code: int
+    headers: dict[str, str]
+    body: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> Got:
+        head, _, body = data.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        pairs = (line.split(": ", 1) for line in lines)
+        return cls(int(status.split()[1]), {name.lower(): value for name, value in pairs}, body)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class PagesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(10)
+        self.suite = busy_suite()
+        self.serve()
+
+    def serve(self, token: str = "") -> None:
+        pages = Pages(self.suite, Guard([], token), LagWatch(self.clock), self.clock)
+        channel = BoundedSite(pages, reactor=self.clock).buildProtocol(None)
+        self.transport = StringTransport()
+        channel.makeConnection(self.transport)
+        self.channel = channel
+        self.addCleanup(self.lose)
+
+    def lose(self) -> None:
+        if self.channel.transport is not None:
+            self.channel.connectionLost(Failure(ConnectionDone()))
+            self.channel.transport = None
+
+    def send(self, path: str, method: str = "GET", **headers: str) -> None:
+        self.transport.clear()
+        lines = [f"{method} {path} HTTP/1.1"]
+        lines += [
+            f"{name.replace('_', '-')}: {value}" for name, value in {"Host": "localhost", **headers}.items()
+        ]
+        self.channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Got:
+        self.send(path, method, **headers)
+        return Got.parse(self.transport.value())
+
+    def test_healthz(self) -> None:
+        """/healthz says ok while the process runs, whatever else is the matter."""
+        self.suite.draining = True
+        got = self.get("/healthz")
+        self.assertEqual((got.code, got.body), (200, b"ok\n"))
+
+    def test_ready(self) -> None:
+        """/readyz is 200 when everything is open and each upstream has a server up."""
+        got = self.get("/readyz")
+        self.assertEqual((got.code, got.json), (200, {"ready": True, "reasons": []}))
+
+    def test_not_ready(self) -> None:
+        """/readyz is 503, with the reasons, before the start is complete, while draining, and while an
+        upstream has no server up.
+        """
+        self.suite.upstreams["cache"] = FakeUpstream(up=False)
+        self.assertEqual(self.get("/readyz").json["reasons"], ["upstream cache has no server up"])
+        self.suite.started_at = None
+        self.assertEqual(self.get("/readyz").json["reasons"], ["starting"])
+        self.suite.draining = True
+        got = self.get("/readyz")
+        self.assertEqual((got.code, got.json), (503, {"ready": False, "reasons": ["draining"]}))
+
+    def test_status(self) -> None:
+        """The status tells listeners, connections, upstreams and sessions."""
+        got = self.get("/api/v1/status")
+        self.assertEqual((got.code, got.headers["content-type"]), (200, "application/json"))
+        status = got.json
+        self.assertEqual((status["uptime"], status["ready"]), (10.0, True))
+        db = status["listeners"][0]
+        self.assertEqual(db["limits"]["connections_per_ip"], 100)
+        self.assertEqual(db["addresses"], ["127.0.0.1:7000"])
+        self.assertEqual(
+            db["totals"],
+            {
+                "accepted": 2, "open": 1, "refused": {"connections_per_ip": 1}, "ended": {"server_closed": 1},
+                "bytes_in": 15, "bytes_out": 150, "seconds": 2.5,
+            },
+        )  # fmt: skip
+        self.assertEqual(
+            status["connections"],
+            {
+                "open": 1,
+                "oldest": [{
+                    "id": "ab-2", "peer": "192.0.2.7:2", "listener": "db", "service": "gateway",
+                    "server": "a", "user": "ann", "seconds": 9.0, "bytes_in": 10, "bytes_out": 100,
+                }],
+            },
+        )  # fmt: skip
+        self.assertEqual(status["upstreams"]["cache"]["servers"][0]["pool"]["warm"], 2)
+        self.assertEqual(status["sessions"], {"count": 3, "in_use": 1, "users": 2})
+
+    def test_many_connections(self) -> None:
+        """Of many connections the oldest hundred are listed, and all are counted."""
+        for number in range(3, 200):
+            self.suite.ledger.open(connection(number))
+        connections = self.get("/api/v1/status").json["connections"]
+        self.assertEqual((connections["open"], len(connections["oldest"])), (198, 100))
+        self.assertEqual(connections["oldest"][0]["id"], "ab-2")
+
+    def test_without_sessions(self) -> None:
+        """Where nothing serves sessions there is nothing to say of them."""
+        self.suite.sessions = None
+        self.assertEqual(self.get("/api/v1/status").json["sessions"], {})
+
+    def test_store_fails(self) -> None:
+        """A store that fails is said so, and the rest is shown."""
+        failed: Deferred[dict[str, Any]] = Deferred()
+        failed.errback(StoreFailed("disk I/O error"))
+        self.suite.sessions = FakeSessions(failed)
+        self.assertEqual(self.get("/api/v1/status").json["sessions"], {"error": "disk I/O error"})
+
+    def test_slow_store(self) -> None:
+        """A store is waited for two seconds."""
+        self.suite.sessions = FakeSessions(Deferred())
+        self.send("/metrics")
+        self.assertEqual(self.transport.value(), b"")
+        self.clock.advance(2)
+        self.assertIn(b"tcpsuite_session_store_up 0", Got.parse(self.transport.value()).body)
+
+    def test_client_goes_away(self) -> None:
+        """When the client goes away while the store is waited for, the question is dropped."""
+        asked: list[Any] = []
+        self.suite.sessions = FakeSessions(Deferred(asked.append))
+        self.send("/api/v1/status")
+        self.lose()
+        self.assertEqual(len(asked), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_head(self) -> None:
+        """HEAD gives the headers of GET, and no body."""
+        for path in ("/", "/healthz", "/readyz", "/api/v1/status"):
+            got, head = self.get(path), self.get(path, "HEAD")
+            self.assertEqual((head.code, head.body), (200, b""))
+            self.assertEqual(head.headers["content-length"], got.headers["content-length"])
+
+    def test_index(self) -> None:
+        """The first page names the others."""
+        got = self.get("/")
+        self.assertEqual(got.headers["content-type"], "text/html; charset=utf-8")
+        self.assertIn(b'href="/api/v1/status"', got.body)
+
+    def test_method(self) -> None:
+        """Other methods are answered 405, with those that are allowed."""
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get"):
+            got = self.get("/healthz", method)
+            self.assertEqual((got.code, got.headers["allow"]), (405, "GET, HEAD"), method)
+
+    def test_unknown_page(self) -> None:
+        """A page that is none is answered 404 in JSON, which names those there are."""
+        for path in ("/nothing", "/healthz/", "//healthz", "/api", "/healthz%00", "/%2e%2e/healthz"):
+            got = self.get(path)
+            self.assertEqual((got.code, got.json["pages"][1]), (404, "/healthz"), path)
+        self.assertEqual(self.get("/healthz?x=y").code, 200)
+
+    def test_headers(self) -> None:
+        """Every answer forbids sniffing and storing, and opens itself to no other site."""
+        for path in ("/", "/healthz", "/api/v1/status", "/nothing"):
+            headers = self.get(path).headers
+            self.assertEqual(headers["x-content-type-options"], "nosniff")
+            self.assertEqual(headers["cache-control"], "no-store")
+            self.assertEqual(headers["server"], "tcpsuite")
+            self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_foreign_host(self) -> None:
+        """A Host that is not ours is refused on every page, and a foreign Origin too."""
+        for path in ("/", "/healthz", "/api/v1/status", "/nothing"):
+            self.assertEqual(self.get(path, Host="example.com").code, 403)
+            self.assertEqual(self.get(path, Origin="http://example.com").code, 403)
+
+    def test_token(self) -> None:
+        """A token guards all but the two pages of probes, and is in no answer."""
+        self.serve("s3cret")
+        for path in ("/", "/metrics", "/api/v1/status", "/nothing"):
+            got = self.get(path)
+            self.assertEqual((got.code, got.headers["www-authenticate"]), (401, 'Bearer realm="tcpsuite"'))
+            self.assertEqual(self.get(path, Authorization="Bearer wrong").code, 401)
+            got = self.get(path, Authorization="Bearer s3cret")
+            self.assertEqual(got.code, 404 if path == "/nothing" else 200)
+            self.assertNotIn(b"s3cret", got.body)
+        self.assertEqual(self.get("/healthz").code, 200)
+        self.assertEqual(self.get("/readyz").code, 200)
+
+    def test_page_fails(self) -> None:
+        """A page that fails by our own fault is answered 500, and the log has the traceback."""
+        del self.suite.config.listeners["db"]
+        got = self.get("/api/v1/status")
+        self.assertEqual(got.code, 500)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
