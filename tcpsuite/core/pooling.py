@@ -100,7 +100,8 @@ class PoolState:
             f"warm={len(self._warm)} leased={len(self._leased)}>"
         )
 
-    def __len__(self) -> int:
+    @property
+    def total(self) -> int:
         """All connections, those being made included."""
         return len(self._connecting) + len(self._refilling) + len(self._warm) + len(self._leased)
 
@@ -229,7 +230,7 @@ class PoolState:
         return min(
             self._target - len(self._warm) - len(self._refilling),
             MAX_CONNECTING - len(self._refilling),
-            self._max_connections - len(self),
+            self._max_connections - self.total,
         )
 
     def _refill(self, now: float) -> list[Decision]:

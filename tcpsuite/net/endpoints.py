@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from twisted.internet.endpoints import serverFromString
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamServerEndpoint
+    from twisted.python.failure import Failure
 
 BACKLOG = 1024
 """Connections that may wait for their acceptance; the kernel caps it by ``net.core.somaxconn``."""
@@ -43,3 +45,19 @@ def reachable(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     anywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
     return anywhere.get(host, host), int(port)
+
+
+def failure_text(failure: Failure) -> str:
+    """Why a connection could not be made, for people: in the system's own words where it has some."""
+    number = getattr(failure.value, "osError", None)
+    if isinstance(number, int):
+        return os.strerror(number).lower()
+    return str(failure.value) or type(failure.value).__name__
+
+
+def timed_out(_result: object, timeout: float) -> None:
+    """For ``Deferred.addTimeout``.
+
+    :raises TimeoutError: always, in words that :func:`failure_text` gives.
+    """
+    raise TimeoutError(f"no answer within {timeout:g} s")

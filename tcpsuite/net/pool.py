@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from zope.interface import implementer
 from tcpsuite.core.pooling import Close, Connect, Lease, PoolState, Reject
 from tcpsuite.errors import Closed, ConnectFailed
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
+from tcpsuite.net.endpoints import failure_text, timed_out
 from tcpsuite.net.held import Held
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ConnectionPool:
         self.server = server
         self._endpoint = endpoint
         self._reactor = reactor
-        self._state = state or PoolState()
+        self._state = PoolState() if state is None else state
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
         self._takers: dict[int, Deferred[ILease]] = {}
@@ -160,7 +160,7 @@ class ConnectionPool:
         held = Held(self._reactor, lambda held: self._lost(connection, held))
         attempt = self._endpoint.connect(_Only(held))
         self._attempts[connection] = attempt
-        attempt.addTimeout(timeout, self._reactor, onTimeoutCancel=_timed_out)
+        attempt.addTimeout(timeout, self._reactor, onTimeoutCancel=timed_out)
         attempt.addCallbacks(
             self._connected,
             self._failed,
@@ -177,7 +177,7 @@ class ConnectionPool:
     def _failed(self, failure: Failure, connection: int) -> None:
         self._attempts.pop(connection, None)
         now, chance = self._reactor.seconds(), self._chance.random()
-        self._carry_out(self._state.failed(connection, _why(failure), now, chance))
+        self._carry_out(self._state.failed(connection, failure_text(failure), now, chance))
         self._tell_closing()
 
     def _lease(self, connection: int) -> PooledLease:
@@ -237,15 +237,3 @@ class _Only(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Held:
         return self._held
-
-
-def _timed_out(_result: object, timeout: float) -> None:
-    raise TimeoutError(f"no answer within {timeout:g} s")
-
-
-def _why(failure: Failure) -> str:
-    """What went wrong, for people: the system's own words where there are such."""
-    number = getattr(failure.value, "osError", None)
-    if isinstance(number, int):
-        return os.strerror(number).lower()
-    return str(failure.value) or type(failure.value).__name__

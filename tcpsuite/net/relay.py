@@ -1,0 +1,217 @@
+"""Joins a client's connection and a server's: bytes, FIN and RST pass from each to the other.
+
+Rules, in both directions alike:
+
+* What one side reads is written to the other at once.  While the other takes nothing, the one is not read:
+  each side is the producer of what the other one writes.
+* A FIN becomes a FIN, behind the bytes before it; the other direction goes on.  When both have come, both
+  connections close behind what is queued on them.
+* A reset becomes a reset.
+* After the first FIN, ``fin_timeout`` seconds in which nothing moves end it with resets: a peer that has gone
+  without a word, or never answers, holds nothing for ever.
+
+TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.  What the kernel
+does not tell of a connection that is not being read (a FIN, a reset) is seen when its reading goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from zope.interface import implementer
+
+from tcpsuite.core.connections import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
+    from tcpsuite.core.connections import Connection
+    from tcpsuite.net.transport import IStreamTransport
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Side(Protocol):
+    """One of the two connections, and the producer of what the other one writes.
+
+    :param closed: why a relay ended whose first FIN came from this side.
+    :param reset: why a relay ended that this side reset.
+    :ivar finished: whether its FIN has come.
+    :ivar gone: whether the connection is gone, and ``reason`` why.
+    """
+
+    transport: IStreamTransport
+
+    def __init__(self, closed: Reason, reset: Reason) -> None:
+        self.closed = closed
+        self.reset = reset
+        self.finished = False
+        self.gone = False
+        self.reason: Failure | None = None
+        self._relay: Relay | None = None
+
+    def joined(self, relay: Relay) -> None:
+        """From now on the relay is told what happens."""
+        self._relay = relay
+
+    def readConnectionLost(self) -> None:
+        """Its FIN has come."""
+        self.finished = True
+        if self._relay is not None:
+            self._relay.finished(self)
+
+    def writeConnectionLost(self) -> None:
+        """Our FIN has gone to it."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self.gone = True
+        self.reason = reason
+        if self._relay is not None:
+            self._relay.lost(self, reason)
+
+    def pauseProducing(self) -> None:
+        """The other side takes no more."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The other side has taken what was queued."""
+        # Reading on behind a FIN would find the FIN again.
+        if not self.finished:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The other side is gone: the relay hears of it on its own."""
+
+    def finish_writing(self) -> None:
+        """Relay a FIN to it, behind what is queued."""
+        self.transport.unregisterProducer()
+        if ISSLTransport.providedBy(self.transport):
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """Close it behind what is queued."""
+        if not self.gone:
+            # A producer would be waited for.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def cut(self) -> None:
+        """Reset it."""
+        if not self.gone:
+            self.transport.abortConnection()
+
+
+class ServerSide(Side):
+    """The connection to the server, made for one client.
+
+    What it reads goes to the client's transport with nothing in between.
+
+    :param connected: called when it has a transport.
+    """
+
+    def __init__(self, client: IStreamTransport, connected: Callable[[], None]) -> None:
+        super().__init__(Reason.SERVER_CLOSED, Reason.SERVER_RESET)
+        self.dataReceived = client.write  # type: ignore[method-assign]
+        self._connected = connected
+
+    def connectionMade(self) -> None:
+        """A lease was attached."""
+        self._connected()
+
+
+class Relay:
+    """Two sides, joined.
+
+    :param client: connected.
+    :param server: connected.
+    :param record: the client's record; its traffic tells whether something moves.
+    :param fin_timeout: seconds.
+    :param clock: an ``IReactorTime``.
+    """
+
+    def __init__(
+        self, client: Side, server: Side, record: Connection, fin_timeout: float, clock: Any
+    ) -> None:
+        self._client = client
+        self._server = server
+        self._record = record
+        self._fin_timeout = fin_timeout
+        self._clock = clock
+        self._first_finished: Side | None = None
+        self._finished_at = 0.0
+        self._timer: IDelayedCall | None = None
+        client.transport.registerProducer(server, True)
+        server.transport.registerProducer(client, True)
+        for side in (client, server):
+            side.joined(self)
+        if client.finished:
+            self.finished(client)
+
+    def __repr__(self) -> str:
+        states = (
+            f"{name} {'gone' if side.gone else 'finished' if side.finished else 'open'}"
+            for name, side in (("client", self._client), ("server", self._server))
+        )
+        return f"<Relay {', '.join(states)}>"
+
+    def finished(self, side: Side) -> None:
+        """A FIN has come from ``side``."""
+        other = self._other(side)
+        if self._first_finished is None:
+            self._first_finished = side
+            self._finished_at = self._clock.seconds()
+            self._watch()
+        if other.gone:
+            return
+        if other.finished:
+            self._record.because(self._first_finished.closed)
+            side.close()
+            other.close()
+        else:
+            other.finish_writing()
+
+    def lost(self, side: Side, reason: Failure) -> None:
+        """The connection of ``side`` is gone."""
+        other = self._other(side)
+        if other.gone:
+            self._stop_watching()
+        elif reason.check(ConnectionDone):
+            # Closed as a whole: by our own side for its own reason, or by a peer that speaks TLS.
+            self._record.because((self._first_finished or side).closed)
+            other.close()
+            if self._timer is None:
+                self._finished_at = self._clock.seconds()
+                self._watch()
+        else:
+            if not reason.check(ConnectionAborted):
+                self._record.because(side.reset, reason.getErrorMessage())
+            # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
+            self._clock.callLater(0, other.cut)
+
+    def _other(self, side: Side) -> Side:
+        return self._server if side is self._client else self._client
+
+    def _watch(self) -> None:
+        """End it when nothing has moved for ``fin_timeout`` seconds, else look again when it might be so."""
+        now = self._clock.seconds()
+        rest = self._fin_timeout - min(self._record.idle(now), now - self._finished_at)
+        if rest > 0:
+            self._timer = self._clock.callLater(rest, self._watch)
+            return
+        first = self._first_finished
+        closed = first.closed if first is not None else Reason.CLIENT_CLOSED
+        self._record.because(closed, f"nothing moved for {self._fin_timeout:g} s after the FIN")
+        self._client.cut()
+        self._server.cut()
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()

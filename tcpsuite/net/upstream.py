@@ -1,0 +1,265 @@
+"""An upstream: several servers, and the next one for each client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.endpoints import clientFromString
+from zope.interface.verify import verifyObject
+
+from tcpsuite.core.balancing import STRATEGIES
+from tcpsuite.core.connections import Attempt
+from tcpsuite.core.health import RiseFall, Schedule
+from tcpsuite.core.pooling import PoolState
+from tcpsuite.core.servers import Server
+from tcpsuite.errors import ConnectFailed, NoServer, RemoteError
+from tcpsuite.interfaces import IHealthCheck, ILoadBalancer, Outcome
+from tcpsuite.net.healthcheck import HealthChecker, TCPCheck
+from tcpsuite.net.pool import ConnectionPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from random import Random
+
+    from tcpsuite.core.connections import Connection
+    from tcpsuite.interfaces import IConnectionPool, ILease
+    from tcpsuite.net.options import HealthOptions, UpstreamOptions
+
+
+class Upstream:
+    """Finds a server for each client, and keeps count of what became of it.
+
+    It alone writes ``active``, ``connections`` and ``failures`` of its servers.
+
+    :param name: the user's name for it.
+    :param servers: in the order of the configuration.
+    :param balancer: picks one of those that may be used.
+    :param pools: by the server's name.
+    :param clock: an ``IReactorTime``.
+    :param checker: keeps ``up`` of the servers; ``None`` leaves them as they are.
+    :param strategy: the balancer's name, for people.
+    :param retries: how many other servers are tried for a client when the first one fails.
+    :param connect_budget: seconds that all attempts for one client may take together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        servers: Sequence[Server],
+        balancer: ILoadBalancer,
+        pools: Mapping[str, IConnectionPool],
+        clock: Any,
+        *,
+        checker: HealthChecker | None = None,
+        strategy: str = "",
+        retries: int = 2,
+        connect_budget: float = 10.0,
+    ) -> None:
+        self.name = name
+        self.servers = tuple(servers)
+        self.balancer = balancer
+        self.pools = pools
+        self.strategy = strategy
+        self._clock = clock
+        self._checker = checker
+        self._retries = retries
+        self._connect_budget = connect_budget
+
+    def __repr__(self) -> str:
+        up = sum(server.up for server in self.servers)
+        active = sum(server.active for server in self.servers)
+        return f"<Upstream {self.name} up={up} of {len(self.servers)} active={active}>"
+
+    @property
+    def ready(self) -> bool:
+        """Whether some server takes new connections."""
+        return bool(self.usable())
+
+    def usable(self, tried: Collection[Server] = ()) -> list[Server]:
+        """The servers that are up, have weight, and were not tried before."""
+        return [server for server in self.servers if server.up and server.weight and server not in tried]
+
+    def start(self) -> None:
+        """Begin health checks, and warm connections if there are to be any."""
+        for pool in self.pools.values():
+            pool.start()
+        if self._checker is not None:
+            self._checker.start()
+
+    def stop(self, deadline: float = 0.0) -> Deferred[None]:
+        """End health checks, take no new clients; connections have ``deadline`` seconds to end.
+
+        :return: fires when none is left.
+        """
+        if self._checker is not None:
+            self._checker.stop()
+        closing = gatherResults([pool.close(deadline) for pool in self.pools.values()])
+        return closing.addCallback(lambda _: None)
+
+    def acquire(self, client: str, connection: Connection) -> Deferred[ILease]:
+        """A connection to one of the servers.
+
+        :param client: the client's IP address; empty for a UNIX peer.
+        :param connection: the client's record: every attempt, and the server at last, are noted there.
+        :return: fires with the lease.  Fails with :class:`~tcpsuite.errors.ConnectFailed` when servers were
+            tried in vain, :class:`~tcpsuite.errors.NoServer` when there was none to try, or
+            :class:`~tcpsuite.errors.Closed`.  Cancelling it gives the attempt up.
+        """
+        return Deferred.fromCoroutine(self._acquire(client, connection))
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know now, as plain data."""
+        return {
+            "name": self.name,
+            "strategy": self.strategy,
+            "ready": self.ready,
+            "servers": [self._server_status(server) for server in self.servers],
+        }
+
+    async def _acquire(self, client: str, connection: Connection) -> ILease:
+        deadline = self._clock.seconds() + self._connect_budget
+        tried: dict[Server, str] = {}
+        while len(tried) <= self._retries and (left := deadline - self._clock.seconds()) > 0:
+            server = self._pick(client, tried)
+            if server is None:
+                break
+            try:
+                return await self._attempt(server, connection, left)
+            except RemoteError as error:
+                tried[server] = str(error)
+        if tried:
+            raise ConnectFailed(", ".join(f"{server.name}: {error}" for server, error in tried.items()))
+        raise NoServer(self._why_none())
+
+    def _pick(self, client: str, tried: Collection[Server]) -> Server | None:
+        usable = self.usable(tried)
+        return self.balancer.pick(usable, client, self._clock.seconds()) if usable else None
+
+    async def _attempt(self, server: Server, connection: Connection, timeout: float) -> ILease:
+        begun = self._clock.seconds()
+        server.active += 1
+        self.balancer.started(server, begun)
+        try:
+            lease = await self.pools[server.name].acquire(timeout)
+        except RemoteError as error:
+            server.active -= 1
+            server.failures += 1
+            server.last_error = str(error)
+            self._tried(server, connection, Outcome(False, str(error), self._clock.seconds() - begun))
+            raise
+        except BaseException as error:
+            # Nobody's fault out there: the client left, or we are closing.
+            why = "the client left" if isinstance(error, CancelledError) else str(error)
+            outcome = Outcome(True, seconds=self._clock.seconds() - begun)
+            connection.attempts.append(Attempt(server.name, why, outcome.seconds))
+            self._finished(outcome, server)
+            raise
+        server.connections += 1
+        connection.server = server.name
+        self._tried(server, connection, Outcome(True, seconds=self._clock.seconds() - begun))
+        lease.ended().addCallback(self._finished, server)
+        return lease
+
+    def _tried(self, server: Server, connection: Connection, outcome: Outcome) -> None:
+        connection.attempts.append(Attempt(server.name, outcome.error, outcome.seconds))
+        self.balancer.connected(server, outcome, self._clock.seconds())
+
+    def _finished(self, outcome: Outcome, server: Server) -> None:
+        server.active -= 1
+        self.balancer.finished(server, outcome, self._clock.seconds())
+
+    def _why_none(self) -> str:
+        if self.ready:
+            return f"the balancer of {self.name} refused"
+        down = sum(not server.up for server in self.servers)
+        return f"no server of {self.name} takes connections: {down} of {len(self.servers)} down"
+
+    def _server_status(self, server: Server) -> dict[str, Any]:
+        health = {"since": None, "checks": 0, "checks_failed": 0}
+        if self._checker is not None:
+            health = self._checker.status(server)
+        return {
+            "name": server.name,
+            "address": server.address,
+            "weight": server.weight,
+            "up": server.up,
+            "active": server.active,
+            "connections": server.connections,
+            "failures": server.failures,
+            "last_error": server.last_error,
+            **health,
+            "pool": self.pools[server.name].stats(),
+        }
+
+
+def build_upstream(
+    name: str,
+    options: UpstreamOptions,
+    reactor: Any,
+    chance: Random,
+    load: Callable[[str], Any],
+) -> Upstream:
+    """An upstream as the configuration describes it.
+
+    :param reactor: makes the connections, and tells the time.
+    :param chance: for the balancer, and to spread what would happen at once.
+    :param load: gives the object that ``module:attribute`` names.
+    :raises ValueError: when an address is no client endpoint string.
+    :raises zope.interface.Invalid: when what was loaded does not provide its interface.
+    """
+    servers = [Server(server.name, server.address, server.weight) for server in options.servers]
+    make_balancer = STRATEGIES.get(options.strategy) or load(options.strategy)
+    balancer = make_balancer(chance)
+    verifyObject(ILoadBalancer, balancer)
+    return Upstream(
+        name,
+        servers,
+        balancer,
+        {server.name: _build_pool(server, options, reactor, chance) for server in servers},
+        reactor,
+        checker=_build_checker(name, servers, options.health, reactor, chance, load),
+        strategy=options.strategy,
+        retries=options.retries,
+        connect_budget=options.connect_budget,
+    )
+
+
+def _build_pool(server: Server, options: UpstreamOptions, reactor: Any, chance: Random) -> ConnectionPool:
+    pool = options.pool
+    return ConnectionPool(
+        server,
+        clientFromString(reactor, server.address),
+        reactor,
+        state=PoolState(
+            warm=pool.warm if pool.mode == "preconnect" else 0,
+            warm_max_age=pool.warm_max_age,
+            max_connections=pool.max_connections,
+        ),
+        connect_timeout=options.connect_timeout,
+        chance=chance,
+    )
+
+
+def _build_checker(
+    name: str,
+    servers: Sequence[Server],
+    options: HealthOptions,
+    reactor: Any,
+    chance: Random,
+    load: Callable[[str], Any],
+) -> HealthChecker | None:
+    if options.type == "none":
+        return None
+    make_check = TCPCheck if options.type == "tcp" else load(options.type)
+    check = make_check(reactor, options.timeout)
+    verifyObject(IHealthCheck, check)
+    return HealthChecker(
+        name,
+        servers,
+        check,
+        reactor,
+        health=lambda: RiseFall(options.rise, options.fall),
+        schedule=Schedule(options.interval),
+        chance=chance,
+    )

@@ -1,0 +1,154 @@
+"""The gateway: each client is joined to a server of an upstream.
+
+A client for which there is no server is reset, not closed: it asked a question, and a FIN would be an answer,
+an empty one, to whoever reads up to the end.  It is what the client would have seen of a dead server itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import NOTHING, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from tcpsuite.core.connections import Reason
+from tcpsuite.errors import Closed, ConnectFailed, NoServer
+from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.relay import Relay, ServerSide, Side
+from tcpsuite.options import Duration, Size, UpstreamName, between, option
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProtocolFactory
+    from twisted.python.failure import Failure
+
+    from tcpsuite.core.connections import Connection
+    from tcpsuite.interfaces import ILease, IServiceContext
+    from tcpsuite.net.upstream import Upstream
+
+
+@frozen
+class GatewayOptions:
+    """A listener's options with ``service = "gateway"``."""
+
+    upstream: UpstreamName = option(NOTHING, "The upstream whose servers it leads to.")
+    fin_timeout: Duration = option(
+        Duration(30.0),
+        "When one side has finished and then nothing moves for so long, the connection is reset.",
+        check=between(0.1, 86_400, "seconds"),
+    )
+    early_data: Size = option(
+        Size(16 * 1024),
+        "A client that has sent so much before its server is connected is not read until it is.",
+        check=between(1, 16 * 1024**2, "bytes"),
+    )
+
+
+_REFUSALS: dict[Any, Reason] = {
+    ConnectFailed: Reason.CONNECT_FAILED,
+    NoServer: Reason.NO_SERVER,
+    Closed: Reason.NO_SERVER,
+}
+
+
+@implementer(IRecorded)
+class GatewayConnection(Side):
+    """A client's connection: asks for a server, keeps what the client says meanwhile, then joins the two."""
+
+    connection: Connection
+    log = Logger()
+
+    def __init__(self, factory: GatewayFactory) -> None:
+        super().__init__(Reason.CLIENT_CLOSED, Reason.CLIENT_RESET)
+        self.factory: GatewayFactory = factory
+        self._deliver = self._keep
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._server: ServerSide | None = None
+        self._acquiring: Deferred[Any] | None = None
+
+    def connectionMade(self) -> None:
+        """Ask for a server."""
+        acquiring = self.factory.upstream.acquire(self.connection.host, self.connection)
+        self._acquiring = acquiring
+        acquiring.addCallback(self._attach).addErrback(self._refuse)
+
+    def dataReceived(self, data: bytes) -> None:
+        """To the server, or kept until there is one."""
+        self._deliver(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The client is gone; what is being made for it is given up."""
+        super().connectionLost(reason)
+        if self._server is None and self._acquiring is not None:
+            self._acquiring.cancel()
+
+    def _keep(self, data: bytes) -> None:
+        self._early.append(data)
+        self._early_size += len(data)
+        if self._early_size >= self.factory.early_data:
+            self.transport.pauseProducing()
+
+    def _attach(self, lease: ILease) -> None:
+        self._server = ServerSide(self.transport, self._join)
+        lease.attach(self._server)
+
+    def _join(self) -> None:
+        assert self._server is not None
+        server = self._server.transport
+        self._deliver = server.write
+        if self._early:
+            server.write(b"".join(self._early))
+            self._early.clear()
+            if self._early_size >= self.factory.early_data:
+                self.resumeProducing()
+        Relay(self, self._server, self.connection, self.factory.fin_timeout, self.factory.clock)
+
+    def _refuse(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if kind := failure.check(*_REFUSALS):
+            self.connection.because(_REFUSALS[kind], failure.getErrorMessage())
+        else:
+            self.log.failure("the gateway failed to find a server", failure)
+            self.connection.because(Reason.ERROR, failure.getErrorMessage())
+        self.transport.abortConnection()
+
+
+class GatewayFactory(Factory):
+    """Joins each connection to a server of ``upstream``.
+
+    :param upstream: where the servers are.
+    :param clock: an ``IReactorTime``.
+    :param fin_timeout: seconds without a byte, once a side has finished, that end the connection.
+    :param early_data: bytes of a client that are kept before its server is connected; then it is not read.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, upstream: Upstream, clock: Any, *, fin_timeout: float = 30.0, early_data: int = 16 * 1024
+    ) -> None:
+        self.upstream = upstream
+        self.clock = clock
+        self.fin_timeout = fin_timeout
+        self.early_data = early_data
+
+    def __repr__(self) -> str:
+        return f"<GatewayFactory to {self.upstream.name}>"
+
+    def buildProtocol(self, addr: IAddress | None) -> GatewayConnection:  # type: ignore[override]
+        """The protocol of one client; its ``connection`` must be set before it is connected."""
+        return GatewayConnection(self)
+
+
+def build(options: GatewayOptions, context: IServiceContext) -> IProtocolFactory:
+    """The factory for a listener."""
+    return GatewayFactory(
+        context.upstream(options.upstream),
+        context.reactor,
+        fin_timeout=options.fin_timeout,
+        early_data=options.early_data,
+    )
