@@ -28,8 +28,8 @@ def format_value(value: Any, kind: Any) -> str:
         return quote(format_duration(value))
     if kind is Size:
         return quote(format_size(value))
-    if kind is Endpoints and len(value) == 1:
-        return quote(value[0])
+    if kind is Endpoints and len(value) < 2:
+        return quote("".join(value))
     match value:
         case bool():
             return str(value).lower()
