@@ -22,7 +22,7 @@ from tcpsuite.interfaces import IHealthCheck, Outcome
 from tcpsuite.net.endpoints import failure_text, timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, ITCPTransport
     from twisted.python.failure import Failure
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
 
 _PLAIN_TCP = re.compile(r"tcp:(?P<host>(?:[^:\\=]|\\:)+):(?P<port>\d+)")
+
+UNCHECKED: Mapping[str, Any] = {"since": None, "checks": {"ok": 0, "failed": 0}}
+"""What :meth:`HealthChecker.status` says of a server before its first check."""
 
 
 @implementer(IHealthCheck)
@@ -145,7 +148,7 @@ class _Watched:
 
     server: Server
     health: RiseFall
-    checks: int = 0
+    ok: int = 0
     failed: int = 0
     next: IDelayedCall | None = None
     asking: Deferred[None] | None = None
@@ -205,13 +208,11 @@ class HealthChecker:
                 watched.asking.cancel()
 
     def status(self, server: Server) -> dict[str, Any]:
-        """What is known of a server: ``since`` (on the reactor's clock), ``checks``, ``checks_failed``."""
+        """What is known of a server: ``since`` when it is what it is (on the reactor's clock, ``None`` before
+        the first check), and ``checks`` by how they ended.
+        """
         watched = self._watched[server.name]
-        return {
-            "since": watched.health.since,
-            "checks": watched.checks,
-            "checks_failed": watched.failed,
-        }
+        return {"since": watched.health.since, "checks": {"ok": watched.ok, "failed": watched.failed}}
 
     def _wait(self, watched: _Watched) -> None:
         delay = self._schedule.wait(watched.health, self._chance.random())
@@ -232,8 +233,9 @@ class HealthChecker:
         if not self._running:
             return
         server = watched.server
-        watched.checks += 1
-        if not outcome.ok:
+        if outcome.ok:
+            watched.ok += 1
+        else:
             watched.failed += 1
             server.last_error = outcome.error
         transition = watched.health.observe(outcome, self._reactor.seconds())

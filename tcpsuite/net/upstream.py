@@ -13,10 +13,11 @@ from tcpsuite.core.connections import Attempt
 from tcpsuite.core.health import RiseFall, Schedule
 from tcpsuite.core.pooling import PoolState
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import ConnectFailed, NoServer, RemoteError
+from tcpsuite.errors import ConnectFailed, NoServer, RemoteError, StartError
 from tcpsuite.interfaces import IHealthCheck, ILoadBalancer, Outcome
-from tcpsuite.net.healthcheck import HealthChecker, TCPCheck
+from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker, TCPCheck
 from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.options import import_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection
     from tcpsuite.interfaces import IConnectionPool, ILease
     from tcpsuite.net.options import HealthOptions, UpstreamOptions
+
+CHECKS: Mapping[str, Callable[..., IHealthCheck]] = {"tcp": TCPCheck}
+"""The built-in health checks, by the word in the file."""
 
 
 class Upstream:
@@ -87,15 +91,13 @@ class Upstream:
         if self._checker is not None:
             self._checker.start()
 
-    def stop(self, deadline: float = 0.0) -> Deferred[None]:
-        """End health checks, take no new clients; connections have ``deadline`` seconds to end.
-
-        :return: fires when none is left.
+    async def stop(self, deadline: float = 0.0) -> None:
+        """End health checks, take no new clients; connections have ``deadline`` seconds to end.  Done when
+        none is left.
         """
         if self._checker is not None:
             self._checker.stop()
-        closing = gatherResults([pool.close(deadline) for pool in self.pools.values()])
-        return closing.addCallback(lambda _: None)
+        await gatherResults([pool.close(deadline) for pool in self.pools.values()])
 
     def acquire(self, client: str, connection: Connection) -> Deferred[ILease]:
         """A connection to one of the servers.
@@ -176,9 +178,7 @@ class Upstream:
         return f"no server of {self.name} takes connections: {down} of {len(self.servers)} down"
 
     def _server_status(self, server: Server) -> dict[str, Any]:
-        health = {"since": None, "checks": 0, "checks_failed": 0}
-        if self._checker is not None:
-            health = self._checker.status(server)
+        health = UNCHECKED if self._checker is None else self._checker.status(server)
         return {
             "name": server.name,
             "address": server.address,
@@ -198,27 +198,22 @@ def build_upstream(
     options: UpstreamOptions,
     reactor: Any,
     chance: Random,
-    load: Callable[[str], Any],
 ) -> Upstream:
     """An upstream as the configuration describes it.
 
     :param reactor: makes the connections, and tells the time.
     :param chance: for the balancer, and to spread what would happen at once.
-    :param load: gives the object that ``module:attribute`` names.
-    :raises ValueError: when an address is no client endpoint string.
-    :raises zope.interface.Invalid: when what was loaded does not provide its interface.
+    :raises StartError: when a provider of somebody's own cannot be built, or is none.
     """
     servers = [Server(server.name, server.address, server.weight) for server in options.servers]
-    make_balancer = STRATEGIES.get(options.strategy) or load(options.strategy)
-    balancer = make_balancer(chance)
-    verifyObject(ILoadBalancer, balancer)
+    balancer = _provide(ILoadBalancer, name, options.strategy, STRATEGIES, chance)
     return Upstream(
         name,
         servers,
         balancer,
         {server.name: _build_pool(server, options, reactor, chance) for server in servers},
         reactor,
-        checker=_build_checker(name, servers, options.health, reactor, chance, load),
+        checker=_build_checker(name, servers, options.health, reactor, chance),
         strategy=options.strategy,
         retries=options.retries,
         connect_budget=options.connect_budget,
@@ -247,19 +242,27 @@ def _build_checker(
     options: HealthOptions,
     reactor: Any,
     chance: Random,
-    load: Callable[[str], Any],
 ) -> HealthChecker | None:
     if options.type == "none":
         return None
-    make_check = TCPCheck if options.type == "tcp" else load(options.type)
-    check = make_check(reactor, options.timeout)
-    verifyObject(IHealthCheck, check)
     return HealthChecker(
         name,
         servers,
-        check,
+        _provide(IHealthCheck, name, options.type, CHECKS, reactor, options.timeout),
         reactor,
         health=lambda: RiseFall(options.rise, options.fall),
         schedule=Schedule(options.interval),
         chance=chance,
     )
+
+
+def _provide(
+    interface: Any, upstream: str, provider: str, built_in: Mapping[str, Callable[..., Any]], *arguments: Any
+) -> Any:
+    """Build the provider of that name, and see that it is one."""
+    try:
+        provided = (built_in.get(provider) or import_provider(provider))(*arguments)
+        verifyObject(interface, provided)
+    except Exception as error:  # somebody's own code runs here, and may raise anything
+        raise StartError(f"upstream {upstream}: {provider} cannot be used: {error}") from error
+    return provided

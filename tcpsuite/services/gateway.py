@@ -152,3 +152,8 @@ def build(options: GatewayOptions, context: IServiceContext) -> IProtocolFactory
         fin_timeout=options.fin_timeout,
         early_data=options.early_data,
     )
+
+
+def example(options: GatewayOptions, host: str, port: int) -> str:
+    """A command line that tries it."""
+    return f"nc {host} {port}"
