@@ -260,3 +260,6 @@ class IServiceType(Interface):
 
         :raises StartError: when ``options`` ask for what is not there: a root directory that does not exist.
         """
+
+    def example(options: Any, host: str, port: int) -> str:
+        """A command line that tries the service where it listens: ``echo hello | nc -N 127.0.0.1 7007``."""

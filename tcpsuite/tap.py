@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 from twisted.python import usage
 
+from tcpsuite.admin.welcome import welcome
 from tcpsuite.errors import ConfigError, LocalError
+from tcpsuite.net.signals import end_on_signals
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from twisted.application.service import IService
 
+    from tcpsuite.app import Suite
     from tcpsuite.config import Loaded
 
 
@@ -54,7 +58,17 @@ def makeService(options: Options) -> IService:
 
     from tcpsuite.app import build
 
-    return build(loaded.config, reactor)
+    suite = build(loaded.config, reactor)
+    end_on_signals(reactor, suite.cut)
+    if options.parent is not None and options.parent.get("nodaemon"):
+        reactor.callWhenRunning(_welcome, suite)
+    return suite
+
+
+def _welcome(suite: Suite) -> None:
+    # Not sys.stdout: twistd puts its log there.
+    with open(os.dup(1), "w") as terminal:
+        terminal.write(f"\n{welcome(suite)}\n")
 
 
 def _load(options: Options) -> Loaded:

@@ -19,7 +19,9 @@ def welcome(suite: Any) -> str:
     rows = [HEADINGS, *_rows(suite)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join((f"tcpsuite {__version__} is running; Ctrl-C ends it.", "", *(f"  {line}" for line in lines), ""))
+    return "\n".join(
+        (f"tcpsuite {__version__} is running; Ctrl-C ends it.", "", *(f"  {line}" for line in lines), "")
+    )
 
 
 def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:

@@ -1,0 +1,244 @@
+"""How do the parts meet?  Here, and nowhere else.
+
+:func:`build` turns a configuration into a :class:`Suite`, a Twisted service.  Building opens what is served
+(a root directory, a password file) and nothing else; starting opens the ports, then the store, then the
+upstreams.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from tcpsuite.admin.access_log import AccessLog
+from tcpsuite.admin.http import AdminListener
+from tcpsuite.admin.manhole import Manhole
+from tcpsuite.core.connections import Ledger
+from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.errors import StartError
+from tcpsuite.interfaces import IServiceContext
+from tcpsuite.net.admission import Admission
+from tcpsuite.net.auth import Authenticator
+from tcpsuite.net.listener import Listener
+from tcpsuite.net.notify import Notifier
+from tcpsuite.net.sessions import SessionManager
+from tcpsuite.net.upstream import build_upstream
+from tcpsuite.plugin import service_types
+from tcpsuite.services.files.sample import make_sample
+from tcpsuite.stores.memory import MemoryStore
+from tcpsuite.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Iterator
+
+    from twisted.python.failure import Failure
+
+    from tcpsuite.config import Config, ListenerConfig
+    from tcpsuite.net.upstream import Upstream
+
+CLOSING_TIME = 5.0
+"""Seconds, behind the drain, in which stores and the admin listener are surely closed."""
+
+
+def build(config: Config, reactor: Any) -> Suite:
+    """The service that does what ``config`` asks for.
+
+    :raises StartError: when something that is to be served is not there.
+    """
+    return Suite(config, reactor)
+
+
+class Suite(Service):
+    """One process's listeners, upstreams and sessions, and what looks at them.
+
+    Starting fails with :class:`~tcpsuite.errors.StartError`, and leaves nothing open.  The Deferred of
+    ``stopService`` fires when every connection has ended, soon after the drain time-out at the latest.
+
+    :ivar ledger: the records of all connections.
+    :ivar listeners: by name, in the order of the configuration.
+    :ivar upstreams: by name.
+    :ivar sessions: the session manager, or ``None`` when no listener serves sessions.
+    :ivar started_at: when everything was open, on the reactor's clock; ``None`` before.
+    :ivar draining: whether it is being stopped.
+    """
+
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.config = config
+        self.reactor = reactor
+        self.ledger = Ledger()
+        self.started_at: float | None = None
+        self.draining = False
+        self.sessions: SessionManager | None = None
+        self._opening: Deferred[Any] | None = None
+        _make_folders(config)
+        self.authenticator = Authenticator.build(config.auth, reactor) if config.auth.passwords else None
+        self._access_log = AccessLog(config.access_log, reactor)
+        self._notifier = Notifier.from_environment()
+        self._ids = _connection_ids()
+        chance = random.SystemRandom()
+        self.upstreams: dict[str, Upstream] = {
+            name: build_upstream(name, options, reactor, chance) for name, options in config.upstreams.items()
+        }
+        self.listeners: dict[str, Listener] = {
+            name: self._listener(name, table) for name, table in config.listeners.items()
+        }
+        self.admin = AdminListener(config.admin, self, reactor)
+        self.manhole = Manhole(config.manhole, config.state_directory, self, reactor)
+
+    def privilegedStartService(self) -> None:
+        """Open everything, while the process may still open low ports.
+
+        :raises StartError: naming what could not be opened, and why.
+        """
+        self._start()
+
+    def startService(self) -> None:
+        """Open everything, unless it is open already."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._start()
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more, let connections finish for the drain time-out, cut them, close the rest."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    def cut(self) -> None:
+        """End every connection now; a drain under way is over with that."""
+        for listener in self.listeners.values():
+            listener.cut()
+
+    def session_manager(self) -> SessionManager:
+        """The one session manager, made when the first service asks for it."""
+        if self.sessions is None:
+            options = self.config.sessions
+            store = (
+                MemoryStore()
+                if options.store == "memory"
+                else SQLiteStore.on(self.reactor, os.path.join(self.config.state_directory, options.path))
+            )
+            self.sessions = SessionManager(store, self.reactor, options)
+        return self.sessions
+
+    def _listener(self, name: str, table: ListenerConfig) -> Listener:
+        """One listener: its service, its admission before it, its endpoints before that."""
+        listener = Listener(name, table.service, table.endpoint, table.idle_timeout, self.reactor)
+        listener.admission = Admission(
+            listener=name,
+            service_name=table.service,
+            service=service_types()[table.service].build(table.options, _Context(self, name)),
+            limiter=ResourceLimiter(table.limits.connections_per_ip, table.limits.exempt_loopback),
+            ceiling=Ceiling(table.limits.connections),
+            pause=listener.rest,
+            ledger=self.ledger,
+            ended=self._access_log.write,
+            ids=self._ids,
+            clock=self.reactor,
+        )
+        return listener
+
+    def _start(self) -> None:
+        """Open everything.  What fails at once is raised; what fails later stops the reactor."""
+        if self._opening is not None:
+            return
+        self._opening = Deferred.fromCoroutine(self._open())
+        failures: list[Failure] = []
+        self._opening.addErrback(failures.append)
+        if failures:
+            failures[0].raiseException()
+        self._opening.addCallback(lambda _: self._give_up(failures[0]) if failures else None)
+
+    def _give_up(self, failure: Failure) -> None:
+        self.log.critical("the start failed: {error}", error=failure.getErrorMessage())
+        self.reactor.callWhenRunning(self.reactor.stop)
+
+    async def _open(self) -> None:
+        try:
+            self._access_log.open()
+            doors: list[Any] = [*self.listeners.values(), self.admin, self.manhole]
+            for door in doors:
+                await door.start()
+            if self.sessions is not None:
+                self.sessions.store.open()
+        except BaseException:
+            # Not waited for: while the reactor does not run, no port is ever seen closed.
+            self.stopService().addErrback(lambda failure: self.log.failure("while closing", failure))
+            raise
+        if self.sessions is not None:
+            self.sessions.start()
+        for upstream in self.upstreams.values():
+            upstream.start()
+        self.started_at = self.reactor.seconds()
+        self.reactor.callWhenRunning(self._notifier.ready, f"{len(self.listeners)} listeners")
+
+    async def _stop(self) -> None:
+        patience = self.config.drain_timeout
+        self.draining = True
+        self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
+        await _all(listener.stop(patience) for listener in self.listeners.values())
+        await _all(upstream.stop() for upstream in self.upstreams.values())
+        if self.sessions is not None:
+            await self.sessions.stop()
+        # Last, so that one can look in to the end.
+        await self.admin.stop()
+        await self.manhole.stop()
+        self._access_log.close()
+
+
+async def _all(stops: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Wait for all of them, side by side."""
+    await gatherResults([Deferred.fromCoroutine(stop) for stop in stops], consumeErrors=True)
+
+
+@implementer(IServiceContext)
+@frozen
+class _Context:
+    """What the service of one listener may use."""
+
+    suite: Suite
+    listener: str
+
+    @property
+    def reactor(self) -> Any:
+        return self.suite.reactor
+
+    def upstream(self, name: str) -> Upstream:
+        return self.suite.upstreams[name]
+
+    def sessions(self) -> SessionManager:
+        return self.suite.session_manager()
+
+    def authenticator(self) -> Authenticator | None:
+        return self.suite.authenticator
+
+
+def _connection_ids() -> Iterator[str]:
+    """Ids that are short to say, and that no other run of the process gives."""
+    run = secrets.token_hex(3)
+    return (f"{run}-{number:x}" for number in count(1))
+
+
+def _make_folders(config: Config) -> None:
+    """Make the state directory, and the sample that the demonstration serves, when they are wanted."""
+    serves = {table.service for table in config.listeners.values()}
+    sample = any(
+        getattr(table.options, "root", "") == config.sample_directory for table in config.listeners.values()
+    )
+    if not (sample or config.manhole.enabled or ("session" in serves and config.sessions.store == "sqlite")):
+        return
+    try:
+        os.makedirs(config.state_directory, mode=0o700, exist_ok=True)
+        if sample:
+            make_sample(config.sample_directory)
+    except OSError as error:
+        raise StartError(f"state_directory: {error.filename}: {error.strerror}") from None
