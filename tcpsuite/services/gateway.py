@@ -34,6 +34,11 @@ class GatewayOptions:
     """A listener's options with ``service = "gateway"``."""
 
     upstream: UpstreamName = option(NOTHING, "The upstream whose servers it leads to.")
+    idle_timeout: Duration = option(
+        Duration(600.0),
+        "A connection on which nothing moves for so long is ended; 0 never ends one.",
+        check=between(0, 31_536_000, "seconds"),
+    )
     fin_timeout: Duration = option(
         Duration(30.0),
         "When one side has finished and then nothing moves for so long, the connection is reset.",
