@@ -1,0 +1,314 @@
+"""What a pool decides."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.pooling import (
+    BACK_OFF_LIMIT,
+    MAX_CONNECTING,
+    Close,
+    Connect,
+    Lease,
+    PoolState,
+    Reject,
+    back_off,
+)
+
+TAKER, OTHER = 101, 102
+
+
+class BackOffTests(SynchronousTestCase):
+    """How long to wait after setbacks."""
+
+    def test_grows_by_half_from_a_fifth_of_a_second(self):
+        """Without chance the waits are 0.2 s, and each the last one and a half."""
+        waits = [round(back_off(setbacks, 0.0), 4) for setbacks in range(4)]
+        self.assertEqual(waits, [0.2, 0.3, 0.45, 0.675])
+
+    @given(st.integers(0, 100_000), st.floats(0, 1, exclude_max=True))
+    def test_is_bounded(self, setbacks, chance):
+        """No wait is longer than the limit, and chance takes no more than a half away."""
+        wait = back_off(setbacks, chance)
+        self.assertLessEqual(wait, BACK_OFF_LIMIT)
+        self.assertGreaterEqual(wait, back_off(setbacks, 0.0) / 2)
+
+
+class OnDemandTests(SynchronousTestCase):
+    """No warm supply."""
+
+    def setUp(self):
+        self.state = PoolState()
+
+    def test_connects_when_asked(self):
+        """A taker has a connection made, and gets it when it is."""
+        self.assertEqual(self.state.acquire(TAKER, 0.0), [Connect(1)])
+        self.assertEqual(self.state.connected(1, 0.1), [Lease(TAKER, 1)])
+        self.assertEqual(repr(self.state), "<PoolState connecting=0 refilling=0 warm=0 leased=1>")
+
+    def test_does_nothing_of_itself(self):
+        """Nothing is made ahead of time, and there is nothing to wait for."""
+        self.assertEqual(self.state.tick(0.0), [])
+        self.assertIsNone(self.state.due())
+
+    def test_each_taker_has_its_own(self):
+        """However many ask at once, each has a connection made."""
+        asked = [self.state.acquire(taker, 0.0) for taker in range(1000)]
+        self.assertEqual(asked, [[Connect(number)] for number in range(1, 1001)])
+
+    def test_failure_is_the_takers(self):
+        """A taker whose connection fails is told why, once."""
+        self.state.acquire(TAKER, 0.0)
+        self.assertEqual(self.state.failed(1, "refused", 0.1, 0.0), [Reject(TAKER, "refused")])
+        self.assertEqual(self.state.failed(1, "refused", 0.1, 0.0), [])
+        self.assertEqual(self.state.total, 0)
+
+    def test_taker_gives_up(self):
+        """Who waits no longer has its connection given up, even if it is made in the same breath."""
+        self.state.acquire(TAKER, 0.0)
+        self.state.acquire(OTHER, 0.0)
+        self.assertEqual(self.state.give_up(OTHER), [Close(2)])
+        self.assertEqual(self.state.give_up(OTHER), [])
+        self.assertEqual(self.state.connected(2, 0.1), [Close(2)])
+        self.assertEqual(self.state.connected(1, 0.1), [Lease(TAKER, 1)])
+
+    def test_a_lease_ends(self):
+        """A lease that is gone is counted no more."""
+        self.state.acquire(TAKER, 0.0)
+        self.state.connected(1, 0.1)
+        self.assertEqual(self.state.lost(1, 5.0, 0.0), [])
+        self.assertEqual(self.state.total, 0)
+
+    def test_closing_answers_who_waits_and_leaves_leases(self):
+        """Whoever waits is told; a lease goes on; whoever comes later is turned away."""
+        self.state.acquire(TAKER, 0.0)
+        self.state.connected(1, 0.1)
+        self.state.acquire(OTHER, 0.2)
+        self.assertEqual(self.state.close(), [Reject(OTHER, "the pool was closed"), Close(2)])
+        self.assertEqual(self.state.acquire(OTHER, 0.3), [Reject(OTHER, "the pool is closed")])
+        self.assertEqual(self.state.connected(2, 0.4), [Close(2)])
+        self.assertEqual(self.state.close(), [])
+        self.assertEqual(repr(self.state), "<PoolState closed connecting=0 refilling=0 warm=0 leased=1>")
+
+    def test_counts(self):
+        """What there was since the beginning adds up."""
+        self.state.acquire(TAKER, 0.0)
+        self.state.connected(1, 0.0)
+        self.state.acquire(OTHER, 0.0)
+        self.state.failed(2, "refused", 0.0, 0.0)
+        stats = self.state.stats()
+        self.assertEqual((stats["created"], stats["failed"], stats["leased"]), (1, 1, 1))
+
+
+class WarmTests(SynchronousTestCase):
+    """Two warm connections, replaced after five seconds."""
+
+    def setUp(self):
+        self.state = PoolState(warm=2, warm_max_age=5.0)
+        self.assertEqual(self.state.tick(0.0), [Connect(1), Connect(2)])
+        self.state.connected(1, 0.0)
+        self.state.connected(2, 1.0)
+
+    def test_the_oldest_is_used_once_and_replaced(self):
+        """A taker gets the oldest warm one at once, and a new one is begun in its place."""
+        self.assertEqual(self.state.next_warm, 1)
+        self.assertEqual(self.state.acquire(TAKER, 2.0), [Lease(TAKER, 1), Connect(3)])
+        self.assertEqual(self.state.acquire(OTHER, 2.0), [Lease(OTHER, 2), Connect(4)])
+        self.assertEqual(self.state.stats()["warm_used"], 2)
+        self.assertIsNone(self.state.next_warm)
+
+    def test_without_a_warm_one_it_connects(self):
+        """When the supply is used up, a taker has its own connection made, and gets that one."""
+        self.state.acquire(TAKER, 2.0)
+        self.state.acquire(TAKER, 2.0)
+        self.assertEqual(self.state.acquire(OTHER, 2.0), [Connect(5)])
+        self.assertEqual(self.state.connected(5, 2.1), [Lease(OTHER, 5)])
+
+    def test_is_replaced_when_it_is_old(self):
+        """At its greatest age, and not before, a warm one is closed and another begun."""
+        self.assertEqual(self.state.due(), 5.0)
+        self.assertEqual(self.state.tick(4.99), [])
+        self.assertEqual(self.state.tick(5.0), [Close(1), Connect(3)])
+        self.assertEqual(self.state.due(), 6.0)
+        self.assertEqual(self.state.stats()["warm_aged"], 1)
+
+    def test_no_taker_gets_an_old_one(self):
+        """One that is too old is not handed out, even if nobody has replaced it yet."""
+        taken = self.state.acquire(TAKER, 100.0)
+        self.assertEqual(taken, [Close(1), Close(2), Connect(3), Connect(4), Connect(5)])
+        self.assertEqual(self.state.connected(3, 100.0), [Lease(TAKER, 3)])
+
+    def test_one_that_the_server_closed_is_replaced_after_a_while(self):
+        """A lost one is closed, and its place is filled when the back-off is over."""
+        self.assertEqual(self.state.lost(1, 2.0, 0.0), [Close(1)])
+        self.assertEqual(self.state.due(), 2.2)
+        self.assertEqual(self.state.acquire(TAKER, 2.1), [Lease(TAKER, 2)])
+        self.assertEqual(self.state.tick(2.2), [Connect(3), Connect(4)])
+        self.assertEqual(self.state.lost(1, 2.3, 0.0), [])
+        self.assertEqual(self.state.stats()["warm_lost"], 1)
+
+    def test_a_server_that_cuts_every_one_is_not_connected_to_in_a_circle(self):
+        """Each loss of a warm one makes the next wait longer."""
+        waits, now, connection = [], 10.0, 2
+        self.state.lost(1, now, 0.0)
+        self.state.lost(2, now, 0.0)
+        for _ in range(4):
+            due = self.state.due()
+            waits.append(round(due - now, 4))
+            now = due
+            begun = self.state.tick(now)
+            connection = begun[0].connection
+            self.state.connected(connection, now)
+            self.state.lost(connection, now, 0.0)
+            self.state.failed(begun[-1].connection, "refused", now, 0.0)
+        self.assertEqual(waits, [0.2, 0.3, 0.45, 0.675])
+
+    def test_closing_gives_the_supply_up(self):
+        """Warm ones and those being made are closed, and nothing is due any more."""
+        self.state.acquire(TAKER, 2.0)
+        self.assertEqual(self.state.close(), [Close(3), Close(2)])
+        self.assertIsNone(self.state.due())
+        self.assertEqual(self.state.lost(1, 3.0, 0.0), [])
+        self.assertEqual(self.state.tick(100.0), [])
+
+
+class RefillTests(SynchronousTestCase):
+    """How the supply is filled up."""
+
+    def test_few_at_once(self):
+        """No more are begun at once than a server that comes back can stand; each that is made begins one."""
+        state = PoolState(warm=10)
+        begun = state.tick(0.0)
+        self.assertEqual(len(begun), MAX_CONNECTING)
+        self.assertEqual(state.connected(1, 0.1), [Connect(MAX_CONNECTING + 1)])
+        self.assertEqual(state.due(), 5.1)
+
+    def test_those_that_fail_together_count_as_one(self):
+        """Attempts of one moment that fail are one setback; the next try comes after the back-off."""
+        state = PoolState(warm=2)
+        state.tick(0.0)
+        self.assertEqual(state.failed(1, "refused", 1.0, 0.0), [])
+        self.assertEqual(state.failed(2, "refused", 1.0, 0.0), [])
+        self.assertEqual(state.due(), 1.2)
+        self.assertEqual(state.tick(1.1), [])
+        self.assertEqual(state.tick(1.2), [Connect(3), Connect(4)])
+        state.failed(3, "refused", 1.2, 0.0)
+        self.assertEqual(state.due(), 1.5)
+
+    def test_one_that_proved_good_forgets_setbacks(self):
+        """Behind a warm one that was used, the next setback waits as the first did."""
+        state = PoolState(warm=1)
+        state.tick(0.0)
+        state.failed(1, "refused", 0.0, 0.0)
+        state.tick(0.2)
+        state.connected(2, 0.2)
+        self.assertEqual(state.acquire(TAKER, 0.2), [Lease(TAKER, 2), Connect(3)])
+        state.failed(3, "refused", 0.3, 0.0)
+        self.assertEqual(state.due(), 0.5)
+
+    def test_no_more_than_the_server_is_to_have(self):
+        """At the maximum no warm one is made, but takers are served; room is used when there is some."""
+        state = PoolState(warm=2, max_connections=3)
+        state.tick(0.0)
+        for connection in (1, 2):
+            state.connected(connection, 0.0)
+        self.assertEqual(state.acquire(TAKER, 0.0), [Lease(TAKER, 1), Connect(3)])
+        self.assertEqual(state.acquire(OTHER, 0.0), [Lease(OTHER, 2)])
+        state.connected(3, 0.0)
+        self.assertEqual(state.acquire(103, 0.0), [Lease(103, 3)])
+        self.assertEqual(state.acquire(104, 0.0), [Connect(4)])
+        state.connected(4, 0.0)
+        self.assertIsNone(state.due())
+        self.assertEqual(state.lost(1, 1.0, 0.0), [])
+        self.assertEqual(state.lost(2, 1.0, 0.0), [Connect(5)])
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Whatever happens in whatever order: the bounds hold, and every taker has one answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = PoolState(warm=3, warm_max_age=5.0, max_connections=6)
+        self.now = 0.0
+        self.taker = 0
+        self.waiting: set[int] = set()
+        self.making: list[int] = []
+        self.made: list[int] = []
+
+    def carry_out(self, decisions):
+        for decision in decisions:
+            match decision:
+                case Connect(connection):
+                    assert connection not in self.making + self.made
+                    self.making.append(connection)
+                case Lease(taker, connection):
+                    assert connection in self.made
+                    self.waiting.remove(taker)
+                case Reject(taker, _):
+                    self.waiting.remove(taker)
+                case Close(connection):
+                    (self.making if connection in self.making else self.made).remove(connection)
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 0.3, 2.0, 40.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+        due = self.state.due()
+        if due is not None and due <= self.now:
+            self.carry_out(self.state.tick(self.now))
+            later = self.state.due()
+            assert later is None or later > self.now, "nothing stays due: the clock would not be left alone"
+
+    @rule()
+    def a_taker_comes(self):
+        self.taker += 1
+        self.waiting.add(self.taker)
+        self.carry_out(self.state.acquire(self.taker, self.now))
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def a_taker_leaves(self, data):
+        taker = data.draw(st.sampled_from(sorted(self.waiting)))
+        self.waiting.remove(taker)
+        self.carry_out(self.state.give_up(taker))
+
+    @precondition(lambda self: self.making)
+    @rule(data=st.data(), good=st.booleans())
+    def an_attempt_ends(self, data, good):
+        connection = data.draw(st.sampled_from(self.making))
+        self.making.remove(connection)
+        if good:
+            self.made.append(connection)
+            self.carry_out(self.state.connected(connection, self.now))
+        else:
+            self.carry_out(self.state.failed(connection, "refused", self.now, 0.5))
+
+    @precondition(lambda self: self.made)
+    @rule(data=st.data())
+    def a_connection_is_lost(self, data):
+        connection = data.draw(st.sampled_from(self.made))
+        decisions = self.state.lost(connection, self.now, 0.5)
+        if Close(connection) not in decisions:
+            self.made.remove(connection)
+        self.carry_out(decisions)
+
+    @rule()
+    def it_is_closed(self):
+        self.carry_out(self.state.close())
+        assert not self.waiting
+        assert not self.making
+
+    @invariant()
+    def the_numbers_agree(self):
+        stats = self.state.stats()
+        assert stats["warm"] + stats["refilling"] <= 3
+        assert stats["refilling"] <= MAX_CONNECTING
+        assert stats["connecting"] == len(self.waiting)
+        assert stats["connecting"] + stats["refilling"] == len(self.making)
+        assert stats["warm"] + stats["leased"] == len(self.made)
+
+
+class PoolMachineTests(PoolMachine.TestCase):  # type: ignore[name-defined,misc]
+    """The machine above, as a test."""
