@@ -118,7 +118,7 @@ def _upstream(upstream: UpstreamOptions) -> Remarks:
         yield ("health", "timeout"), f"longer than the interval of {format_duration(health.interval)}"
     if upstream.connect_timeout > upstream.connect_budget:
         budget = format_duration(upstream.connect_budget)
-        yield ("connect_timeout",), f"longer than connect_budget, so an attempt ends after {budget}"
+        yield ("connect_timeout",), f"longer than connect_budget, so attempts end after {budget}"
     if pool.mode == "preconnect" and pool.warm > pool.max_connections:
         yield ("pool", "warm"), f"more than max_connections, so at most {pool.max_connections} are kept warm"
 

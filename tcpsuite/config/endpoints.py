@@ -109,10 +109,10 @@ def _server_endpoints(tree: Tree) -> Iterator[tuple[Path, str]]:
     ):
         match tree.find(path):
             case str() as text if text:
-                yield path, text
+                yield path, str(text)
             case list() as texts:
                 yield from (
-                    ((*path, index), text) for index, text in enumerate(texts) if isinstance(text, str)
+                    ((*path, index), str(text)) for index, text in enumerate(texts) if isinstance(text, str)
                 )
 
 

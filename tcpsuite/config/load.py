@@ -72,8 +72,9 @@ def load(
 def _say_state_directory(tree: Tree, environ: Mapping[str, str]) -> str:
     """Where state is kept: what the file says, or systemd, or else the user's own place."""
     said = tree.find(("state_directory",))
-    if isinstance(said, Text) and said:
-        return os.path.normpath(os.path.join(said.directory, said))
+    if said:
+        # If it is no text, that is a fault, and where it would have led makes no difference.
+        return os.path.normpath(os.path.join(said.directory, said)) if isinstance(said, Text) else ""
     home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     directory, source = os.path.join(home, "tcpsuite"), "default"
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
@@ -100,6 +101,8 @@ def _faults(error: Exception, path: Path, tree: Tree) -> Iterator[Fault]:
 
     What is no fault of the configuration is raised again.
     """
+    if tree.inherited(path):
+        return  # it is told where it was said
     match error:
         case ClassValidationError():
             placed, others = error.group_exceptions()
@@ -113,7 +116,8 @@ def _faults(error: Exception, path: Path, tree: Tree) -> Iterator[Fault]:
         case ForbiddenExtraKeysError():
             known = [FILE_KEYS.get(field.name, field.name) for field in attrs.fields(error.cl)]
             for key in sorted(error.extra_fields):
-                yield _fault(tree, (*path, key), "", "unknown option", nearest(key, known))
+                if not tree.inherited((*path, key)):
+                    yield _fault(tree, (*path, key), "", "unknown option", nearest(key, known))
         case KeyError():
             yield _fault(tree, path, "", "required, and not given")
         case OptionError():

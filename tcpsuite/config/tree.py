@@ -37,6 +37,7 @@ class Tree:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self._origins: dict[Path, Origin] = {}
+        self._inherited: set[Path] = set()
 
     def origin(self, path: Path) -> Origin:
         """Who gave what stands at ``path``, or else the table that it would stand in."""
@@ -97,6 +98,11 @@ class Tree:
             for key in theirs.keys() - ours.keys():
                 ours[key] = theirs[key]
                 self._origins[*path, key] = self.origin((*table, key))
+                self._inherited.add((*path, key))
+
+    def inherited(self, path: Path) -> bool:
+        """Whether what stands at ``path`` was said elsewhere, and inherited."""
+        return path in self._inherited
 
     def find(self, path: Path) -> Any:
         """What stands at ``path``; ``None`` when nothing does."""

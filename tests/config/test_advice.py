@@ -1,0 +1,132 @@
+"""Tests for tcpsuite.config.advice: what is not wrong, and not well either."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.config.advice import Machine
+from tests.config.support import ECHO, GATEWAY, ROOMY, Folder
+
+FILES = '[listener.web]\nendpoint = "tcp:1"\nservice = "files"\n'
+SESSIONS = '[listener.s]\nendpoint = "tcp:1"\nservice = "session"\n'
+
+
+class MissingTests(SynchronousTestCase):
+    """What a start will not find."""
+
+    def setUp(self) -> None:
+        self.folder = Folder(self)
+
+    def missing(self, text: str) -> list[str]:
+        return self.folder.lines(self.folder.load(text).missing)
+
+    def test_missing(self) -> None:
+        """A root, a password file, a file of keys that does not exist is named."""
+        text = FILES + 'root = "www"\n[auth]\npasswords = "users"\n[manhole]\nauthorized_keys = "keys"\n'
+        self.assertEqual(
+            self.missing(text),
+            [
+                "x.toml:4: listener.web.root: www does not exist",
+                "x.toml:6: auth.passwords: users does not exist",
+                "x.toml:8: manhole.authorized_keys: keys does not exist",
+            ],
+        )
+
+    def test_there(self) -> None:
+        """What exists is not; nor what will be made in the state directory, nor what is not set."""
+        self.folder.write("", "www/a")
+        self.assertEqual(self.missing(FILES + 'root = "www"\n'), [])
+        self.assertEqual(self.missing('state_directory = "none/"\n' + FILES + 'root = "state:sample"\n'), [])
+
+
+class DoubtsTests(SynchronousTestCase):
+    """Values that make no sense together, or not on this machine."""
+
+    def setUp(self) -> None:
+        self.folder = Folder(self)
+
+    def doubts(self, text: str, *settings: str, machine: Machine = ROOMY) -> list[str]:
+        return self.folder.lines(self.folder.load(text, *settings, machine=machine).doubts)
+
+    def test_none(self) -> None:
+        """An ordinary configuration leaves no doubt."""
+        self.assertEqual(self.doubts(ECHO + GATEWAY), [])
+
+    def test_upstreams(self) -> None:
+        """Of an upstream: unused, without weight, times and counts that cannot be."""
+        unused = "[upstream.other]\nservers = [{ name = 'a', address = 'tcp:h:1' }]\n"
+        self.assertEqual(self.doubts(unused + GATEWAY), ["x.toml:1: upstream.other: no listener leads to it"])
+        self.assertEqual(
+            self.doubts(GATEWAY, "upstream.pg.servers[0].weight=0", "upstream.pg.servers[1].weight=0"),
+            ["x.toml:8: upstream.pg.servers: every weight is 0, so no server takes a connection"],
+        )
+        self.assertEqual(
+            self.doubts(GATEWAY, "upstream.pg.health.timeout=6", "upstream.pg.connect_timeout=11"),
+            [
+                "--set: upstream.pg.health.timeout: longer than the interval of 5s",
+                "--set: upstream.pg.connect_timeout: longer than connect_budget, so attempts end after 10s",
+            ],
+        )
+        warm = ("upstream.pg.pool.warm=9", "upstream.pg.pool.max_connections=8")
+        self.assertEqual(self.doubts(GATEWAY, *warm), [])
+        self.assertEqual(
+            self.doubts(GATEWAY, *warm, "upstream.pg.pool.mode=preconnect"),
+            ["--set: upstream.pg.pool.warm: more than max_connections, so at most 8 are kept warm"],
+        )
+
+    def test_nobody_can_log_in(self) -> None:
+        """Sessions and uploads for which nobody can log in are doubted, until somebody can."""
+        users = self.folder.write("", "users")
+        self.assertEqual(len(self.doubts(SESSIONS)), 1)
+        self.assertEqual(self.doubts(SESSIONS + "anonymous = true\n"), [])
+        self.assertEqual(self.doubts(SESSIONS, f"auth.passwords={users}"), [])
+        uploads = FILES + 'root = "."\nuploads = true\n'
+        self.assertEqual(len(self.doubts(uploads)), 1)
+        self.assertEqual(self.doubts(uploads + 'token = "sixteen letters."\n'), [])
+        self.assertEqual(self.doubts(uploads, f"auth.passwords={users}"), [])
+        self.assertEqual(
+            self.doubts(ECHO + '[manhole]\nssh = "tcp:2:interface=127.0.0.1"\n'),
+            ["x.toml:6: manhole.ssh: nobody can log in: authorized_keys names no file"],
+        )
+
+    def test_open_admin(self) -> None:
+        """An admin listener that answers to other machines wants a token."""
+        for endpoint in ("tcp:1", "tcp:1:interface=10.0.0.1", "tcp6:1"):
+            text = f'{ECHO}[admin]\nendpoint = "{endpoint}"\n'
+            self.assertEqual(
+                self.doubts(text),
+                ["x.toml:6: admin.endpoint: it answers to other machines, and no token is asked for"],
+            )
+            self.assertEqual(self.doubts(text + 'token = "sixteen letters."\n'), [])
+        for endpoint in ("tcp:1:interface=127.0.0.1", "tcp:1:interface=\\\\:\\\\:1", "unix:/run/admin"):
+            self.assertEqual(self.doubts(f'{ECHO}[admin]\nendpoint = "{endpoint}"\n'), [])
+
+    def test_limits(self) -> None:
+        """A limit that can never be met is doubted."""
+        (doubt,) = self.doubts(ECHO + "[limits]\nconnections = 50\n")
+        self.assertIn("listener.echo.limits.connections_per_ip: more than connections", doubt)
+
+    def test_descriptors(self) -> None:
+        """A gateway's connection takes two descriptors, others one; the listener that wants most is named."""
+        settings = ("limits.connections=1000",)
+        self.assertEqual(self.doubts(GATEWAY + ECHO, *settings, machine=Machine(2100, 4096)), [])
+        (doubt,) = self.doubts(GATEWAY + ECHO, *settings, machine=Machine(2099, 4096))
+        self.assertIn("listener.db.limits.connections: so many connections want 2100 descriptors", doubt)
+        self.assertEqual(self.doubts(ECHO, *settings, machine=Machine(1100, 4096)), [])
+        self.assertEqual(len(self.doubts(ECHO, *settings, machine=Machine(1099, 4096))), 1)
+
+    def test_backlog(self) -> None:
+        """A kernel that lets fewer connections wait than a listener asks for is named."""
+        self.assertEqual(self.doubts(ECHO, machine=Machine(20_000, 1024)), [])
+        (doubt,) = self.doubts(ECHO, machine=Machine(20_000, 128))
+        self.assertIn("net.core.somaxconn is 128", doubt)
+
+    def test_nothing_to_serve(self) -> None:
+        """So is a file without a listener."""
+        self.assertEqual(self.doubts(""), ["default: listener: there is none, so nothing is served"])
+
+    def test_this_machine(self) -> None:
+        """The machine that this runs on allows something."""
+        machine = Machine.this()
+        self.assertGreater(machine.descriptors, 0)
+        self.assertGreater(machine.backlog, 0)
