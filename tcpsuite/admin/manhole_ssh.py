@@ -1,0 +1,302 @@
+"""The manhole over SSH: public keys only, on loopback only.  Needs the ``conch`` extra.
+
+``ssh -p PORT host`` gives the prompt, ``ssh -p PORT host 'len(ledger)'`` one answer.
+"""
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import os
+import secrets
+from ipaddress import ip_address
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.error import ConnectionDone, ProcessDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tcpsuite.admin.prompts import PlainPrompt, TerminalServer
+from tcpsuite.core.connections import Ledger
+from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.errors import StartError
+from tcpsuite.net.admission import Admission
+from tcpsuite.net.listener import Listener
+
+try:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from twisted.conch.avatar import ConchUser
+    from twisted.conch.checkers import IAuthorizedKeysDB, SSHPublicKeyChecker, readAuthorizedKeyFile
+    from twisted.conch.interfaces import IConchUser, ISession
+    from twisted.conch.ssh.factory import SSHFactory
+    from twisted.conch.ssh.keys import Key
+    from twisted.conch.ssh.session import SSHSession
+    from twisted.conch.ssh.transport import SSHServerTransport
+except ImportError as error:
+    raise StartError(f'manhole: ssh needs the conch extra, pip install "tcpsuite[conch]": {error}') from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    Names = Callable[[], dict[str, Any]]
+
+LOGIN_TIME = 60.0
+"""Seconds until a connection must be logged in: longer than anybody takes to type a passphrase."""
+MOST_CONNECTIONS = 10
+"""Connections at once: prompts are for people."""
+
+
+def build_listener(
+    endpoints: Sequence[str], authorized_keys: str, state_directory: str, names: Names, reactor: Any
+) -> Listener:
+    """The listener of the SSH manhole, to be started by :func:`start`.
+
+    :param names: gives the namespace of a prompt.
+    :raises StartError: when no key may log in, or there is no host key and none can be made.
+    """
+    keys = AuthorizedKeys(authorized_keys)
+    keys.check()
+    portal = Portal(_Realm(names), [SSHPublicKeyChecker(keys)])
+    listener = Listener("manhole", "ssh", endpoints, 0, reactor)
+    listener.admission = Admission(
+        listener="manhole",
+        service_name="ssh",
+        service=_Factory(portal, host_key(state_directory), reactor),
+        limiter=ResourceLimiter(MOST_CONNECTIONS),
+        ceiling=Ceiling(MOST_CONNECTIONS),
+        pause=listener.rest,
+        ledger=Ledger(),
+        ended=lambda _record: None,
+        ids=(f"manhole-{secrets.token_hex(3)}-{number:x}" for number in count(1)),
+        clock=reactor,
+    )
+    return listener
+
+
+async def start(listener: Listener) -> None:
+    """Open the endpoints.
+
+    :raises StartError: when one cannot be opened, or can be reached from another machine.
+    """
+    await listener.start()
+    for address in listener.addresses:
+        if not _is_local(address):
+            await listener.stop(0)
+            raise StartError(f"manhole: ssh is for loopback only, not for {address}")
+
+
+def host_key(state_directory: str) -> Key:
+    """The key by which clients know us again; made at first use.
+
+    :raises StartError: when it can be neither read nor made.
+    """
+    path = Path(state_directory, "manhole", "ssh_host_ed25519_key")
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made = Key(Ed25519PrivateKey.generate()).toString("openssh", subtype="v1")
+            with open(path, "xb", opener=_private) as file:
+                file.write(made)
+        key: Key = Key.fromFile(str(path))
+    except Exception as error:  # whatever the file may hold
+        raise StartError(f"manhole: the host key {path}: {error}") from error
+    return key
+
+
+@implementer(IAuthorizedKeysDB)
+class AuthorizedKeys:
+    """The keys of an OpenSSH ``authorized_keys`` file, read at each login: a key that is taken out is out.
+
+    Any user name will do.  A line with options before its key is left out, for they are not understood here.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def check(self) -> None:
+        """See that some key may log in.
+
+        :raises StartError: naming the file, when there is none.
+        """
+        if not self._path:
+            raise StartError("manhole: ssh needs authorized_keys, a file of the public keys that may log in")
+        try:
+            found = any(True for _ in self._read())
+        except OSError as error:
+            raise StartError(f"manhole: authorized_keys: {self._path}: {error.strerror}") from error
+        if not found:
+            raise StartError(f"manhole: authorized_keys: no key in {self._path}")
+
+    def getAuthorizedKeys(self, username: bytes) -> Iterable[Key]:
+        """The keys that may log in now."""
+        try:
+            return list(self._read())
+        except OSError:
+            return []
+
+    def _read(self) -> Iterator[Key]:
+        with open(self._path, "rb") as file:
+            yield from readAuthorizedKeyFile(file)
+
+
+class _Transport(SSHServerTransport):
+    """A connection that must be logged in soon."""
+
+    log = Logger()
+    factory: _Factory
+    transport: Any
+    _deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._deadline = self.factory.reactor.callLater(LOGIN_TIME, self._late)
+
+    def setService(self, service: Any) -> None:
+        super().setService(service)
+        if service.name == b"ssh-connection":
+            self._disarm()
+            self.log.info("manhole: {peer} logged in over SSH", peer=self.transport.getPeer())
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._disarm()
+        super().connectionLost(reason)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        self.transport.abortConnection()
+
+
+class _Factory(SSHFactory):
+    protocol = _Transport
+    noisy = False
+
+    def __init__(self, portal: Portal, key: Key, reactor: Any) -> None:
+        self.portal = portal
+        self.reactor = reactor
+        self.privateKeys = {b"ssh-ed25519": key}
+        self.publicKeys = {b"ssh-ed25519": key.public()}
+
+
+@implementer(IRealm)
+@frozen
+class _Realm:
+    names: Names
+
+    def requestAvatar(self, _avatar_id: Any, _mind: Any, *interfaces: Any) -> Any:
+        if IConchUser not in interfaces:
+            raise NotImplementedError(interfaces)
+        return IConchUser, _User(self.names), lambda: None
+
+
+class _User(ConchUser):
+    """Somebody who has logged in."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__()
+        self.channelLookup[b"session"] = SSHSession
+        self._names = names
+
+    def __conform__(self, interface: Any) -> Any:
+        """Each channel of the connection has a session of its own."""
+        return _Session(self._names) if interface is ISession else None
+
+
+@implementer(ISession)
+class _Session:
+    """One prompt, and the channel of the client that it is for."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._size: tuple[int, int] | None = None
+        self._prompt: Any = None
+
+    def getPty(self, term: bytes, windowSize: Any, modes: Any) -> None:
+        """There is a terminal."""
+        self._size = windowSize[1], windowSize[0]
+
+    def openShell(self, proto: Any) -> None:
+        """Open the prompt."""
+        self._open(TerminalServer(self._names()) if self._size else PlainPrompt(self._names()), proto)
+        self._resize()
+
+    def execCommand(self, proto: Any, command: bytes) -> None:
+        """Run one line, and leave."""
+        self._open(PlainPrompt(self._names()), proto)
+        self._prompt.dataReceived(command + b"\n")
+        self._prompt.readConnectionLost()
+
+    def windowChanged(self, newWindowSize: Any) -> None:
+        """The terminal has another size."""
+        self._size = newWindowSize[1], newWindowSize[0]
+        self._resize()
+
+    def eofReceived(self) -> None:
+        """The client sends no more."""
+        if IHalfCloseableProtocol.providedBy(self._prompt):
+            self._prompt.readConnectionLost()
+
+    def closed(self) -> None:
+        """The client has gone."""
+        prompt, self._prompt = self._prompt, None
+        if prompt is not None:
+            prompt.connectionLost(Failure(ConnectionDone()))
+
+    def _open(self, prompt: Any, proto: Any) -> None:
+        self._prompt = prompt
+        prompt.makeConnection(_PromptTransport(proto))
+        proto.makeConnection(_Keys(prompt))
+
+    def _resize(self) -> None:
+        if self._size and isinstance(self._prompt, TerminalServer):
+            self._prompt.prompt.terminalSize(*self._size)
+
+
+class _PromptTransport:
+    """What a prompt writes to: the session of a client."""
+
+    def __init__(self, proto: Any) -> None:
+        self._proto = proto
+        self.disconnecting = False
+
+    def write(self, data: bytes) -> None:
+        if not self.disconnecting:
+            self._proto.write(data)
+
+    def loseConnection(self) -> None:
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._proto.processEnded(Failure(ProcessDone(None)))
+
+
+@frozen
+class _Keys:
+    """What a client's session writes to: its prompt."""
+
+    prompt: Any
+
+    def write(self, data: bytes) -> None:
+        self.prompt.dataReceived(data)
+
+    def loseConnection(self) -> None:
+        """The session has no process that could be closed."""
+
+
+def _is_local(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix") or ip_address(host).is_loopback
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
