@@ -167,7 +167,7 @@ class ConnectionPool:
             callbackArgs=(connection, held),
             errbackArgs=(connection,),
         )
-        attempt.addErrback(lambda failure: held.log.failure("a pool's taker failed", failure))
+        attempt.addErrback(lambda failure: held.log.failure("the pool failed", failure))
 
     def _connected(self, _protocol: Any, connection: int, held: Held) -> None:
         self._attempts.pop(connection, None)

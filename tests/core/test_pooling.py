@@ -152,18 +152,18 @@ class WarmTests(SynchronousTestCase):
 
     def test_a_server_that_cuts_every_one_is_not_connected_to_in_a_circle(self):
         """Each loss of a warm one makes the next wait longer."""
-        waits, now, connection = [], 10.0, 2
+        waits, now = [], 10.0
         self.state.lost(1, now, 0.0)
         self.state.lost(2, now, 0.0)
-        for _ in range(4):
-            due = self.state.due()
+        for number in range(4):
+            due = self.state.due() or 0.0
             waits.append(round(due - now, 4))
             now = due
-            begun = self.state.tick(now)
-            connection = begun[0].connection
-            self.state.connected(connection, now)
-            self.state.lost(connection, now, 0.0)
-            self.state.failed(begun[-1].connection, "refused", now, 0.0)
+            first, second = 3 + 2 * number, 4 + 2 * number
+            self.assertEqual(self.state.tick(now), [Connect(first), Connect(second)])
+            self.state.connected(first, now)
+            self.state.lost(first, now, 0.0)
+            self.state.failed(second, "refused", now, 0.0)
         self.assertEqual(waits, [0.2, 0.3, 0.45, 0.675])
 
     def test_closing_gives_the_supply_up(self):
@@ -310,5 +310,4 @@ class PoolMachine(RuleBasedStateMachine):
         assert stats["warm"] + stats["leased"] == len(self.made)
 
 
-class PoolMachineTests(PoolMachine.TestCase):  # type: ignore[name-defined,misc]
-    """The machine above, as a test."""
+PoolMachineTests = PoolMachine.TestCase

@@ -1,0 +1,286 @@
+"""What every :class:`~tcpsuite.interfaces.IConnectionPool` keeps to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tcpsuite.errors import Closed, ConnectFailed, RemoteError
+from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
+from tcpsuite.testing.endpoints import ScriptedEndpoint
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+    from twisted.trial.unittest import SynchronousTestCase
+
+    Case = SynchronousTestCase
+else:
+    Case = object
+
+PATIENCE = 60.0
+"""Seconds within which any pool must have answered who gave no time of its own."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Taker(Protocol):
+    """Notes what happens, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def connectionMade(self) -> None:
+        """Note it."""
+        self.events.append("made")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Note it."""
+        self.events.append(data)
+
+    def readConnectionLost(self) -> None:
+        """Note it."""
+        self.events.append("finished")
+
+    def writeConnectionLost(self) -> None:
+        """Note it."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note it."""
+        self.events.append(reason.type)
+
+
+class ConnectionPoolContract(Case):
+    """Mix into a ``SynchronousTestCase``, and give ``make_pool``."""
+
+    def make_pool(self, endpoint: ScriptedEndpoint, clock: Clock) -> IConnectionPool:
+        """A pool that was not started, and makes its connections by ``endpoint``."""
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        """A pool that was started."""
+        super().setUp()
+        self.clock = Clock()
+        self.endpoint = ScriptedEndpoint()
+        self.pool = self.make_pool(self.endpoint, self.clock)
+        self.pool.start()
+        self._accept_all()
+
+    def tearDown(self) -> None:
+        """Close the pool, and see that it leaves nothing."""
+        closed = self.pool.close()
+        self._wait(PATIENCE)
+        self.successResultOf(closed)
+        self.assertEqual(self.endpoint.connecting, 0)
+        self.assertEqual(self.endpoint.open, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        super().tearDown()
+
+    def _accept_all(self) -> None:
+        while self.endpoint.connecting:
+            self.endpoint.accept()
+
+    def _wait(self, seconds: float) -> None:
+        for _ in range(10):
+            self.clock.advance(seconds / 10)
+            self.endpoint.settle()
+
+    def _lease(self) -> ILease:
+        acquired = self.pool.acquire()
+        self._accept_all()
+        lease: ILease = self.successResultOf(acquired)
+        return lease
+
+    def _attached(self) -> tuple[ILease, Taker]:
+        lease, taker = self._lease(), Taker()
+        lease.attach(taker)
+        return lease, taker
+
+    def test_provides_the_interface(self) -> None:
+        """The pool and its leases have all that the interfaces ask for."""
+        self.assertTrue(verifyObject(IConnectionPool, self.pool))
+        self.assertTrue(verifyObject(ILease, self._lease()))
+
+    def test_says_its_state(self) -> None:
+        """Its ``repr`` is its own, and its counts are numbers by name."""
+        self.assertNotIn("object at 0x", repr(self.pool))
+        for name, number in self.pool.stats().items():
+            self.assertIsInstance(name, str)
+            self.assertIsInstance(number, int | float)
+
+    def test_a_lease_carries_bytes_both_ways(self) -> None:
+        """What the server says reaches who took the connection, and the other way round."""
+        lease, taker = self._attached()
+        transport: Any = taker.transport
+        transport.write(b"question")
+        server = next(each for each in self.endpoint.transports if each.value())
+        server.say(b"answer")
+        self.assertEqual(taker.events, ["made", b"answer"])
+        self.pool.release(lease)
+
+    def test_what_happened_before_attach_is_not_lost(self) -> None:
+        """Bytes and a FIN that came before come after ``makeConnection``, in their order."""
+        leases = [self._lease() for _ in range(2)]
+        for server in self.endpoint.transports:
+            server.say(b"hello")
+            server.finish()
+        for lease in leases:
+            taker = Taker()
+            lease.attach(taker)
+            self.assertEqual(taker.events, ["made", b"hello", "finished"])
+
+    def test_a_loss_before_attach_is_not_lost(self) -> None:
+        """A connection that was reset before somebody attached is seen reset by who does."""
+        lease, taker = self._lease(), Taker()
+        for server in self.endpoint.transports:
+            server.lose(ConnectionLost())
+        lease.attach(taker)
+        self.assertEqual(taker.events, ["made", ConnectionLost])
+        self.assertFalse(self.successResultOf(lease.ended()).ok)
+
+    def test_a_protocol_without_half_close_is_closed(self) -> None:
+        """To a protocol that knows no half-close, a FIN is the end."""
+
+        class Plain(Protocol):
+            lost = False
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                self.lost = True
+
+        lease, plain = self._lease(), Plain()
+        lease.attach(plain)
+        for server in self.endpoint.transports:
+            server.finish()
+        self.endpoint.settle()
+        self.assertTrue(plain.lost)
+
+    def test_tells_of_the_end_behind_the_taker(self) -> None:
+        """``ended`` fires when the connection is gone, with how long it lived; at once if it is gone."""
+        lease, taker = self._attached()
+        ended = lease.ended()
+        seen: list[int] = []
+
+        def note(outcome: Outcome) -> Outcome:
+            seen.append(len(taker.events))
+            return outcome
+
+        ended.addCallback(note)
+        self.clock.advance(3)
+        self.assertNoResult(ended)
+        self.pool.release(lease, reusable=False)
+        self.endpoint.settle()
+        outcome = self.successResultOf(ended)
+        self.assertTrue(outcome.ok)
+        self.assertEqual(outcome.seconds, 3)
+        self.assertEqual(seen, [2], "the taker had been told before")
+        self.assertEqual(self.successResultOf(lease.ended()), outcome)
+
+    def test_release_is_safe_to_call_twice(self) -> None:
+        """A second release changes nothing, behind the end too."""
+        lease, _taker = self._attached()
+        self.pool.release(lease)
+        self.pool.release(lease)
+        self.endpoint.settle()
+        self.pool.release(lease, reusable=False)
+
+    def test_no_connection_serves_two_takers(self) -> None:
+        """Leases that are out at one time are different connections."""
+        takers = [self._attached()[1] for _ in range(4)]
+        self.assertEqual(len({id(taker.transport) for taker in takers}), 4)
+
+    def test_a_server_that_refuses_is_an_answer(self) -> None:
+        """When no connection can be made, who waits is told so by a remote error."""
+        self._drain()
+        acquired = self.pool.acquire()
+        while self.endpoint.connecting:
+            self.endpoint.refuse()
+        self.failureResultOf(acquired, ConnectFailed)
+
+    def test_a_server_that_says_nothing_is_an_answer(self) -> None:
+        """Who waits is answered within the time it gave, and within the pool's own if it gave none."""
+        self._drain()
+        short, long = self.pool.acquire(0.5), self.pool.acquire()
+        self.clock.advance(0.5)
+        self.failureResultOf(short, RemoteError)
+        self.assertNoResult(long)
+        self._wait(PATIENCE)
+        self.failureResultOf(long, RemoteError)
+
+    def test_giving_up_loses_no_connection(self) -> None:
+        """Cancelling while the connection is being made leaves none behind, and answers who cancels."""
+        self._drain()
+        acquired = self.pool.acquire()
+        acquired.cancel()
+        self.failureResultOf(acquired, CancelledError)
+        leased = self.pool.stats().get("leased", 0)
+        self._accept_all()
+        self.assertEqual(self.pool.stats().get("leased", 0), leased)
+
+    def test_execute_gives_the_result_and_the_connection_back(self) -> None:
+        """What the function gives is given, as it fails it fails, and behind both the lease is released."""
+        for answer in ("value", ValueError("mine")):
+            inner: Deferred[Any] = Deferred()
+            leases: list[ILease] = []
+
+            def work(lease: ILease, leases: Any = leases, inner: Any = inner) -> Deferred[Any]:
+                leases.append(lease)
+                return inner  # type: ignore[no-any-return]
+
+            done = self.pool.execute(work)
+            self._accept_all()
+            self.assertNoResult(done)
+            if isinstance(answer, Exception):
+                inner.errback(answer)
+                self.failureResultOf(done, ValueError)
+            else:
+                inner.callback(answer)
+                self.assertEqual(self.successResultOf(done), answer)
+            self.pool.release(leases[0], reusable=False)
+
+    def test_closing_tells_who_waits_and_who_comes(self) -> None:
+        """Waiters fail now, newcomers too."""
+        self._drain()
+        waiting = self.pool.acquire()
+        closed = self.pool.close(PATIENCE)
+        self.failureResultOf(waiting, Closed)
+        self.failureResultOf(self.pool.acquire(), Closed)
+        self._wait(PATIENCE)
+        self.successResultOf(closed)
+
+    def test_closing_gives_leases_their_time(self) -> None:
+        """Leases may end until the deadline; then they are cut, and closing is done."""
+        _lease, taker = self._attached()
+        closed = self.pool.close(5.0)
+        self.clock.advance(4.9)
+        self.endpoint.settle()
+        self.assertEqual(taker.events, ["made"])
+        self.assertNoResult(closed)
+        self.clock.advance(0.1)
+        self.endpoint.settle()
+        self.assertEqual(len(taker.events), 2)
+        self.successResultOf(closed)
+
+    def test_closing_does_not_wait_for_what_has_ended(self) -> None:
+        """When the last lease ends before the deadline, closing is done."""
+        lease, _taker = self._attached()
+        closed = self.pool.close(5.0)
+        self.pool.release(lease, reusable=False)
+        self.endpoint.settle()
+        self.successResultOf(closed)
+
+    def _drain(self) -> None:
+        """Take leases until the next one has to be made."""
+        for _ in range(100):
+            asked, acquired = self.endpoint.asked, self.pool.acquire()
+            if not acquired.called:
+                acquired.addErrback(lambda _: None)
+                acquired.cancel()
+                return
+            if self.endpoint.asked == asked:
+                continue
+        self.fail("a hundred connections were made ahead of time")
