@@ -27,12 +27,18 @@ class FakeConfig:
     listeners: dict[str, Table]
 
 
+@frozen
+class FakeAdmission:
+    service: object = Factory(object)
+
+
 @define
 class FakeListener:
     name: str
     service: str
     endpoints: tuple[str, ...]
     state: str = "listening"
+    admission: FakeAdmission = FakeAdmission()
 
     @property
     def addresses(self) -> list[str]:
@@ -42,6 +48,7 @@ class FakeListener:
 @define
 class FakeUpstream:
     up: bool = True
+    pools: dict[str, object] = Factory(dict)
 
     @property
     def ready(self) -> bool:

@@ -1,0 +1,180 @@
+"""The manhole on real sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from zope.interface import implementer
+
+from tcpsuite.admin import manhole as module
+from tcpsuite.admin.manhole import Manhole, ManholeOptions, socket_path
+from tcpsuite.errors import StartError
+from tests.admin.support import busy_suite
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from twisted.python.failure import Failure
+
+
+@implementer(IHalfCloseableProtocol)
+class Client(Protocol):
+    """Keeps what it reads."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.ended: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.got += data
+
+    def readConnectionLost(self) -> None:
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(self.got)
+
+
+def offer(folder: Path, *, enabled: bool = True) -> Manhole:
+    from twisted.internet import reactor
+
+    return Manhole(ManholeOptions(enabled=enabled), str(folder), busy_suite(), reactor)
+
+
+@pytest_twisted.async_yield_fixture
+async def manhole(tmp_path: Path) -> AsyncIterator[Manhole]:
+    offered = offer(tmp_path / "state")
+    await offered.start()
+    yield offered
+    await offered.stop()
+
+
+async def enter(manhole: Manhole) -> Client:
+    from twisted.internet import reactor
+
+    client: Client = await connectProtocol(UNIXClientEndpoint(reactor, manhole.path), Client())
+    return client
+
+
+async def say(manhole: Manhole, *lines: str) -> str:
+    """What is printed for some lines that are piped in."""
+    from twisted.internet import reactor
+
+    client: Any = await enter(manhole)
+    client.transport.write("\n".join(lines).encode())
+    client.transport.loseWriteConnection()
+    got: bytes = await client.ended.addTimeout(10, reactor)
+    return got.decode()
+
+
+@pytest_twisted.ensureDeferred
+async def test_namespace(manhole: Manhole) -> None:
+    """The prompt sees the running process, and help() tells what of it."""
+    assert await say(manhole, "list(listeners)", "len(ledger)") == "['db', 'echo']\n1\n"
+    assert await say(manhole, "(await sessions.stats())['count']") == "3\n"
+    printed = await say(manhole, "help()")
+    for name in module.namespace(busy_suite(), None):
+        assert f"\n  {name} " in printed
+
+
+@pytest_twisted.ensureDeferred
+async def test_private(manhole: Manhole) -> None:
+    """Only the owner may enter the folder, and the socket."""
+    path = Path(manhole.path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest_twisted.ensureDeferred
+async def test_other_user(manhole: Manhole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer of another user is cut off, and nothing that it sends is run."""
+    monkeypatch.setattr(module, "peer_of", lambda _socket: (1, os.geteuid() + 1))
+    assert await say(manhole, "print(1)") == ""
+
+
+@pytest_twisted.ensureDeferred
+async def test_root_enters(manhole: Manhole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root is let in, whoever runs the process."""
+    monkeypatch.setattr(module, "peer_of", lambda _socket: (1, 0))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    assert await say(manhole, "print(1)") == "1\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_terminal(manhole: Manhole) -> None:
+    """Who begins with the size of a terminal gets the prompt of one, and loses it when it sends no more."""
+    client: Any = await enter(manhole)
+    client.transport.write(b"\x1b[8;24;80t1+1\r")
+    client.transport.loseWriteConnection()
+    assert b"2\r\n>>> " in await client.ended
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop(manhole: Manhole) -> None:
+    """An open prompt does not hold the stop; the socket is gone with it."""
+    client: Any = await enter(manhole)
+    client.transport.write(b"from twisted.internet.defer import Deferred\nDeferred()\n")
+    await say(manhole, "1")
+    assert "open=1" in repr(manhole)
+    await manhole.stop()
+    await client.ended
+    assert not Path(manhole.path).exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_left_behind(tmp_path: Path) -> None:
+    """A socket that a killed process left behind is taken over."""
+    path = Path(socket_path(str(tmp_path)))
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    Path(f"{path}.lock").symlink_to("999999999")
+    manhole = offer(tmp_path)
+    await manhole.start()
+    try:
+        assert await say(manhole, "1") == "1\n"
+    finally:
+        await manhole.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_in_use(manhole: Manhole, tmp_path: Path) -> None:
+    """A second process with the same state directory does not start, and the first keeps its socket."""
+    second = offer(tmp_path / "state")
+    with pytest.raises(StartError, match=f"manhole: cannot listen on {manhole.path}"):
+        await second.start()
+    await second.stop()
+    assert await say(manhole, "1") == "1\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_room(tmp_path: Path) -> None:
+    """A path that the kernel would not take, and a folder that cannot be made, stop the start."""
+    with pytest.raises(StartError, match="at most 107 bytes"):
+        await offer(tmp_path / ("x" * 100)).start()
+    (tmp_path / "file").touch()
+    with pytest.raises(StartError, match=r"manhole: .*file"):
+        await offer(tmp_path / "file").start()
+
+
+@pytest_twisted.ensureDeferred
+async def test_off(tmp_path: Path) -> None:
+    """It is off unless the file says otherwise."""
+    manhole = offer(tmp_path, enabled=False)
+    await manhole.start()
+    await manhole.stop()
+    assert (manhole.path, list(tmp_path.iterdir())) == ("", [])
+    assert not ManholeOptions().enabled
