@@ -24,6 +24,8 @@ from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.interfaces import IRecorded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
@@ -171,12 +173,13 @@ class BoundedChannel(HTTPChannel):
             self._because(Reason.SERVICE_CLOSED, "answered")
         super().requestDone(request)  # type: ignore[no-untyped-call]
 
-    def refuse(self, code: int, text: str) -> None:
+    def refuse(self, code: int, text: str, more: Mapping[bytes, list[bytes]] | None = None) -> None:
         """Answer the request that is being read with an error, and close; whatever else the peer sends is
         dropped.
 
         :param code: the HTTP status.
         :param text: one line for people, and for the record of the connection.
+        :param more: headers that belong to that status.
         """
         if self.phase is Phase.CLOSING:
             return
@@ -188,6 +191,7 @@ class BoundedChannel(HTTPChannel):
             b"X-Content-Type-Options": [b"nosniff"],
             b"Cache-Control": [b"no-store"],
             b"Connection": [b"close"],
+            **(more or {}),
         })  # fmt: skip
         self.writeHeaders(b"HTTP/1.1", b"%d" % code, RESPONSES.get(code, b"Refused"), headers)  # type: ignore[no-untyped-call]
         self.write(body)  # type: ignore[no-untyped-call]

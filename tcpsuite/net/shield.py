@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -14,3 +18,19 @@ def shield(work: Deferred[T]) -> Deferred[T]:
     waiter: Deferred[T] = Deferred()
     work.chainDeferred(waiter)
     return waiter
+
+
+async def finished(work: Deferred[T], stop: Callable[[], None] | None = None) -> T:
+    """What ``work`` gives.  Who is cancelled here is so only when ``work`` has ended.
+
+    :param stop: called when nobody waits for its result any more.
+    """
+    try:
+        return await shield(work)
+    except CancelledError:
+        if stop is not None:
+            stop()
+        while not work.called:
+            with suppress(CancelledError):
+                await shield(work)
+        raise

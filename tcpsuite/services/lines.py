@@ -185,11 +185,11 @@ class LineProtocol(Protocol):
         The peer has :data:`READ_TIMEOUT` seconds for them, and one more for each KiB.  A refusal before the
         last of them has arrived ends the connection.
         """
-        self._body = Body(self._read_on, self._read_on)
+        self._body = body = Body(self._read_on, self._read_on)
         self._body_left, self._body_earned = length, 0
         self._arm(READ_TIMEOUT)
         self._lines.feed(self._feed_body(self._lines.rest()))
-        return self._body
+        return body
 
     def close(self, reason: Reason, detail: str = "") -> None:
         """Close once what was written has left; nothing more is read from the peer."""

@@ -1,7 +1,7 @@
 """The file service: a directory over HTTP or over lines, from beneath a descriptor that no path leaves.
 
-``root`` opens names, ``sending`` and ``upload`` move bytes, ``sums`` digests them, ``http`` and ``lines`` speak,
-and ``service`` says what the configuration may hold.
+``root`` opens names, ``sums`` digests what they lead to, ``upload`` puts new ones, ``http`` and ``lines``
+speak of them, and ``service`` says what the configuration may hold.
 """
 
 from __future__ import annotations

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import NOTHING, frozen
+from twisted.internet.threads import deferToThreadPool
 
-from tcpsuite.options import DirectoryPath, Secret, Size, at_least, option
+from tcpsuite.options import DirectoryPath, OptionError, Secret, Size, at_least, option
+from tcpsuite.services.files.http import FilesSite
+from tcpsuite.services.files.lines import FilesFactory
+from tcpsuite.services.files.root import Root
+from tcpsuite.services.files.share import Share
+from tcpsuite.services.files.sums import Sums
+from tcpsuite.services.files.upload import UploadRights
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
     from tcpsuite.interfaces import IServiceContext
+
+MIN_TOKEN = 16
+"""Characters of a token: whoever can reach the service may guess at it."""
+
+
+def _token(value: str) -> None:
+    if 0 < len(value) < MIN_TOKEN:
+        raise OptionError(f"at least {MIN_TOKEN} characters, or none", "fewer")
 
 
 @frozen
@@ -26,7 +42,9 @@ class FilesOptions:
     uploads: bool = option(False, "Whether users who log in, and those who bear the token, may put files.")
     max_upload: Size = option(Size(2**30), "The largest file that may be put.", check=at_least(1, "bytes"))
     token: Secret = option(
-        Secret(""), "What a client may bear instead of logging in, to put files; empty for none."
+        Secret(""),
+        "What a client may bear instead of logging in, to put files; empty for none.",
+        check=_token,
     )
 
 
@@ -35,4 +53,13 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
 
     :raises StartError: when the root is not there, or cannot be read.
     """
-    raise NotImplementedError
+    rights = UploadRights(
+        enabled=options.uploads,
+        max_size=options.max_upload,
+        token=options.token,
+        authenticator=context.authenticator() if options.uploads else None,
+    )
+    reactor = context.reactor
+    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    share = Share(Root(options.root), Sums(in_thread), rights, options.listing, in_thread, reactor)
+    return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)

@@ -1,0 +1,89 @@
+"""What the headers of a request say, and which status says what went wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from twisted.web.http import stringToDatetime
+
+from tcpsuite.core.conditions import Conditions
+from tcpsuite.core.paths import Path, parse_path
+
+if TYPE_CHECKING:
+    from twisted.web.http import Request
+
+    from tcpsuite.errors import ProtocolError
+    from tcpsuite.services.files.upload import UploadRights
+
+_STATUS = {
+    "bad-path": 400,
+    "bad-request": 400,
+    "cut": 400,
+    "login": 401,
+    "forbidden": 403,
+    "plaintext": 403,
+    "not-found": 404,
+    "method": 405,
+    "is-directory": 409,
+    "length": 411,
+    "precondition": 412,
+    "too-large": 413,
+    "encoding": 415,
+    "range": 416,
+    "digest": 422,
+    "unavailable": 503,
+    "no-space": 507,
+}
+
+_ORIGIN = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
+
+
+def path_of(uri: bytes) -> Path:
+    """The path in the first line of a request, which may name the server too.
+
+    :raises ProtocolError: ``bad-path``.
+    """
+    path = _ORIGIN.sub(b"", uri, count=1) if _ORIGIN.match(uri) else uri
+    return parse_path(path.partition(b"?")[0])
+
+
+def conditions_of(request: Request) -> Conditions:
+    """The conditional headers of a request."""
+    return Conditions(
+        if_match=_all(request, "If-Match"),
+        if_none_match=_all(request, "If-None-Match"),
+        if_modified_since=_date(request, "If-Modified-Since"),
+        if_unmodified_since=_date(request, "If-Unmodified-Since"),
+    )
+
+
+def status_of(error: ProtocolError, rights: UploadRights) -> tuple[int, dict[bytes, list[bytes]]]:
+    """The status that says ``error``, and the headers that belong to it."""
+    status = _STATUS.get(error.code, 500)
+    match status:
+        case 401:
+            return status, {b"WWW-Authenticate": _challenges(rights)}
+        case 405:
+            return status, {b"Allow": [b"GET, HEAD, PUT" if rights.enabled else b"GET, HEAD"]}
+    return status, {}
+
+
+def _challenges(rights: UploadRights) -> list[bytes]:
+    basic = [b'Basic realm="files", charset="UTF-8"'] if rights.authenticator is not None else []
+    return basic + ([b'Bearer realm="files"'] if rights.token else [])
+
+
+def _all(request: Request, name: str) -> str | None:
+    """The value of a header that may be a list, in one line or in several."""
+    values = request.requestHeaders.getRawHeaders(name)
+    return None if values is None else ", ".join(values)
+
+
+def _date(request: Request, name: str) -> int | None:
+    """Seconds since the epoch; ``None`` for what is no date of HTTP."""
+    value = request.getHeader(name.encode())
+    try:
+        return None if value is None else stringToDatetime(value)
+    except (ValueError, KeyError, IndexError, OverflowError):
+        return None

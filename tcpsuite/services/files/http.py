@@ -1,0 +1,189 @@
+"""Files over HTTP/1.1, for curl, wget and browsers, resume included."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.web.http import datetimeToString
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from tcpsuite.core.conditions import Condition
+from tcpsuite.core.paths import Path
+from tcpsuite.core.ranges import Span, if_range_holds, parse_ranges
+from tcpsuite.errors import ProtocolError
+from tcpsuite.net.http import BoundedSite
+from tcpsuite.net.shield import finished, shield
+from tcpsuite.services.files.headers import conditions_of, path_of
+from tcpsuite.services.files.pages import content_type, listing_page
+from tcpsuite.services.files.request import FilesChannel, FilesRequest
+from tcpsuite.services.files.root import STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from tcpsuite.services.files.incoming import Incoming
+    from tcpsuite.services.files.root import Opened
+    from tcpsuite.services.files.share import Share
+
+_LISTING = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Cache-Control": "no-cache",
+}
+
+
+class FilesSite(BoundedSite):
+    """The file service over HTTP, on any endpoint."""
+
+    protocol = FilesChannel
+
+    def __init__(self, share: Share) -> None:
+        super().__init__(FilesResource(share), reactor=share.reactor, request=FilesRequest)
+        self.share = share
+
+    def __repr__(self) -> str:
+        return f"<FilesSite {self.share.root!r} channels={len(self.channels)}>"
+
+    def startFactory(self) -> None:
+        """A port was opened."""
+        super().startFactory()
+        self.share.start()
+
+    def stopFactory(self) -> None:
+        """The last port was closed."""
+        self.share.stop()
+        super().stopFactory()
+
+
+class FilesResource(Resource):
+    """Everything beneath a root."""
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(self, share: Share) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._share = share
+
+    def render(self, request: FilesRequest) -> int:
+        """Answer, in time."""
+        left = request.notifyFinish()
+        answering = Deferred.fromCoroutine(self._answer(request))
+        left.addErrback(lambda _: answering.cancel())
+        return NOT_DONE_YET
+
+    async def _answer(self, request: FilesRequest) -> None:
+        try:
+            match request.method:
+                case b"GET" | b"HEAD":
+                    await self._get(request)
+                case b"PUT" if request.incoming is not None:
+                    await self._put(request, request.incoming)
+                case _:
+                    request.refuse(ProtocolError("method", "that cannot be done here"))
+        except CancelledError:
+            pass
+        except (ProtocolError, OSError) as error:
+            request.refuse(error)
+        except Exception:
+            self.log.failure("a request failed by our own fault")
+            request.refuse(ProtocolError("internal", "the server failed; its log says why"))
+
+    async def _get(self, request: FilesRequest) -> None:
+        path = path_of(request.uri)
+        with self._share.root.open(path) as opened:
+            if not opened.directory:
+                await self._get_file(request, path, opened)
+            elif path.slash:
+                await self._get_listing(request, path, opened)
+            else:
+                there = str(Path(path.names, slash=True))
+                request.say(301, f"It is at {there}", {"Location": there})
+
+    async def _get_listing(self, request: FilesRequest, path: Path, opened: Opened) -> None:
+        if not self._share.listing:
+            raise ProtocolError("forbidden", "directories are not listed here")
+        page = await finished(self._share.in_thread(listing_page, path, opened.entries()))
+        await request.send(200, len(page), _LISTING, _slices(page))
+
+    async def _get_file(self, request: FilesRequest, path: Path, opened: Opened) -> None:
+        """The file, the parts of it that were asked for, or that the client has it already."""
+        current = opened.validators
+        condition = conditions_of(request).judge(current, reading=True)
+        if condition is Condition.FAILED:
+            raise ProtocolError("precondition", "the file is not the one that was meant")
+        etag, modified = current.etag or "", datetimeToString(opened.modified).decode()
+        headers = {"ETag": etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
+        if condition is Condition.NOT_MODIFIED:
+            request.begin(304, headers)
+            request.end()
+            return
+        kind = content_type(path.names[-1])
+        match self._spans(request, opened, etag, modified):
+            case None:
+                whole = Span(0, opened.size)
+                await request.send(200, whole.length, {"Content-Type": kind, **headers}, opened.blocks(whole))
+            case ():
+                place = {"Content-Range": f"bytes */{opened.size}"}
+                request.say(416, f"The file has {opened.size} bytes.", {**headers, **place})
+            case (span,):
+                place = {"Content-Type": kind, "Content-Range": span.content_range(opened.size)}
+                await request.send(206, span.length, {**place, **headers}, opened.blocks(span))
+            case spans:
+                parts = _Parts(opened, spans, kind)
+                await request.send(206, parts.length, {"Content-Type": parts.kind, **headers}, parts.blocks())
+
+    def _spans(
+        self, request: FilesRequest, opened: Opened, etag: str, modified: str
+    ) -> tuple[Span, ...] | None:
+        """What a ``Range`` asks for; ``None`` for the whole file."""
+        header, condition = request.getHeader("Range"), request.getHeader("If-Range")
+        if header is None or request.method != b"GET":
+            return None
+        settled = self._share.now() >= opened.modified + 1
+        if condition is not None and not if_range_holds(condition, etag, modified, settled):
+            return None
+        return parse_ranges(header, opened.size)
+
+    async def _put(self, request: FilesRequest, incoming: Incoming) -> None:
+        assert incoming.stored is not None
+        if await shield(incoming.stored):
+            request.begin(201, {"Location": str(incoming.path), "Content-Length": "0"})
+        else:
+            request.begin(204, {})
+        request.end()
+
+
+class _Parts:
+    """Several spans of a file in one body, ``multipart/byteranges``.  RFC 9110, section 14.6."""
+
+    def __init__(self, opened: Opened, spans: Sequence[Span], kind: str) -> None:
+        boundary = secrets.token_hex(16)
+        self.kind = f"multipart/byteranges; boundary={boundary}"
+        self._opened = opened
+        self._parts = [
+            (
+                f"\r\n--{boundary}\r\nContent-Type: {kind}\r\n"
+                f"Content-Range: {span.content_range(opened.size)}\r\n\r\n".encode(),
+                span,
+            )
+            for span in spans
+        ]
+        self._end = f"\r\n--{boundary}--\r\n".encode()
+        self.length = sum(len(head) + span.length for head, span in self._parts) + len(self._end)
+
+    def blocks(self) -> Generator[bytes, None, None]:
+        """The body."""
+        for head, span in self._parts:
+            yield head
+            yield from self._opened.blocks(span)
+        yield self._end
+
+
+def _slices(data: bytes) -> Generator[bytes, None, None]:
+    for start in range(0, len(data), STEP):
+        yield data[start : start + STEP]

@@ -1,0 +1,152 @@
+"""HTTP ``PUT``: taken over when its headers are there, before a byte of its body is."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from tcpsuite.errors import ProtocolError
+from tcpsuite.net.body import Body
+from tcpsuite.net.http import BoundedRequest, Phase
+from tcpsuite.services.files.headers import conditions_of, path_of, status_of
+from tcpsuite.services.files.upload import Upload, store
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from twisted.python.failure import Failure
+
+    from tcpsuite.services.files.share import Share
+
+_DIGEST = re.compile(r"(?:^|,)[ \t]*sha-256=(?::([A-Za-z0-9+/=]*):)?")
+
+
+class Incoming:
+    """A ``PUT`` that is under way.
+
+    :param request: its headers are complete.
+    :raises ProtocolError: when it cannot be taken, whoever sends it.
+    :ivar path: where it goes.
+    :ivar stored: fires with whether there was no such file before, when it is durable; fails with
+        :class:`~tcpsuite.errors.ProtocolError`, and nothing is left.  ``None`` before :meth:`begin`.
+    """
+
+    stored: Deferred[bool] | None = None
+    log = Logger()
+
+    def __init__(self, request: BoundedRequest, share: Share) -> None:
+        headers = request.requestHeaders
+        if not share.rights.enabled:
+            raise ProtocolError("method", "nothing can be put here")
+        if not headers.hasHeader("Content-Length") and not headers.hasHeader("Transfer-Encoding"):
+            raise ProtocolError("length", "say how long it is")
+        if headers.hasHeader("Content-Range"):
+            # A server that stored a part in the place of the whole would destroy the file.
+            raise ProtocolError("bad-request", "a part of a file cannot be put")
+        if (request.getHeader("Content-Encoding") or "identity").lower() != "identity":
+            raise ProtocolError("encoding", "a file is put as it is")
+        self._request = request
+        self._share = share
+        self.path = path_of(request.uri)
+        self._conditions = conditions_of(request)
+        self._digest = _digest(request.getHeader("Repr-Digest"))
+        self._authorization = request.getHeader("Authorization") or ""
+        if not self._authorization:
+            raise ProtocolError("login", "only who logs in may put files")
+        # Twisted would let the client go on at once.
+        self._expects = (request.getHeader("Expect") or "").lower() == "100-continue"
+        headers.removeHeader("Expect")
+        transport = request.channel.transport
+        self._body = Body(transport.pauseProducing, transport.resumeProducing)
+        self._lost = False
+
+    def begin(self) -> None:
+        """The body comes next."""
+        self.stored = Deferred.fromCoroutine(self._store()).addErrback(self._failed)
+
+    def feed(self, data: bytes) -> None:
+        """A part of the body."""
+        try:
+            self._share.rights.check_size(self._body.received + len(data))
+        except ProtocolError as error:
+            self._body.fail(error)
+        else:
+            self._body.feed(data)
+
+    def end(self) -> None:
+        """The body is complete."""
+        self._body.end()
+
+    def cut(self) -> None:
+        """The client is gone."""
+        self._lost = True
+        self._body.fail(ProtocolError("cut", "the connection was lost before the last byte"))
+        if self.stored is not None:
+            self.stored.cancel()
+
+    async def _store(self) -> bool:
+        await self._authorize()
+        upload = Upload(self._share.root, self.path, self._conditions)
+        if self._expects and self._request.clientproto == b"HTTP/1.1":
+            self._request.channel.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await store(upload, self._body, self._digest, self._share.in_thread)
+
+    async def _authorize(self) -> None:
+        connection = self._request.channel.connection
+        if connection is None:
+            raise ProtocolError("forbidden", "it is not known where you come from")
+        scheme, _, credentials = self._authorization.partition(" ")
+        match scheme.lower():
+            case "basic":
+                user, password = _basic(credentials.strip())
+                await self._share.rights.login(user, password, connection)
+            case "bearer":
+                self._share.rights.check_token(credentials.strip(), connection)
+            case _:
+                raise ProtocolError("login", "log in by Basic, or bear a token")
+
+    def _failed(self, failure: Failure) -> Any:
+        """A refusal while the body is coming is said at once; one behind it is the resource's to say."""
+        channel = self._request.channel
+        if self._lost or channel.phase is Phase.CLOSING:
+            return None
+        if channel.phase is not Phase.BODY:
+            return failure
+        error = failure.value
+        if isinstance(error, ProtocolError):
+            status, more = status_of(error, self._share.rights)
+            channel.refuse(status, str(error), more)
+        else:
+            self.log.failure("an upload failed by our own fault", failure)
+            channel.refuse(500, "the server failed; its log says why")
+        return None
+
+
+def _basic(credentials: str) -> tuple[str, str]:
+    """User and password.  RFC 7617."""
+    try:
+        user, colon, password = b64decode(credentials, validate=True).decode().partition(":")
+    except (Base64Error, ValueError):
+        colon = ""
+    if not colon:
+        raise ProtocolError("login", "these are no credentials")
+    return user, password
+
+
+def _digest(header: str | None) -> bytes | None:
+    """The SHA-256 in a ``Repr-Digest``, RFC 9530; other digests are not looked at."""
+    match = _DIGEST.search(header or "")
+    if match is None:
+        return None
+    try:
+        digest = b64decode(match[1] or "", validate=True)
+    except Base64Error:
+        digest = b""
+    if len(digest) != 32:
+        raise ProtocolError("bad-request", "a sha-256 is :44 characters of base64:")
+    return digest

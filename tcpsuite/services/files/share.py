@@ -1,0 +1,61 @@
+"""What a listener of the file service shares, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from tcpsuite.services.files.upload import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+    from tcpsuite.services.files.root import Root
+    from tcpsuite.services.files.sums import InThread, Sums
+    from tcpsuite.services.files.upload import UploadRights
+
+
+@define(eq=False)
+class Share:
+    """A root, and what clients may do with it.
+
+    :ivar listing: whether clients may see what a directory holds.
+    :ivar in_thread: calls a function with arguments in a thread, and gives a Deferred of its result.
+    :ivar reactor: an ``IReactorTime``.
+    :ivar now: seconds since the epoch.
+    """
+
+    root: Root
+    sums: Sums
+    rights: UploadRights
+    listing: bool
+    in_thread: InThread
+    reactor: Any
+    now: Callable[[], float] = time.time
+    log = Logger()
+    _stopped: bool = field(default=False, init=False)
+
+    def start(self) -> None:
+        """A port was opened: what crashed uploads have left is removed, meanwhile."""
+        self._stopped = False
+        if self.rights.enabled:
+            sweeping = self.in_thread(sweep, self.root, lambda: self._stopped)
+            sweeping.addCallbacks(self._swept, self._not_swept)
+
+    def stop(self) -> None:
+        """The last port was closed."""
+        self._stopped = True
+
+    def _swept(self, removed: int) -> None:
+        if removed:
+            self.log.info(
+                "removed {removed} unfinished uploads in {root}", removed=removed, root=self.root.path
+            )
+
+    def _not_swept(self, failure: Failure) -> None:
+        self.log.failure("could not look for unfinished uploads in {root}", failure, root=self.root.path)

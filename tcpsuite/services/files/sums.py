@@ -1,0 +1,104 @@
+"""SHA-256 of files: in threads, two at a time, remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import DeferredSemaphore
+
+from tcpsuite.errors import ProtocolError
+from tcpsuite.net.shield import finished
+from tcpsuite.services.files.root import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
+    from tcpsuite.services.files.root import Opened
+
+    InThread = Callable[..., Deferred[Any]]
+
+AT_ONCE = 2
+"""Threads that may hash: the reactor's pool has ten, and what hashes keeps a core busy."""
+REMEMBERED = 1000
+"""Digests that are kept: some 150 KiB of them."""
+STEP = 1024 * 1024
+"""Bytes between two looks at whether anyone still waits: a millisecond's work."""
+
+
+class Sums:
+    """Digests of files, each computed once for each version of a file, as long as it is remembered.
+
+    :param in_thread: calls a function with arguments in a thread, and gives a Deferred of its result.
+    """
+
+    def __init__(self, in_thread: InThread) -> None:
+        self._in_thread = in_thread
+        self._places = DeferredSemaphore(AT_ONCE)
+        self._known: OrderedDict[tuple[int, ...], str] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Sums known={len(self._known)} waiting={len(self._places.waiting)}>"
+
+    async def digest(self, opened: Opened) -> str:
+        """The SHA-256 of a file, in hexadecimal digits.  It stays open meanwhile.
+
+        When it is cancelled it stops at the next step, and ends when nothing reads the file any more.
+
+        :raises ProtocolError: ``changed`` when the file did while it was read, ``unavailable`` when it could
+            not be read.
+        """
+        known = self._recall(opened.version)
+        if known is not None:
+            return known
+        await self._places.acquire()
+        try:
+            # Who waited may have waited for the same file.
+            return self._recall(opened.version) or await self._compute(opened)
+        finally:
+            self._places.release()
+
+    async def _compute(self, opened: Opened) -> str:
+        hashing = _Hashing(opened)
+        try:
+            digest: str = await finished(self._in_thread(hashing.run), hashing.stop)
+        except OSError as error:
+            raise refusal(error) from None
+        self._known[opened.version] = digest
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return digest
+
+    def _recall(self, version: tuple[int, ...]) -> str | None:
+        digest = self._known.get(version)
+        if digest is not None:
+            self._known.move_to_end(version)
+        return digest
+
+
+class _Hashing:
+    """One file's way through a thread."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._unwanted = False
+
+    def stop(self) -> None:
+        """Nobody waits for it any more."""
+        self._unwanted = True
+
+    def run(self) -> str:
+        """Read it all; called in the thread."""
+        digest, at = hashlib.sha256(), 0
+        while not self._unwanted and (data := os.pread(self._opened.fd, STEP, at)):
+            digest.update(data)
+            at += len(data)
+        status = os.fstat(self._opened.fd)
+        before = self._opened.status
+        if at != before.st_size or status.st_mtime_ns != before.st_mtime_ns:
+            raise ProtocolError("changed", "the file changed while it was read")
+        return digest.hexdigest()
