@@ -28,7 +28,8 @@ def passwd(file: str, user: str) -> None:
         raise click.UsageError("a password of no characters is none")
     try:
         new = set_password(file, user, password)
-    except (LocalError, OptionError, OSError) as error:
-        click.echo(error, err=True)
-        sys.exit(1)
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror or error}") from error
+    except (LocalError, OptionError) as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"{user}: {'added to' if new else 'changed in'} {file}")
