@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -81,6 +81,7 @@ class Suite(Service):
         self.draining = False
         self.sessions: SessionManager | None = None
         self._opening: Deferred[Any] | None = None
+        self._closing = DeferredLock()  # who stops it a second time waits for the first
         _make_folders(config)
         self.authenticator = Authenticator.build(config.auth, reactor) if config.auth.passwords else None
         self._access_log = AccessLog(config.access_log, reactor)
@@ -111,7 +112,7 @@ class Suite(Service):
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, let connections finish for the drain time-out, cut them, close the rest."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
+        return self._closing.run(lambda: Deferred.fromCoroutine(self._stop()))
 
     def cut(self) -> None:
         """End every connection now; a drain under way is over with that."""

@@ -1,0 +1,208 @@
+"""The parts together: what is started, what a failed start leaves, how the end goes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory, Protocol
+from twisted.web.client import Agent, readBody
+
+from tcpsuite.admin.welcome import welcome
+from tcpsuite.app import build
+from tcpsuite.config import load
+from tcpsuite.core.connections import Reason
+from tcpsuite.errors import StartError
+
+SUITE = """
+state_directory = "state"
+drain_timeout = "5s"
+
+[listener.front]
+endpoint = "tcp:0:interface=127.0.0.1"
+service = "gateway"
+upstream = "back"
+
+[upstream.back]
+servers = [{{ name = "only", address = "tcp:127.0.0.1:{back}" }}]
+
+[listener.back]
+endpoint = "tcp:{back}:interface=127.0.0.1"
+service = "echo"
+
+[listener.sessions]
+endpoint = "tcp:0:interface=127.0.0.1"
+service = "session"
+anonymous = true
+
+[admin]
+endpoint = "tcp:0:interface=127.0.0.1"
+
+[manhole]
+enabled = true
+"""
+
+
+def free_port():
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+class Client(Protocol):
+    """Collects what comes until so much came, and until the end."""
+
+    def __init__(self):
+        self.received = b""
+        self.lost = Deferred()
+        self._wanted = None
+
+    def dataReceived(self, data):
+        self.received += data
+        if self._wanted and len(self.received) >= self._wanted[0]:
+            (_, deferred), self._wanted = self._wanted, None
+            deferred.callback(self.received)
+
+    def connectionLost(self, reason):
+        self.lost.callback(reason.type)
+
+    async def ask(self, request, wanted):
+        """Send, and wait for so many more bytes."""
+        self.received = b""
+        self._wanted = (wanted, Deferred())
+        self.transport.write(request)
+        return await self._wanted[1]
+
+
+async def connect(address):
+    host, _, port = address.rpartition(":")
+    endpoint = clientFromString(reactor, f"tcp:{host}:{port}")
+    return await endpoint.connect(Factory.forProtocol(Client))
+
+
+@pytest.fixture
+def make_suite(tmp_path):
+    """Builds suites from the text of a file; stops them at the end."""
+    suites = []
+
+    def make(text):
+        file = tmp_path / "suite.toml"
+        file.write_text(text)
+        suites.append(build(load(str(file)).config, reactor))
+        return suites[-1]
+
+    yield make
+    for suite in suites:
+        pytest_twisted.blockon(suite.stopService())
+
+
+@pytest.fixture
+def suite(make_suite):
+    """A gateway before an echo, sessions, the admin listener and the manhole, started."""
+    suite = make_suite(SUITE.format(back=free_port()))
+    suite.privilegedStartService()
+    suite.startService()
+    return suite
+
+
+async def get(suite, path):
+    response = await Agent(reactor).request(b"GET", f"http://{suite.admin.addresses[0]}{path}".encode())
+    return response.code, await readBody(response)
+
+
+@pytest_twisted.ensureDeferred
+async def test_everything_is_there(suite, tmp_path):
+    """The gateway relays, sessions are kept in the state directory, and the admin listener tells of both."""
+    client = await connect(suite.listeners["front"].addresses[0])
+    assert await client.ask(b"through", 7) == b"through"
+    sessions = await connect(suite.listeners["sessions"].addresses[0])
+    assert (await sessions.ask(b"OPEN\n", 47)).startswith(b"OK ")
+    code, body = await get(suite, "/api/v1/status")
+    status = json.loads(body)
+    assert code == 200
+    assert status["upstreams"]["back"]["servers"][0]["active"] == 1
+    assert status["sessions"]["count"] == 1
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert (tmp_path / "state" / "sessions.db").exists()
+    for each in (client, sessions):
+        each.transport.loseConnection()
+        await each.lost
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_welcome_names_each_listener(suite):
+    """The table has a line for each listener, the admin listener and the manhole, with a line to try."""
+    lines = welcome(suite).splitlines()
+    assert lines[2].split() == ["listener", "address", "serves", "try"]
+    assert [line.split()[0] for line in lines[3:]] == ["front", "back", "sessions", "admin", "manhole"]
+    address = suite.listeners["back"].addresses[0]
+    assert f"nc -N {address.replace(':', ' ')}" in welcome(suite)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_drain_is_seen_and_ends_with_the_last_connection(suite):
+    """While draining, readiness is gone and the open connection goes on; the end is the end of that."""
+    client = await connect(suite.listeners["front"].addresses[0])
+    await client.ask(b"x", 1)
+    assert (await get(suite, "/readyz"))[0] == 200
+    done = []
+    stopped = suite.stopService().addCallback(done.append)
+    assert (await get(suite, "/readyz"))[0] == 503
+    assert await client.ask(b"still here", 10) == b"still here"
+    assert not done
+    client.transport.loseConnection()
+    await stopped
+    assert len(suite.ledger) == 0
+    totals = suite.ledger.totals("front")
+    assert totals.ended == {Reason.CLIENT_CLOSED: 1}
+
+
+@pytest_twisted.ensureDeferred
+async def test_cut_ends_a_drain_at_once(suite):
+    """Whoever is in a hurry does not wait for the drain time-out."""
+    client = await connect(suite.listeners["front"].addresses[0])
+    await client.ask(b"x", 1)
+    stopped = suite.stopService()
+    suite.cut()
+    await stopped
+    assert await client.lost is not ConnectionDone
+    assert suite.ledger.totals("front").ended == {Reason.DRAINED: 1}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_in_use_leaves_nothing_open(make_suite):
+    """The start fails with the listener and the address, and what was opened before is closed."""
+    back = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        suite = make_suite(
+            SUITE.format(back=back)
+            + f'[listener.taken]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nservice = "echo"\n'
+        )
+        with pytest.raises(StartError) as raised:
+            suite.privilegedStartService()
+    assert f"listener taken: cannot listen on tcp:{port}" in str(raised.value)
+    await suite.stopService()
+    assert all(listener.addresses == [] for listener in suite.listeners.values())
+    with socket.create_server(("127.0.0.1", back)):
+        pass
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_database_that_is_none_leaves_nothing_open(make_suite, tmp_path):
+    """A sessions file with other bytes in it is named, and nothing listens."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "sessions.db").write_bytes(b"These are not the pages of a database.\n" * 100)
+    suite = make_suite(SUITE.format(back=free_port()))
+    with pytest.raises(StartError) as raised:
+        suite.privilegedStartService()
+    assert "sessions.db" in str(raised.value)
+    await suite.stopService()
+    assert suite.admin.addresses == []
