@@ -212,3 +212,10 @@ def build(options: SessionOptions, context: IServiceContext) -> IProtocolFactory
             "set passwords in [auth], or anonymous = true in the listener"
         )
     return SessionFactory(context.reactor, context.sessions(), authenticator, options.anonymous)
+
+
+def example(options: SessionOptions, host: str, port: int) -> str:
+    """A command line that tries it."""
+    if options.anonymous:
+        return f"printf 'OPEN\\nSET colour blue\\nGET colour\\n' | nc -N {host} {port}"
+    return f"nc {host} {port}"

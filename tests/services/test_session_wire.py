@@ -20,7 +20,7 @@ from tcpsuite.core.connections import Connection
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext
 from tcpsuite.net.sessions import SessionManager
-from tcpsuite.services.session import SessionFactory, SessionOptions, SessionProtocol, build
+from tcpsuite.services.session import SessionFactory, SessionOptions, SessionProtocol, build, example
 from tcpsuite.stores.sqlite import SQLiteStore
 from tests.support.sessions import ID, Client, SessionCase
 
@@ -101,6 +101,12 @@ class BuildTests(SessionCase):
         ):
             factory = build(options, Context(self.clock, self.sessions, known))
             self.assertIsInstance(factory.buildProtocol(None), SessionProtocol)  # type: ignore[arg-type]
+
+    def test_example(self) -> None:
+        """Where no login is needed, the command line that tries the service opens a session."""
+        line = example(SessionOptions(anonymous=True), "127.0.0.1", 7090)
+        self.assertEqual(line, "printf 'OPEN\\nSET colour blue\\nGET colour\\n' | nc -N 127.0.0.1 7090")
+        self.assertEqual(example(SessionOptions(), "127.0.0.1", 7090), "nc 127.0.0.1 7090")
 
 
 class Collector(Protocol):
