@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tcpsuite import __version__
@@ -24,6 +27,14 @@ def welcome(suite: Any) -> str:
     )
 
 
+def _command() -> str:
+    """How this terminal calls the command that belongs to this process."""
+    beside = os.path.join(os.path.dirname(sys.executable), "tcpsuite")
+    found = shutil.which("tcpsuite")
+    known = found is not None and os.path.realpath(found) == os.path.realpath(beside)
+    return "tcpsuite" if known or not os.path.exists(beside) else os.path.relpath(beside)
+
+
 def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
     types = service_types()
     for listener in suite.listeners.values():
@@ -40,4 +51,4 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
         host, port = reachable(address)
         yield "admin", address, "health, metrics, status", f"curl http://{host}:{port}/api/v1/status"
     if suite.manhole.path:
-        yield "manhole", f"unix:{suite.manhole.path}", "a Python prompt", "tcpsuite manhole"
+        yield "manhole", f"unix:{suite.manhole.path}", "a Python prompt", f"{_command()} manhole"

@@ -6,6 +6,6 @@ speak of them, and ``service`` says what the configuration may hold.
 
 from __future__ import annotations
 
-from tcpsuite.services.files.service import FilesOptions, build
+from tcpsuite.services.files.service import FilesOptions, build, example
 
-__all__ = ["FilesOptions", "build"]
+__all__ = ["FilesOptions", "build", "example"]

@@ -63,3 +63,15 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
     in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     share = Share(Root(options.root), Sums(in_thread), rights, options.listing, in_thread, reactor)
     return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)
+
+
+def example(options: FilesOptions, host: str, port: int) -> str:
+    """A command line that tries it."""
+    return f"curl http://{host}:{port}/" if options.protocol == "http" else f"echo LIST | nc -N {host} {port}"
+
+
+def example(options: FilesOptions, host: str, port: int) -> str:
+    """A command line that tries it."""
+    if options.protocol == "lines":
+        return f"echo LIST | nc -N {host} {port}"
+    return f"curl http://{f'[{host}]' if ':' in host else host}:{port}/"
