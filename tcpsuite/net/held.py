@@ -101,16 +101,9 @@ class Held(Protocol):
             if self._taker is not None:
                 self._taker.connectionLost(reason)
         finally:
+            self._end(reason)
+            # Last: who waits for the pool to be empty finds everything else done.
             self._lost(self)
-            fault = not reason.check(ConnectionDone, ConnectionAborted)
-            self._outcome = Outcome(
-                ok=not fault,
-                error=reason.getErrorMessage() if fault else "",
-                seconds=self._clock.seconds() - self._since,
-            )
-            waiting, self._ended = self._ended, []
-            for deferred in waiting:
-                deferred.callback(self._outcome)
 
     def lease(self) -> None:
         """It is handed out: from now on what happens to it is its taker's business."""
@@ -165,6 +158,17 @@ class Held(Protocol):
         """Reset it, if it is open."""
         if not self.gone:
             self.transport.abortConnection()
+
+    def _end(self, reason: Failure) -> None:
+        fault = not reason.check(ConnectionDone, ConnectionAborted)
+        self._outcome = Outcome(
+            ok=not fault,
+            error=reason.getErrorMessage() if fault else "",
+            seconds=self._clock.seconds() - self._since,
+        )
+        waiting, self._ended = self._ended, []
+        for deferred in waiting:
+            deferred.callback(self._outcome)
 
     def _server_finished(self, taker: IProtocol) -> None:
         half_closeable: IHalfCloseableProtocol | None = IHalfCloseableProtocol(taker, None)
