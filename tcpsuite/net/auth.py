@@ -6,6 +6,7 @@ The checker is a ``twisted.cred`` one behind a ``Portal``, so another may stand 
 from __future__ import annotations
 
 import os
+import stat
 from functools import partial
 from ipaddress import ip_address
 from math import ceil
@@ -169,15 +170,7 @@ class ScryptPasswordFile:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> None:
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                users = parse_passwords(file.read())
-        except OSError as error:
-            raise StartError(f"{self.path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise StartError(f"{self.path}: it is not UTF-8") from None
-        except PasswordFileError as error:
-            raise StartError(f"{self.path}:{error.line}: {error}") from None
+        _, users = _read(self.path)
         if users:
             # Whoever does not exist costs as much as the first who does.
             first = next(iter(users.values()))
@@ -262,30 +255,29 @@ def hash_password(password: str) -> str:
 def set_password(path: str, user: str, password: str) -> bool:
     """Give ``user`` a new password in the file, which is made, with mode 0600, when it does not exist.
 
-    The file is replaced in one step: who reads it sees the old one or the new one.
+    The file is replaced in one step, so that who reads it sees the old one or the new one; its owner and mode
+    stay.
 
     :return: whether the user is new.
     :raises OptionError: when nobody can be called so.
-    :raises StartError: when the file is malformed: with its path and line.
-    :raises OSError: when it cannot be read or replaced.
+    :raises StartError: when the file cannot be read, or is malformed: with its path and line.
+    :raises OSError: when it cannot be replaced.
     """
     if not is_user(user):
         raise OptionError(
             "a user of 1 to 64 printable ASCII characters but ':', not beginning with # or ~", user
         )
-    old = ""
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            old = file.read()
-    try:
-        new = user not in parse_passwords(old)
-    except PasswordFileError as error:
-        raise StartError(f"{path}:{error.line}: {error}") from None
+    path = os.path.realpath(path)
+    status = os.stat(path) if os.path.exists(path) else None
+    old, users = _read(path) if status is not None else ("", {})
     text = with_user(old, user, hashed(password, os.urandom(SALT_BYTES)))
     # Made with mode 0600, beside the file, so that it can take its place.
-    folder = os.path.dirname(path) or "."
+    folder = os.path.dirname(path)
     with NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".passwords-", delete=False) as file:
         try:
+            if status is not None:
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -293,7 +285,24 @@ def set_password(path: str, user: str, password: str) -> bool:
         except BaseException:
             os.unlink(file.name)
             raise
-    return new
+    return user not in users
+
+
+def _read(path: str) -> tuple[str, dict[str, PasswordHash]]:
+    """The text of a password file, and the users in it.
+
+    :raises StartError: when it cannot be read, or is malformed: with its path and line.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        return text, parse_passwords(text)
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from None
+    except PasswordFileError as error:
+        raise StartError(f"{path}:{error.line}: {error}") from None
+    except UnicodeDecodeError:
+        raise StartError(f"{path}: it is not UTF-8") from None
 
 
 def _is_local(host: str) -> bool:

@@ -340,6 +340,17 @@ class SetPasswordTests(SynchronousTestCase):
         self.assertEqual((comment, bob), ("# mine\n", line("bob", "x")))
         self.assertTrue(parse_hash(alice.strip().partition(":")[2]).matches("new"))
 
+    def test_kept(self) -> None:
+        """A file that others may read stays so, and a link to it stays a link."""
+        self.path.write_text(line("bob", "x"))
+        self.path.chmod(0o640)
+        link = self.folder / "link"
+        link.symlink_to(self.path)
+        set_password(str(link), "alice", "x")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o640)
+        self.assertIn("alice:", self.path.read_text())
+
     def test_refused(self) -> None:
         """A name that none may have, and a malformed file, change nothing."""
         self.assertRaises(OptionError, set_password, str(self.path), "a b", "x")
