@@ -70,13 +70,10 @@ def address_of(text: str) -> tuple[str, int | str] | None:
         return None
     notes = MemoryReactor()
     listen_endpoint(notes, text).listen(Factory())
-    for port, _, _, interface in notes.tcpServers:
-        return interface, port
-    for port, _, _, _, interface in notes.sslServers:
-        return interface, port
-    for name, *_ in notes.unixServers:
-        return "unix", name
-    return None
+    if notes.unixServers:
+        return "unix", notes.unixServers[0][0]
+    opened = [*notes.tcpServers, *notes.sslServers][0]
+    return opened[-1], opened[0]
 
 
 def conflicts(tree: Tree) -> Iterator[Fault]:

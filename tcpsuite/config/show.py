@@ -13,7 +13,7 @@ from tcpsuite.options import Duration, Endpoints, Secret, Size, format_duration,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tcpsuite.config.load import Loaded
+    from tcpsuite.config.loading import Loaded
     from tcpsuite.config.walk import Entry
 
 

@@ -78,15 +78,12 @@ def _lay(tree: Tree, file: str, text: str) -> Fault | None:
 
 
 def _syntax_fault(file: str, text: str, message: str) -> Fault:
-    where = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
-    if where is None:
-        return Fault(file, 0, "", "", f"not TOML: {message}")
-    problem = where[1][:1].lower() + where[1][1:]
-    if where[2]:
-        return Fault(file, int(where[2]), "", "", f"not TOML: {problem} (column {where[3]})")
-    return Fault(
-        file, text.count("\n") + (not text.endswith("\n")), "", "", f"not TOML: {problem} at the end"
-    )
+    if where := re.search(r" \(at line (\d+), column (\d+)\)$", message):
+        problem, line, place = message[: where.start()], int(where[1]), f"column {where[2]}"
+    else:
+        problem = message.removesuffix(" (at end of document)")
+        line, place = text.rstrip("\n").count("\n") + 1, "at the end"
+    return Fault(file, line, "", "", f"not TOML: {problem[:1].lower()}{problem[1:]} ({place})")
 
 
 def _overrides(tree: Tree, settings: Sequence[str], environ: Mapping[str, str]) -> list[Fault]:

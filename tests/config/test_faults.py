@@ -7,8 +7,9 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.config import Fault, load
+from tcpsuite.config import Fault, load, loading
 from tcpsuite.errors import ConfigError
+from tcpsuite.plugin import ServiceType
 from tests.config.support import ECHO, GATEWAY, Folder
 
 EVERYTHING_WRONG = """\
@@ -147,6 +148,12 @@ class FaultsTests(SynchronousTestCase):
             "[sessions]\nidle_timeout = 1979-05-27\n": (
                 f"sessions.idle_timeout: {A_DURATION}, got 1979-05-27"
             ),
+            "[listener.e]\nendpoint = []\nservice = 'echo'\n": (
+                "listener.e.endpoint: expected at least one endpoint, got an empty list"
+            ),
+            "[listener.e]\nendpoint = 'tcp:1'\nservice = 'echo'\nlimits = 1\n[limits]\n": (
+                "listener.e.limits: expected a table, got 1"
+            ),
             "state_directory = 7\n": "state_directory: expected text in quotes, got 7",
         }
         for text, expected in cases.items():
@@ -191,9 +198,25 @@ class FaultsTests(SynchronousTestCase):
 
     def test_secrets_are_not_told(self) -> None:
         """No message shows what a secret is."""
-        for text in ("token = 31337", "token = ['31337']"):
-            (fault,) = self.folder.faults(f"[admin]\n{text}\n")
+        web = '[listener.web]\nendpoint = "tcp:1"\nservice = "files"\nroot = "."\n'
+        for text in ("token = 31337", "token = ['31337']", "token = '31337'"):
+            (fault,) = self.folder.faults(f"{web}{text}\n")
+            self.assertIn("x.toml:5: listener.web.token: expected ", fault)
             self.assertNotIn("31337", fault)
+
+    def test_a_service_that_is_not_all_there(self) -> None:
+        """A service whose module cannot be imported is a fault of the listener that wants it."""
+        broken = ServiceType("broken", "", "no_such_module_of_a_test", "Options")
+        self.patch(loading, "service_types", lambda: {"broken": broken})
+        self.assertEqual(
+            self.folder.faults('[listener.x]\nendpoint = "tcp:1"\nservice = "broken"\n'),
+            [
+                (
+                    "x.toml:1: listener.x: expected a service that can be imported "
+                    "(No module named 'no_such_module_of_a_test'), got 'broken'"
+                )
+            ],
+        )
 
 
 class FilesTests(SynchronousTestCase):
@@ -208,8 +231,8 @@ class FilesTests(SynchronousTestCase):
             "a = 1\n[listener.db\nunknown = 1\n": "x.toml:2: not TOML: expected ']' at the end of a table "
             "declaration (column 13)",
             "a = 1\na = 2\n": "x.toml:2: not TOML: cannot overwrite a value (column 6)",
-            'a = """\n\n': "x.toml:2: not TOML: unterminated string at the end",
-            "a =": "x.toml:1: not TOML: invalid value at the end",
+            'a = """\n\n': "x.toml:1: not TOML: unterminated string (at the end)",
+            "a =": "x.toml:1: not TOML: invalid value (at the end)",
         }
         for text, expected in cases.items():
             self.assertEqual(self.folder.faults(text), [expected])

@@ -1,4 +1,4 @@
-"""Tests for tcpsuite.config.load: what the sources of a configuration come to."""
+"""Tests for tcpsuite.config.loading: what the sources of a configuration come to."""
 
 from __future__ import annotations
 
