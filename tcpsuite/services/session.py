@@ -219,9 +219,3 @@ def example(options: SessionOptions, host: str, port: int) -> str:
     if options.anonymous:
         return f"printf 'OPEN\\nSET colour blue\\nGET colour\\n' | nc -N {host} {port}"
     return f"nc {host} {port}"
-
-
-def example(options: SessionOptions, host: str, port: int) -> str:
-    """A command line that tries it."""
-    begin = "OPEN" if options.anonymous else "LOGIN user password"
-    return f"printf '{begin}\\nINFO\\n' | nc -N {host} {port}"
