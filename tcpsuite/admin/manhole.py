@@ -109,6 +109,11 @@ class Manhole:
     def __repr__(self) -> str:
         return f"<Manhole {self.path or 'off'} open={len(self._doors)}>"
 
+    @property
+    def ssh_addresses(self) -> list[str]:
+        """Where it is offered over SSH."""
+        return [] if self._ssh is None else self._ssh.addresses
+
     async def start(self) -> None:
         """Open the socket, and the SSH endpoints, if they are wanted.
 

@@ -26,6 +26,7 @@ from tcpsuite.core.connections import Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.errors import StartError
 from tcpsuite.net.admission import Admission
+from tcpsuite.net.endpoints import address_text
 from tcpsuite.net.listener import Listener
 
 try:
@@ -63,7 +64,7 @@ def build_listener(
     """
     keys = AuthorizedKeys(authorized_keys)
     keys.check()
-    portal = Portal(_Realm(names), [SSHPublicKeyChecker(keys)])
+    portal = Portal(_Realm(names, reactor), [SSHPublicKeyChecker(keys)])
     listener = Listener("manhole", "ssh", endpoints, 0, reactor)
     listener.admission = Admission(
         listener="manhole",
@@ -162,7 +163,8 @@ class _Transport(SSHServerTransport):
         super().setService(service)
         if service.name == b"ssh-connection":
             self._disarm()
-            self.log.info("manhole: {peer} logged in over SSH", peer=self.transport.getPeer())
+            peer = address_text(self.transport.getPeer())
+            self.log.info("manhole: {peer} logged in over SSH", peer=peer)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._disarm()
@@ -193,32 +195,35 @@ class _Factory(SSHFactory):
 @frozen
 class _Realm:
     names: Names
+    reactor: Any
 
     def requestAvatar(self, _avatar_id: Any, _mind: Any, *interfaces: Any) -> Any:
         if IConchUser not in interfaces:
             raise NotImplementedError(interfaces)
-        return IConchUser, _User(self.names), lambda: None
+        return IConchUser, _User(self.names, self.reactor), lambda: None
 
 
 class _User(ConchUser):
     """Somebody who has logged in."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, reactor: Any) -> None:
         super().__init__()
         self.channelLookup[b"session"] = SSHSession
         self._names = names
+        self._reactor = reactor
 
     def __conform__(self, interface: Any) -> Any:
         """Each channel of the connection has a session of its own."""
-        return _Session(self._names) if interface is ISession else None
+        return _Session(self._names, self._reactor) if interface is ISession else None
 
 
 @implementer(ISession)
 class _Session:
     """One prompt, and the channel of the client that it is for."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, reactor: Any) -> None:
         self._names = names
+        self._reactor = reactor
         self._size: tuple[int, int] | None = None
         self._prompt: Any = None
 
@@ -251,11 +256,12 @@ class _Session:
         """The client has gone."""
         prompt, self._prompt = self._prompt, None
         if prompt is not None:
+            prompt.transport.drop()
             prompt.connectionLost(Failure(ConnectionDone()))
 
     def _open(self, prompt: Any, proto: Any) -> None:
         self._prompt = prompt
-        prompt.makeConnection(_PromptTransport(proto))
+        prompt.makeConnection(_PromptTransport(proto, self._reactor))
         proto.makeConnection(_Keys(prompt))
 
     def _resize(self) -> None:
@@ -264,20 +270,44 @@ class _Session:
 
 
 class _PromptTransport:
-    """What a prompt writes to: the session of a client."""
+    """What a prompt writes to: the session of a client.
 
-    def __init__(self, proto: Any) -> None:
-        self._proto = proto
+    The first words are held for a turn of the reactor: the client's request for a prompt is answered before
+    them.
+    """
+
+    def __init__(self, proto: Any, reactor: Any) -> None:
         self.disconnecting = False
+        self._proto = proto
+        self._held: list[bytes] = []
+        self._holding: IDelayedCall | None = reactor.callLater(0, self._release)
 
     def write(self, data: bytes) -> None:
-        if not self.disconnecting:
+        if self._holding is not None:
+            self._held.append(data)
+        elif not self.disconnecting:
             self._proto.write(data)
 
     def loseConnection(self) -> None:
         if not self.disconnecting:
             self.disconnecting = True
-            self._proto.processEnded(Failure(ProcessDone(None)))
+            if self._holding is None:
+                self._end()
+
+    def drop(self) -> None:
+        """Nobody is there any more."""
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
+
+    def _release(self) -> None:
+        self._holding = None
+        self._proto.write(b"".join(self._held))
+        if self.disconnecting:
+            self._end()
+
+    def _end(self) -> None:
+        self._proto.processEnded(Failure(ProcessDone(None)))
 
 
 @frozen
