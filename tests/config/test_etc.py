@@ -109,3 +109,17 @@ class ReferenceTests(SynchronousTestCase):
                     different = DIFFERENT.get(here)
                     expected = field.default if different is None else (different,)
                     self.assertEqual(value, expected, here)
+
+
+class DocumentTests(SynchronousTestCase):
+    """docs/configuration.md."""
+
+    def test_faults(self) -> None:
+        """The faults that it shows are those of the file that it shows."""
+        text = (ETC.parent / "docs" / "configuration.md").read_text().partition("\n## Faults\n")[2]
+        file, output = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("toml", "console"))
+        assert file is not None
+        assert output is not None
+        found = Folder(self).faults(file[1])
+        shown = output[1].replace("gateway.toml:", "x.toml:").splitlines()
+        self.assertEqual(found, shown[1:])
