@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -223,11 +224,14 @@ async def test_many_connections_leave_nothing(mode):
     """A hundred short connections, one after the other, end as they should, and are counted."""
     with listening() as listener:
 
+        def answer(peer):
+            with peer:
+                peer.sendall(read_all(peer))
+
         def serve():
-            with suppress(OSError):
+            with suppress(OSError), ThreadPoolExecutor() as pool:
                 while True:
-                    with accept(listener) as peer:
-                        peer.sendall(read_all(peer))
+                    pool.submit(answer, accept(listener))
 
         def scene():
             for number in range(100):
