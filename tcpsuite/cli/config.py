@@ -57,7 +57,7 @@ def show_config(file: str | None, settings: Sequence[str]) -> None:
     from rich.console import Console
     from rich.syntax import Syntax
 
-    Console().print(Syntax(text, "toml", theme="ansi_dark", background_color="default"))
+    Console().print(Syntax(text, "toml", theme="ansi_dark", background_color="default", word_wrap=True))
 
 
 def load_or_exit(file: str | None, settings: Sequence[str]) -> Loaded:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.errors import IterableValidationNote
 
 from tcpsuite.config import sources
 from tcpsuite.config.advice import Machine, doubts, missing
@@ -104,15 +105,9 @@ def _faults(error: Exception, path: Path, tree: Tree) -> Iterator[Fault]:
     if tree.inherited(path):
         return  # it is told where it was said
     match error:
-        case ClassValidationError():
-            placed, others = error.group_exceptions()
-            for inner, note in placed:
-                yield from _faults(inner, (*path, FILE_KEYS.get(note.name, note.name)), tree)
-            for inner in others:
-                yield from _faults(inner, path, tree)
-        case IterableValidationError():
-            for inner, step in error.group_exceptions()[0]:
-                yield from _faults(inner, (*path, step.index), tree)
+        case ClassValidationError() | IterableValidationError():
+            for inner, step in _gathered(error):
+                yield from _faults(inner, (*path, *step), tree)
         case ForbiddenExtraKeysError():
             known = [FILE_KEYS.get(field.name, field.name) for field in attrs.fields(error.cl)]
             for key in sorted(error.extra_fields):
@@ -122,8 +117,20 @@ def _faults(error: Exception, path: Path, tree: Tree) -> Iterator[Fault]:
             yield _fault(tree, path, "", "required, and not given")
         case OptionError():
             yield _fault(tree, path, error.expected, _shown(error.got), getattr(error, "hint", ""))
+        case ValueError() | TypeError():
+            # Of a type or check that somebody's options brought along, and that says it in its own way.
+            yield _fault(tree, path, "", str(error))
         case _:
             raise error
+
+
+def _gathered(error: ClassValidationError | IterableValidationError) -> Iterator[tuple[Exception, Path]]:
+    """The exceptions of a group, each with the step that leads to it; with none, when it is of the whole."""
+    placed, others = error.group_exceptions()
+    for inner, note in placed:
+        step = note.index if isinstance(note, IterableValidationNote) else FILE_KEYS.get(note.name, note.name)
+        yield inner, (step,)
+    yield from ((inner, ()) for inner in others)
 
 
 def _fault(tree: Tree, path: Path, expected: str, got: str, hint: str = "") -> Fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,9 @@ def format_value(value: Any, kind: Any) -> str:
             return repr(value)
         case tuple() | list():
             return f"[{', '.join(format_value(element, None) for element in value)}]"
-    return quote(value)
+        case Enum():
+            return format_value(value.value, None)
+    return quote(str(value))
 
 
 def _lines(loaded: Loaded) -> Iterator[str]:

@@ -75,6 +75,7 @@ class Structure(Converter):
         kinds: dict[Any, Callable[[Any], Any]] = {
             bool: _truth,
             int: _whole,
+            float: _number,
             str: _text,
             Secret: _secret,
             Provider: _text,
@@ -219,6 +220,13 @@ def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise OptionError("a whole number", value)
     return value
+
+
+def _number(value: Any) -> float:
+    value = _loosely(value, int | float)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise OptionError("a number", value)
+    return float(value)
 
 
 def _text(value: Any) -> str:

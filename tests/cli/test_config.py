@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -136,6 +137,26 @@ class ShowConfigTests(SynchronousTestCase):
         result = invoke("show-config", self.folder.write("a = 1\n"))
         self.assertEqual((result.exit_code, result.stdout), (1, ""))
         self.assertIn("x.toml:1: a: unknown option", result.stderr)
+
+    def test_terminal(self) -> None:
+        """At a terminal it is coloured, and nothing of a long line is lost."""
+        path = self.folder.write(ECHO)
+        ours, theirs = os.openpty()
+        environ = {**os.environ, "TERM": "xterm", "COLUMNS": "40"}
+        command = [sys.executable, "-m", "tcpsuite", "show-config", path]
+        with subprocess.Popen(command, cwd=CHECKOUT, stdout=theirs, env=environ) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while data := os.read(ours, 65536):
+                    shown += data
+            except OSError:
+                pass  # how a terminal whose other end is closed says that there is no more
+        os.close(ours)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(b"\x1b[", shown)
+        plain = re.sub(rb"\x1b\[[0-9;]*m|\s", b"", shown).decode()
+        self.assertIn(f'service="echo"#{path}:4'.replace(" ", ""), plain)
 
 
 class CommandTests(SynchronousTestCase):
