@@ -47,8 +47,9 @@ def gateway(servers: dict[str, Redis], serve: Callable[..., Suite]) -> Suite:
     return serve(GATEWAY, ports={name: server.port for name, server in servers.items()})
 
 
-@pytest.mark.parametrize("strategy", ["round_robin", "least_connections"])
-@pytest.mark.parametrize("mode", ["on_demand", "preconnect"])
+@pytest.mark.parametrize(
+    ("strategy", "mode"), [("round_robin", "on_demand"), ("least_connections", "preconnect")]
+)
 def test_benchmark(servers: dict[str, Redis], serve: Callable[..., Suite], strategy: str, mode: str) -> None:
     """redis-benchmark runs through the gateway without an error, and both servers get their share."""
     text = f'{GATEWAY}\nstrategy = "{strategy}"\npool = {{ mode = "{mode}" }}\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from signal import SIGINT, SIGTERM
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.support.programs import accepts, wait_until
+from tests.integration.support.programs import Program, accepts, need, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from signal import Signals
 
     from tests.integration.support.suites import Suite
@@ -98,3 +100,23 @@ def test_nothing_to_drain(serve: Callable[..., Suite]) -> None:
     began = time.monotonic()
     suite.finish()
     assert time.monotonic() - began < 10
+
+
+def test_download_is_finished(serve: Callable[..., Suite], tmp_path: Path) -> None:
+    """A download that is under way at SIGTERM arrives whole."""
+    need("curl")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "file").write_bytes(os.urandom(20_000_000))
+    suite = serve(
+        '[listener.web]\nendpoint = "tcp:<web>:interface=127.0.0.1"\nservice = "files"\nroot = "root"\n'
+    )
+    copy = tmp_path / "copy"
+    url = f"http://127.0.0.1:{suite.ports['web']}/file"
+    slowly = ("curl", "--silent", "--limit-rate", "10M", "--output", copy, url)
+    with Program(*slowly, log=tmp_path / "curl.log") as curl:
+        wait_until(lambda: copy.stat().st_size > 0, "curl had a part")
+        suite.signal(SIGTERM)
+        assert curl.wait() == 0
+    assert copy.read_bytes() == (tmp_path / "root" / "file").read_bytes()
+    assert suite.wait() == 0
+    assert "Traceback" not in suite.output
