@@ -69,7 +69,8 @@ class TCPCheck:
         if plain := _PLAIN_TCP.fullmatch(address):
             knock = _Knock()
             host = plain["host"].replace("\\:", ":")
-            knock.connector = self._reactor.connectTCP(host, int(plain["port"]), knock, self._timeout)
+            # The time-out is kept by who asks.
+            knock.connector = self._reactor.connectTCP(host, int(plain["port"]), knock, timeout=None)
             return knock.answered
         visit = _Visit()
         connecting: Deferred[_Visit] = connectProtocol(clientFromString(self._reactor, address), visit)
