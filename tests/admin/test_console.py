@@ -120,6 +120,12 @@ class ConsoleTests(SynchronousTestCase):
         )
         self.assertEqual(printed, "caught refused\n")
 
+    def test_await_fails_later(self) -> None:
+        """So can one that comes while it is awaited."""
+        self.type("try:", "    await waiting", "except Exception as e:", "    print('caught', e)", "")
+        self.waiting.errback(ConnectFailed("refused"))
+        self.assertEqual("".join(self.output), "caught refused\n")
+
     def test_interrupt_waiting(self) -> None:
         """An interrupt cancels what is awaited."""
         self.type("waiting")

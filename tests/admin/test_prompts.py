@@ -61,10 +61,19 @@ class PlainTests(SynchronousTestCase):
         self.assertTrue(self.waiting.called)
 
 
+class Guarded:
+    """Does not like to be looked at."""
+
+    def __dir__(self) -> list[str]:
+        raise RuntimeError
+
+
 class TerminalTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.waiting: Deferred[Any] = Deferred()
-        self.server = TerminalServer({"waiting": self.waiting, "alphabet": "abc", "alpine": 1})
+        self.server = TerminalServer(
+            {"waiting": self.waiting, "alphabet": "abc", "alpine": 1, "guarded": Guarded()}
+        )
         self.transport = StringTransport()
         self.server.makeConnection(self.transport)
         self.server.dataReceived(b"\x1b[8;40;120t")
@@ -147,8 +156,9 @@ class TerminalTests(SynchronousTestCase):
         self.assertEqual(self.type(b"alph\t"), b"alphabet")
         self.assertEqual(self.result(b".upp\t()"), b"'ABC'\r\n")
         self.assertEqual(self.type(b"alp\t"), b"alp\r\nalphabet  alpine\r\n>>> alp")
-        self.type(b"\x15nothing.at")
-        self.assertEqual(self.type(b"\t"), b"")
+        for keys in (b"\x15nothing.at", b"\x15xyzzy", b"\x15guarded.at"):
+            self.type(keys)
+            self.assertEqual(self.type(b"\t"), b"", keys)
 
     def test_indent(self) -> None:
         """Tab indents where there is no name."""

@@ -254,6 +254,20 @@ class BoundedTests(SynchronousTestCase):
         """Over TLS only HTTP/1.1 is offered."""
         self.assertEqual(self.site.acceptableProtocols(), [b"http/1.1"])
 
+    def test_refused_once(self) -> None:
+        """A request is refused once, whoever refuses it again."""
+        self.channel.refuse(403, "not here")
+        self.channel.refuse(404, "nothing here")
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 "), 1)
+        self.assertEqual(self.record.detail, "403: not here")
+
+    def test_drain_body(self) -> None:
+        """When the last port closes, a request whose body comes is answered, and is the last."""
+        self.send(post(b"0123456789")[:-5])
+        self.site.doStop()
+        self.assertIn(b"taken", self.send(b"56789"))
+        self.assertTrue(self.transport.disconnecting)
+
     def test_repr(self) -> None:
         """A site says how many connections it has."""
         self.assertIn("channels=1", repr(self.site))
