@@ -9,10 +9,7 @@ import stat
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Factory, Protocol
 from twisted.web.client import Agent, readBody
 
 from tcpsuite.admin.welcome import welcome
@@ -20,6 +17,7 @@ from tcpsuite.app import build
 from tcpsuite.config import load
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import StartError
+from tests.support.client import connect
 
 SUITE = """
 state_directory = "state"
@@ -54,37 +52,6 @@ def free_port():
     """A port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return listening.getsockname()[1]
-
-
-class Client(Protocol):
-    """Collects what comes until so much came, and until the end."""
-
-    def __init__(self):
-        self.received = b""
-        self.lost = Deferred()
-        self._wanted = None
-
-    def dataReceived(self, data):
-        self.received += data
-        if self._wanted and len(self.received) >= self._wanted[0]:
-            (_, deferred), self._wanted = self._wanted, None
-            deferred.callback(self.received)
-
-    def connectionLost(self, reason):
-        self.lost.callback(reason.type)
-
-    async def ask(self, request, wanted):
-        """Send, and wait for so many more bytes."""
-        self.received = b""
-        self._wanted = (wanted, Deferred())
-        self.transport.write(request)
-        return await self._wanted[1]
-
-
-async def connect(address):
-    host, _, port = address.rpartition(":")
-    endpoint = clientFromString(reactor, f"tcp:{host}:{port}")
-    return await endpoint.connect(Factory.forProtocol(Client))
 
 
 @pytest.fixture
@@ -131,9 +98,8 @@ async def test_everything_is_there(suite, tmp_path):
     assert status["sessions"]["count"] == 1
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert (tmp_path / "state" / "sessions.db").exists()
-    for each in (client, sessions):
-        each.transport.loseConnection()
-        await each.lost
+    await client.leave()
+    await sessions.leave()
 
 
 @pytest_twisted.ensureDeferred
@@ -152,7 +118,7 @@ async def test_a_drain_is_seen_and_ends_with_the_last_connection(suite):
     client = await connect(suite.listeners["front"].addresses[0])
     await client.ask(b"x", 1)
     assert (await get(suite, "/readyz"))[0] == 200
-    done = []
+    done: list[None] = []
     stopped = suite.stopService().addCallback(done.append)
     assert (await get(suite, "/readyz"))[0] == 503
     assert await client.ask(b"still here", 10) == b"still here"

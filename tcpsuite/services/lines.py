@@ -53,7 +53,7 @@ MIN_BODY_RATE = 1024
 LINGER = 5.0
 """Seconds that a peer has to read why it is sent away, and to leave."""
 
-_HTTP = re.compile(r"[A-Za-z]+ \S+ HTTP/\d")
+_HTTP = re.compile(r"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) \S+ HTTP/\d\.\d")
 
 
 @frozen
@@ -271,7 +271,7 @@ class LineProtocol(Protocol):
         return verb.upper() in self.commands and self.commands[verb.upper()].body
 
     def _start(self, line: str) -> None:
-        if _HTTP.match(line):
+        if _HTTP.fullmatch(line):
             self._errors = MAX_ERRORS
             raise ProtocolError("http", "this is not an HTTP server")
         verb, _, text = line.partition(" ")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -34,8 +35,10 @@ class CountingTransport(Counting, StringTransport):
 class Service(Protocol):
     """Keeps what it is told."""
 
-    def __init__(self):
-        self.told = []
+    connection: Any = None
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
 
     def dataReceived(self, data):
         self.told.append(data)
@@ -46,7 +49,7 @@ class Service(Protocol):
     def writeConnectionLost(self):
         self.told.append("written")
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason=connectionDone):
         self.told.append(reason.type)
 
 
@@ -55,11 +58,12 @@ class AdmissionTests(SynchronousTestCase):
 
     def setUp(self):
         self.clock = Clock()
-        self.ledger = Ledger()
+        self.ledger: Any = Ledger()
         self.ended = []
         self.pauses = []
         self.services = []
-        self.factory = Factory()
+        factory: Any = Factory()
+        self.factory = factory
         self.factory.buildProtocol = self.serve
         self.factory.noisy = False
 

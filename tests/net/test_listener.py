@@ -9,9 +9,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
 from tcpsuite.core.connections import Ledger, Reason
@@ -20,32 +18,9 @@ from tcpsuite.errors import StartError
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.listener import Listener
 from tcpsuite.services.echo import EchoFactory
+from tests.support.client import connect
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
-
-
-class Client(Protocol):
-    """Collects what comes, and says when enough did and when it is over."""
-
-    def __init__(self):
-        self.received = b""
-        self.lost = Deferred()
-        self._wanted = (0, Deferred())
-
-    def dataReceived(self, data):
-        self.received += data
-        wanted, fired = self._wanted
-        if len(self.received) >= wanted and not fired.called:
-            fired.callback(self.received)
-
-    def connectionLost(self, reason):
-        self.lost.callback(reason.type)
-
-    def read(self, wanted):
-        """Fires with what came when so many bytes did."""
-        self._wanted = (wanted, Deferred())
-        self.dataReceived(b"")
-        return self._wanted[1]
 
 
 class Bench:
@@ -73,20 +48,13 @@ class Bench:
         self.listeners.append(listener)
         return listener
 
-    async def connect(self, listener, number=0):
-        address = listener.addresses[number]
-        if not address.startswith("unix:"):
-            host, _, port = address.rpartition(":")
-            address = f"tcp:{host}:{port}"
-        return await clientFromString(reactor, address).connect(Factory.forProtocol(Client))
-
     async def close(self):
         for listener in self.listeners:
             await listener.stop(0)
 
 
 @pytest.fixture
-def bench():
+def bench(tmp_path):
     """Closes its listeners at the end, connections and all."""
     bench = Bench()
     yield bench
@@ -100,11 +68,9 @@ async def test_serves_and_counts(bench):
     assert listener.state == "closed"
     await listener.start()
     assert listener.state == "listening"
-    client = await bench.connect(listener)
-    client.transport.write(b"x" * 100_000)
-    assert await client.read(100_000) == b"x" * 100_000
-    client.transport.loseConnection()
-    await client.lost
+    client = await connect(listener.addresses[0])
+    assert await client.ask(b"x" * 100_000, 100_000) == b"x" * 100_000
+    await client.leave()
     await listener.admission.when_empty()
     [record] = bench.ended
     assert (record.bytes_in, record.bytes_out, record.reason) == (100_000, 100_000, Reason.CLIENT_CLOSED)
@@ -118,11 +84,9 @@ async def test_listens_on_several_endpoints(bench, tmp_path):
     await listener.start()
     assert listener.addresses[1] == f"unix:{tmp_path}/echo.sock"
     for number in (0, 1):
-        client = await bench.connect(listener, number)
-        client.transport.write(b"hello")
-        assert await client.read(5) == b"hello"
-        client.transport.loseConnection()
-        await client.lost
+        client = await connect(listener.addresses[number])
+        assert await client.ask(b"hello", 5) == b"hello"
+        await client.leave()
     await listener.admission.when_empty()
     assert [record.bytes_out for record in bench.ended] == [5, 5]
     assert bench.ended[1].peer == "unix"
@@ -133,9 +97,8 @@ async def test_a_reset_is_recorded_as_one(bench):
     """A client that resets ends with that reason, and without a traceback."""
     listener = bench.listener()
     await listener.start()
-    client = await bench.connect(listener)
-    client.transport.write(b"x")
-    await client.read(1)
+    client = await connect(listener.addresses[0])
+    await client.ask(b"x", 1)
     client.transport.abortConnection()
     await client.lost
     await listener.admission.when_empty()
@@ -160,13 +123,11 @@ async def test_the_ceiling_leaves_clients_in_the_backlog(bench):
     """Beyond the ceiling a client is connected by the kernel and answered when another one has left."""
     listener = bench.listener(limit=1)
     await listener.start()
-    first = await bench.connect(listener)
-    first.transport.write(b"1")
-    await first.read(1)
+    first = await connect(listener.addresses[0])
+    await first.ask(b"1", 1)
     assert listener.state == "full"
-    second = await bench.connect(listener)
-    second.transport.write(b"2")
-    answer = second.read(1)
+    second = await connect(listener.addresses[0])
+    answer = second.ask(b"2", 1)
     await deferLater(reactor, 0)
     assert not answer.called
     first.transport.loseConnection()
@@ -178,7 +139,7 @@ async def test_an_idle_connection_ends(bench):
     """The sweep ends what does not move."""
     listener = bench.listener(idle_timeout=0.001)
     await listener.start()
-    client = await bench.connect(listener)
+    client = await connect(listener.addresses[0])
     assert await client.lost is ConnectionDone
     await listener.admission.when_empty()
     assert bench.ended[0].reason is Reason.IDLE
@@ -189,15 +150,13 @@ async def test_a_drain_lets_connections_finish(bench):
     """While draining no one new gets in, and who is in is served until he leaves."""
     listener = bench.listener()
     await listener.start()
-    client = await bench.connect(listener)
-    client.transport.write(b"before")
-    await client.read(6)
+    client = await connect(listener.addresses[0])
+    await client.ask(b"before", 6)
     stopped = Deferred.fromCoroutine(listener.stop(30))
     await deferLater(reactor, 0)
     assert listener.state == "draining"
     assert listener.addresses == []
-    client.transport.write(b" after")
-    assert await client.read(12) == b"before after"
+    assert await client.ask(b"after", 5) == b"after"
     assert not stopped.called
     client.transport.loseConnection()
     await stopped
@@ -209,9 +168,8 @@ async def test_a_drain_ends_at_its_deadline(bench):
     """Who stays beyond the deadline is cut, with that reason."""
     listener = bench.listener()
     await listener.start()
-    client = await bench.connect(listener)
-    client.transport.write(b"x")
-    await client.read(1)
+    client = await connect(listener.addresses[0])
+    await client.ask(b"x", 1)
     await listener.stop(0.01)
     assert await client.lost is ConnectionLost
     assert bench.ended[0].reason is Reason.DRAINED
@@ -222,9 +180,8 @@ async def test_cut_ends_a_drain(bench):
     """A drain is over when the operator has had enough."""
     listener = bench.listener()
     await listener.start()
-    client = await bench.connect(listener)
-    client.transport.write(b"x")
-    await client.read(1)
+    client = await connect(listener.addresses[0])
+    await client.ask(b"x", 1)
     stopped = Deferred.fromCoroutine(listener.stop(3600))
     listener.cut()
     await stopped

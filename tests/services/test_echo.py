@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import select
 import socket
+from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
+from twisted.internet import reactor as _reactor
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.services.echo import EchoFactory, EchoOptions, build
 
+reactor: Any = _reactor
+
 
 class EchoTests(SynchronousTestCase):
     """One connection."""
 
     def setUp(self):
-        self.transport = StringTransport()
-        self.echo = EchoFactory().buildProtocol(None)
+        self.transport: Any = StringTransport()
+        echo: Any = EchoFactory().buildProtocol(None)
+        self.echo = echo
         self.echo.makeConnection(self.transport)
 
     def test_gives_back_what_comes(self):
@@ -68,7 +72,8 @@ def _exchange(port: int, payload: bytes) -> bytes:
 @pytest_twisted.ensureDeferred
 async def test_real_sockets_get_everything_back(size):
     """Of any size, with a half-close behind it."""
-    port = reactor.listenTCP(0, build(EchoOptions(), None), interface="127.0.0.1")
+    context: Any = None
+    port: Any = reactor.listenTCP(0, build(EchoOptions(), context), interface="127.0.0.1")
     payload = bytes(range(256)) * (size // 256 + 1)
     try:
         answer = await deferToThread(_exchange, port.getHost().port, payload[:size])
