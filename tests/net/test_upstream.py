@@ -1,0 +1,327 @@
+"""A server for each client, and the counts of what became of it."""
+
+from __future__ import annotations
+
+import random
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tcpsuite.core.balancing import LeastConnections, RoundRobin
+from tcpsuite.core.connections import Connection
+from tcpsuite.core.pooling import PoolState
+from tcpsuite.core.servers import Server
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, StartError
+from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.net.healthcheck import HealthChecker, TCPCheck
+from tcpsuite.net.options import HealthOptions, PoolOptions, ServerOptions, UpstreamOptions
+from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.net.upstream import Upstream, build_upstream
+from tcpsuite.options import ClientEndpoint, Provider
+from tcpsuite.testing.endpoints import ScriptedEndpoint
+from tcpsuite.testing.pools import Taker
+
+
+def record() -> Connection:
+    """A client's record."""
+    return Connection("1", "192.0.2.7:4711", "192.0.2.7", "gate", "gateway", 0.0, 0.0)
+
+
+@implementer(ILoadBalancer)
+class Told:
+    """Picks the first, and notes all that it is told."""
+
+    refuses = broken = False
+
+    def __init__(self):
+        self.events = []
+
+    def pick(self, servers, client, now):
+        if self.broken:
+            raise ZeroDivisionError
+        self.events.append(("pick", "".join(server.name for server in servers), client))
+        return None if self.refuses else servers[0]
+
+    def started(self, server, now):
+        self.events.append(("started", server.name, server.active))
+
+    def connected(self, server, outcome, now):
+        self.events.append(("connected", server.name, outcome.ok, outcome.error, outcome.seconds))
+
+    def finished(self, server, outcome, now):
+        self.events.append(("finished", server.name, server.active, outcome.ok, outcome.seconds))
+
+
+class UpstreamTests(SynchronousTestCase):
+    """Four servers, of which the balancer picks the first that it may."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.servers = [Server(name, f"tcp:192.0.2.1:{ord(name)}") for name in "abcd"]
+        self.endpoints = {server.name: ScriptedEndpoint() for server in self.servers}
+        self.balancer = Told()
+        pools = {
+            server.name: ConnectionPool(server, self.endpoints[server.name], self.clock)
+            for server in self.servers
+        }
+        self.upstream = Upstream("db", self.servers, self.balancer, pools, self.clock)
+        self.record = record()
+
+    def acquire(self):
+        return self.upstream.acquire("192.0.2.7", self.record)
+
+    def counts(self, name):
+        server = next(server for server in self.servers if server.name == name)
+        return (server.active, server.connections, server.failures)
+
+    def test_gives_a_connection_to_the_server_that_was_picked(self):
+        """The lease leads to it; the record says which, and how long it took; the counts are exact."""
+        acquired = self.acquire()
+        self.assertEqual(self.counts("a"), (1, 0, 0))
+        self.clock.advance(0.5)
+        self.endpoints["a"].accept()
+        lease = self.successResultOf(acquired)
+        self.assertIs(lease.server, self.servers[0])
+        self.assertEqual(self.record.server, "a")
+        self.assertEqual(self.counts("a"), (1, 1, 0))
+        attempt = self.record.attempts[0]
+        self.assertEqual((attempt.server, attempt.error, attempt.seconds), ("a", "", 0.5))
+        self.assertEqual(repr(self.upstream), "<Upstream db up=4 of 4 active=1>")
+
+    def test_the_end_of_a_connection_is_told_once(self):
+        """When the connection is gone, the server has one less, and the balancer hears how long it lasted."""
+        acquired = self.acquire()
+        transport = self.endpoints["a"].accept()
+        self.successResultOf(acquired).attach(Taker())
+        self.clock.advance(3)
+        transport.lose()
+        self.assertEqual(self.counts("a"), (0, 1, 0))
+        self.assertEqual(
+            self.balancer.events,
+            [
+                ("pick", "abcd", "192.0.2.7"),
+                ("started", "a", 1),
+                ("connected", "a", True, "", 0.0),
+                ("finished", "a", 0, True, 3.0),
+            ],
+        )
+
+    def test_a_server_that_resets_is_at_fault(self):
+        """The outcome of a connection that the server reset is no good one."""
+        acquired = self.acquire()
+        transport = self.endpoints["a"].accept()
+        self.successResultOf(acquired).attach(Taker())
+        transport.lose(ConnectionLost())
+        self.assertEqual(self.balancer.events[-1], ("finished", "a", 0, False, 0.0))
+
+    def test_tries_another_when_one_fails(self):
+        """Each attempt is on a server that was not tried before, and is noted."""
+        acquired = self.acquire()
+        self.clock.advance(0.1)
+        self.endpoints["a"].refuse()
+        self.endpoints["b"].accept()
+        self.assertEqual(self.successResultOf(acquired).server.name, "b")
+        tried = [(attempt.server, attempt.error) for attempt in self.record.attempts]
+        self.assertEqual(tried, [("a", "connection refused"), ("b", "")])
+        self.assertEqual([self.counts(name) for name in "ab"], [(0, 0, 1), (1, 1, 0)])
+        self.assertEqual(self.servers[0].last_error, "connection refused")
+        self.assertEqual(self.record.server, "b")
+        picks = [event[1] for event in self.balancer.events if event[0] == "pick"]
+        self.assertEqual(picks, ["abcd", "bcd"])
+        self.assertIn(("connected", "a", False, "connection refused", 0.1), self.balancer.events)
+
+    def test_gives_up_behind_three(self):
+        """When three servers have failed no fourth is tried, and the error names each and why."""
+        acquired = self.acquire()
+        for name in "abc":
+            self.endpoints[name].refuse()
+        failure = self.failureResultOf(acquired, ConnectFailed)
+        self.assertEqual(
+            str(failure.value), "a: connection refused, b: connection refused, c: connection refused"
+        )
+        self.assertEqual(self.endpoints["d"].asked, 0)
+        self.assertEqual(len(self.record.attempts), 3)
+        self.assertEqual([self.counts(name) for name in "abcd"], [(0, 0, 1)] * 3 + [(0, 0, 0)])
+        self.assertEqual(self.record.server, "")
+
+    def test_all_attempts_share_a_budget(self):
+        """When two silent servers have used the time up no third is tried."""
+        acquired = self.acquire()
+        self.clock.advance(5)
+        self.assertNoResult(acquired)
+        self.clock.advance(5)
+        failure = self.failureResultOf(acquired, ConnectFailed)
+        self.assertEqual(str(failure.value), "a: no answer within 5 s, b: no answer within 5 s")
+        self.assertEqual(self.endpoints["c"].asked, 0)
+
+    def test_the_last_attempt_has_what_is_left_of_the_budget(self):
+        """An attempt that begins late is given up when the budget ends, not later."""
+        acquired = self.acquire()
+        self.clock.advance(4.5)
+        self.endpoints["a"].refuse()
+        self.clock.advance(4.5)
+        self.endpoints["b"].refuse()
+        self.clock.advance(0.9)
+        self.assertNoResult(acquired)
+        self.clock.advance(0.2)
+        self.assertIn("c: no answer within 1 s", str(self.failureResultOf(acquired, ConnectFailed).value))
+
+    def test_only_the_usable_are_offered(self):
+        """A server that is down, or without weight, is not offered to the balancer."""
+        self.servers[0].up = False
+        self.servers[2].weight = 0
+        acquired = self.acquire()
+        self.assertEqual(self.balancer.events[0], ("pick", "bd", "192.0.2.7"))
+        self.endpoints["b"].accept()
+        self.successResultOf(acquired)
+
+    def test_without_a_server_it_says_so(self):
+        """When none may be used nothing is tried, and it is not ready."""
+        for server in self.servers:
+            server.up = False
+        self.assertFalse(self.upstream.ready)
+        failure = self.failureResultOf(self.acquire(), NoServer)
+        self.assertEqual(str(failure.value), "no server of db takes connections: 4 of 4 down")
+        self.assertEqual(self.record.attempts, [])
+
+    def test_a_balancer_may_refuse(self):
+        """A balancer that picks none leaves the client without a server."""
+        self.balancer.refuses = True
+        self.assertTrue(self.upstream.ready)
+        failure = self.failureResultOf(self.acquire(), NoServer)
+        self.assertEqual(str(failure.value), "the balancer of db refused")
+
+    def test_a_client_that_leaves_is_no_fault_of_the_server(self):
+        """Giving up leaves no count, blames nobody, and the balancer hears of the end."""
+        acquired = self.acquire()
+        self.clock.advance(1)
+        acquired.cancel()
+        self.failureResultOf(acquired, CancelledError)
+        self.assertEqual(self.counts("a"), (0, 0, 0))
+        self.assertEqual(self.endpoints["a"].cancelled, 1)
+        self.assertEqual(self.endpoints["b"].asked, 0)
+        self.assertEqual(self.balancer.events[-1], ("finished", "a", 0, True, 1.0))
+        self.assertEqual(self.record.attempts[0].error, "the client left")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_broken_balancer_is_an_error(self):
+        """What a balancer raises is what the Deferred fails with."""
+        self.balancer.broken = True
+        self.failureResultOf(self.acquire(), ZeroDivisionError)
+
+    def test_stopping_turns_clients_away(self):
+        """Behind a stop whoever waits, or comes, is told that it is closed; no count is left."""
+        self.upstream.start()
+        waiting = self.acquire()
+        self.clock.pump([0])
+        self.assertEqual(self.counts("a"), (1, 0, 0))
+        stopping = self.stop()
+        self.failureResultOf(waiting, Closed)
+        self.failureResultOf(self.acquire(), Closed)
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(stopping))
+        self.assertEqual(self.counts("a"), (0, 0, 0))
+
+    def stop(self):
+        return Deferred.fromCoroutine(self.upstream.stop())
+
+    def test_status_is_plain_data(self):
+        """All that the admin page shows, without a checker."""
+        status = self.upstream.status()
+        self.assertEqual((status["name"], status["ready"]), ("db", True))
+        server = status["servers"][0]
+        self.assertEqual(server.pop("pool"), self.upstream.pools["a"].stats())
+        self.assertEqual(
+            server,
+            {
+                "name": "a", "address": "tcp:192.0.2.1:97", "weight": 1, "up": True, "since": None,
+                "active": 0, "connections": 0, "failures": 0, "last_error": "",
+                "checks": {"ok": 0, "failed": 0},
+            },
+        )  # fmt: skip
+
+
+OPTIONS = UpstreamOptions(
+    servers=(
+        ServerOptions("a", ClientEndpoint("tcp:192.0.2.1:1"), 2),
+        ServerOptions("b", ClientEndpoint("tcp:192.0.2.2:1")),
+    )
+)
+
+
+def no_balancer(chance):
+    """Builds what is no balancer."""
+    return object()
+
+
+class BuildTests(SynchronousTestCase):
+    """From the words of the file."""
+
+    def setUp(self):
+        self.reactor = MemoryReactorClock()
+
+    def build(self, **changes):
+        return build_upstream("db", evolve(OPTIONS, **changes), self.reactor, random.Random(1))
+
+    def test_what_the_file_says_is_built(self):
+        """Servers, strategy and checks are those of the options."""
+        upstream = self.build(strategy=Provider("least_connections"))
+        self.assertIsInstance(upstream.balancer, LeastConnections)
+        self.assertEqual([(server.name, server.weight) for server in upstream.servers], [("a", 2), ("b", 1)])
+        self.assertEqual(upstream.status()["strategy"], "least_connections")
+        upstream.start()
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.assertEqual(upstream.status()["servers"][0]["checks"], {"ok": 0, "failed": 0})
+
+    def test_without_checks_nobody_is_asked(self):
+        """With health.type = "none" no connection is made, and with on_demand none ahead of a client."""
+        upstream = self.build(health=HealthOptions(Provider("none")))
+        upstream.start()
+        self.reactor.advance(60)
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.assertIsInstance(upstream.balancer, RoundRobin)
+
+    def test_a_warm_supply_is_made_at_the_start(self):
+        """With preconnect each server is connected to, as often as the option says."""
+        upstream = self.build(pool=PoolOptions("preconnect", warm=3), health=HealthOptions(Provider("none")))
+        upstream.start()
+        self.assertEqual(len(self.reactor.tcpClients), 6)
+
+    def test_somebodys_own_balancer_and_check(self):
+        """``module:attribute`` names a callable that is called as the built-in ones are."""
+        upstream = self.build(
+            strategy=Provider("tcpsuite.core.balancing:RoundRobin"),
+            health=HealthOptions(Provider("tcpsuite.net.healthcheck:TCPCheck")),
+        )
+        self.assertIsInstance(upstream.balancer, RoundRobin)
+
+    def test_what_is_no_provider_cannot_be_started(self):
+        """An object that lacks the interface, or is not there, is named in the error."""
+        for strategy in (f"{__name__}:no_balancer", f"{__name__}:nothing"):
+            with self.assertRaisesRegex(StartError, f"upstream db: {strategy} cannot be used"):
+                self.build(strategy=Provider(strategy))
+
+
+class CheckedTests(SynchronousTestCase):
+    """Health checks and warm connections, by the upstream's start and stop."""
+
+    def test_start_and_stop(self):
+        """Both begin at the start, and nothing is left behind the stop."""
+        clock, endpoint, server = MemoryReactorClock(), ScriptedEndpoint(), Server("a", "tcp:192.0.2.1:1")
+        pool = ConnectionPool(server, endpoint, clock, state=PoolState(warm=2))
+        checker = HealthChecker("db", [server], TCPCheck(clock, 2.0), clock)
+        upstream = Upstream("db", [server], Told(), {"a": pool}, clock, checker=checker)
+        upstream.start()
+        clock.advance(1)
+        self.assertEqual((endpoint.connecting, len(clock.tcpClients)), (2, 1))
+        stopping = Deferred.fromCoroutine(upstream.stop())
+        clock.advance(0)
+        self.successResultOf(stopping)
+        self.assertEqual(endpoint.connecting, 0)
+        self.assertEqual(clock.getDelayedCalls(), [])
