@@ -146,7 +146,7 @@ class Relay:
         self._fin_timeout = fin_timeout
         self._clock = clock
         self._first_finished: Side | None = None
-        self._finished_at = 0.0
+        self._watched_since = 0.0
         self._timer: IDelayedCall | None = None
         client.transport.registerProducer(server, True)
         server.transport.registerProducer(client, True)
@@ -167,8 +167,7 @@ class Relay:
         other = self._other(side)
         if self._first_finished is None:
             self._first_finished = side
-            self._finished_at = self._clock.seconds()
-            self._watch()
+            self._begin_to_watch()
         if other.gone:
             return
         if other.finished:
@@ -187,9 +186,7 @@ class Relay:
             # Closed as a whole: by our own side for its own reason, or by a peer that speaks TLS.
             self._record.because((self._first_finished or side).closed)
             other.close()
-            if self._timer is None:
-                self._finished_at = self._clock.seconds()
-                self._watch()
+            self._begin_to_watch()
         else:
             if not reason.check(ConnectionAborted):
                 self._record.because(side.reset, reason.getErrorMessage())
@@ -199,15 +196,21 @@ class Relay:
     def _other(self, side: Side) -> Side:
         return self._server if side is self._client else self._client
 
+    def _begin_to_watch(self) -> None:
+        self._watched_since = self._clock.seconds()
+        self._stop_watching()
+        self._watch()
+
     def _watch(self) -> None:
         """End it when nothing has moved for ``fin_timeout`` seconds, else look again when it might be so."""
         now = self._clock.seconds()
-        rest = self._fin_timeout - min(self._record.idle(now), now - self._finished_at)
-        if rest > 0:
-            self._timer = self._clock.callLater(rest, self._watch)
+        quiet = now - self._watched_since
+        if not self._client.gone:
+            quiet = min(quiet, self._record.idle(now))
+        if quiet < self._fin_timeout:
+            self._timer = self._clock.callLater(self._fin_timeout - quiet, self._watch)
             return
-        first = self._first_finished
-        closed = first.closed if first is not None else Reason.CLIENT_CLOSED
+        closed = (self._first_finished or self._client).closed
         self._record.because(closed, f"nothing moved for {self._fin_timeout:g} s after the FIN")
         self._client.cut()
         self._server.cut()

@@ -22,7 +22,7 @@ from tcpsuite.core.servers import Server
 from tcpsuite.interfaces import IHealthCheck, Outcome
 from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker, TCPCheck
 from tcpsuite.testing.healthchecks import HealthCheckContract
-from tests.support.gateways import address, listening
+from tests.support.gateways import address, listening, turn
 
 GOOD, BAD = Outcome(True), Outcome(False, "connection refused")
 
@@ -245,8 +245,6 @@ async def test_another_kind_of_server_is_closed_in_order(tmp_path):
     outcome = await TCPCheck(reactor, 2.0).check(Server("a", f"unix:{tmp_path / 's'}"))
     assert outcome.ok
     while not factory.ends:
-        turn: Deferred[None] = Deferred()
-        reactor.callLater(0, turn.callback, None)
-        await turn
+        await turn()
     assert factory.ends == ["ConnectionDone"]
     await port.stopListening()

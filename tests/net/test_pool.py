@@ -22,6 +22,7 @@ from tcpsuite.net.held import EARLY_LIMIT
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tcpsuite.testing.pools import ConnectionPoolContract, Taker
+from tests.support.gateways import address, listening, reset, turn
 
 SERVER = Server("a", "tcp:192.0.2.1:1")
 
@@ -168,16 +169,8 @@ class PreconnectTests(PoolCase):
         self.assertEqual(self.pool.stats()["leased"], 0)
 
 
-def _listening():
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    return listening
-
-
-def _pool(listening, **options):
-    host, port = listening.getsockname()
-    server = Server("a", f"tcp:{host}:{port}")
+def _pool(listener, **options):
+    server = Server("a", address(listener))
     endpoint = clientFromString(reactor, server.address)
     return ConnectionPool(server, endpoint, reactor, state=PoolState(**options), connect_timeout=1.0)
 
@@ -198,27 +191,23 @@ class Ended(Protocol):
 
 async def _until(condition):
     while not condition():
-        turn: Deferred[None] = Deferred()
-        reactor.callLater(0, turn.callback, None)
-        await turn
+        await turn()
 
 
 @pytest.mark.parametrize("greeting", [b"", b"x" * (EARLY_LIMIT * 4)], ids=["silent", "talkative"])
-@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("end", [socket.socket.close, reset], ids=["closed", "reset"])
 @pytest_twisted.ensureDeferred
-async def test_an_end_that_only_the_kernel_knows_of_is_not_met(reset, greeting):
+async def test_an_end_that_only_the_kernel_knows_of_is_not_met(end, greeting):
     """A warm connection whose end has arrived, but was not yet read, goes to no client."""
-    with _listening() as listening:
-        pool = _pool(listening, warm=1)
+    with listening() as listener:
+        pool = _pool(listener, warm=1)
         pool.start()
         await _until(lambda: pool.stats()["warm"])
-        dead, _ = listening.accept()
+        dead, _ = listener.accept()
         dead.sendall(greeting)
-        if reset:
-            dead.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        dead.close()
+        end(dead)
         lease = await pool.acquire()
-        alive, _ = listening.accept()
+        alive, _ = listener.accept()
         taker = Ended()
         lease.attach(taker)
         alive.sendall(b"alive")
@@ -230,8 +219,8 @@ async def test_an_end_that_only_the_kernel_knows_of_is_not_met(reset, greeting):
 @pytest_twisted.ensureDeferred
 async def test_a_refused_connection_says_so():
     """Where nobody listens, the system's own words come back."""
-    with _listening() as listening:
-        pool = _pool(listening)
+    with listening() as listener:
+        pool = _pool(listener)
     with pytest.raises(ConnectFailed, match="connection refused"):
         await pool.acquire()
     await pool.close()

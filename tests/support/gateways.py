@@ -7,6 +7,7 @@ import socket
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from tcpsuite.core.connections import Ledger
@@ -77,6 +78,15 @@ def read_until_reset(peer: socket.socket) -> bytes:
             return bytes(data)
         assert more, "a FIN where a reset was to come"
         data += more
+
+
+async def turn() -> None:
+    """Let the reactor turn once."""
+    from twisted.internet import reactor
+
+    done: Deferred[None] = Deferred()
+    reactor.callLater(0, done.callback, None)
+    await done
 
 
 class Gateway:
