@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString
+from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.balancing import STRATEGIES
@@ -46,6 +47,8 @@ class Upstream:
     :param retries: how many other servers are tried for a client when the first one fails.
     :param connect_budget: seconds that all attempts for one client may take together.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -141,7 +144,7 @@ class Upstream:
     async def _attempt(self, server: Server, connection: Connection, timeout: float) -> ILease:
         begun = self._clock.seconds()
         server.active += 1
-        self.balancer.started(server, begun)
+        self._tell(self.balancer.started, server, begun)
         try:
             lease = await self.pools[server.name].acquire(timeout)
         except RemoteError as error:
@@ -165,11 +168,18 @@ class Upstream:
 
     def _tried(self, server: Server, connection: Connection, outcome: Outcome) -> None:
         connection.attempts.append(Attempt(server.name, outcome.error, outcome.seconds))
-        self.balancer.connected(server, outcome, self._clock.seconds())
+        self._tell(self.balancer.connected, server, outcome, self._clock.seconds())
 
     def _finished(self, outcome: Outcome, server: Server) -> None:
         server.active -= 1
-        self.balancer.finished(server, outcome, self._clock.seconds())
+        self._tell(self.balancer.finished, server, outcome, self._clock.seconds())
+
+    def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
+        """Tell the balancer; what goes wrong there must not touch our counts, nor lose a connection."""
+        try:
+            what(*arguments)
+        except Exception:
+            self.log.failure("the balancer of {upstream} is broken", upstream=self.name)
 
     def _why_none(self) -> str:
         if self.ready:

@@ -36,7 +36,7 @@ def record() -> Connection:
 class Told:
     """Picks the first, and notes all that it is told."""
 
-    refuses = broken = False
+    refuses = broken = deaf = False
 
     def __init__(self):
         self.events = []
@@ -48,13 +48,18 @@ class Told:
         return None if self.refuses else servers[0]
 
     def started(self, server, now):
-        self.events.append(("started", server.name, server.active))
+        self.note("started", server.name, server.active)
 
     def connected(self, server, outcome, now):
-        self.events.append(("connected", server.name, outcome.ok, outcome.error, outcome.seconds))
+        self.note("connected", server.name, outcome.ok, outcome.error, outcome.seconds)
 
     def finished(self, server, outcome, now):
-        self.events.append(("finished", server.name, server.active, outcome.ok, outcome.seconds))
+        self.note("finished", server.name, server.active, outcome.ok, outcome.seconds)
+
+    def note(self, *event):
+        if self.deaf:
+            raise ZeroDivisionError
+        self.events.append(event)
 
 
 class UpstreamTests(SynchronousTestCase):
@@ -213,6 +218,18 @@ class UpstreamTests(SynchronousTestCase):
         """What a balancer raises is what the Deferred fails with."""
         self.balancer.broken = True
         self.failureResultOf(self.acquire(), ZeroDivisionError)
+
+    def test_a_balancer_that_breaks_behind_its_pick_changes_no_count(self):
+        """What a balancer raises when it is told something is logged as our side's fault, and all goes on."""
+
+        self.balancer.deaf = True
+        acquired = self.acquire()
+        transport = self.endpoints["a"].accept()
+        self.successResultOf(acquired).attach(Taker())
+        self.assertEqual(self.counts("a"), (1, 1, 0))
+        transport.lose()
+        self.assertEqual(self.counts("a"), (0, 1, 0))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
     def test_stopping_turns_clients_away(self):
         """Behind a stop whoever waits, or comes, is told that it is closed; no count is left."""
