@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ def makeService(options: Options) -> IService:
 
     from tcpsuite.app import build
 
+    _raise_descriptor_limit()
     suite = build(loaded.config, reactor)
     end_on_signals(reactor, suite.cut)
     if options.parent is not None and options.parent.get("nodaemon"):
@@ -69,6 +71,12 @@ def _welcome(suite: Suite) -> None:
     # Not sys.stdout: twistd puts its log there.
     with open(os.dup(1), "w") as terminal:
         terminal.write(f"\n{welcome(suite)}\n")
+
+
+def _raise_descriptor_limit() -> None:
+    """A connection is a descriptor, and what a shell allows is meant for programs that wait with ``select``."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _load(options: Options) -> Loaded:

@@ -35,7 +35,7 @@ class Machine:
     """What the operating system allows."""
 
     descriptors: int
-    """Descriptors that this process may have open."""
+    """Descriptors that this process may have open, once it has raised its limit as far as it may."""
     backlog: int
     """Connections that may wait for their acceptance on one socket."""
 
@@ -47,7 +47,7 @@ class Machine:
                 backlog = int(file.read())
         except (OSError, ValueError):
             backlog = BACKLOG  # not Linux: nothing is known, so nothing is said
-        return cls(resource.getrlimit(resource.RLIMIT_NOFILE)[0], backlog)
+        return cls(resource.getrlimit(resource.RLIMIT_NOFILE)[1], backlog)
 
 
 def missing(config: Config, tree: Tree) -> list[Fault]:
@@ -137,7 +137,7 @@ def _capacity(config: Config, machine: Machine) -> Remarks:
         ((_descriptors(each), name) for name, each in config.listeners.items()), default=(0, "")
     )
     if needed > machine.descriptors:
-        limit = f"may open {machine.descriptors}: raise that (ulimit -n, LimitNOFILE=) or lower this"
+        limit = f"may open {machine.descriptors}: raise that (ulimit -Hn, LimitNOFILE=) or lower this"
         path = ("listener", name, "limits", "connections")
         yield path, f"so many connections want {needed} descriptors, and this process {limit}"
     if config.listeners and machine.backlog < BACKLOG:

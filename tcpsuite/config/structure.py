@@ -121,9 +121,10 @@ class Structure(Converter):
         table = _table(value)
         service = self._services.get(str(table.get("service")))
         if service is None:
-            # Nobody knows what that service's own options would be: only the common ones can be judged.
+            # Nobody knows what that service's own options would be: only the common ones, and what looks like
+            # one of them, can be judged.
             names = {field.name for field in attrs.fields(listener_table(None))}
-            table = {key: value for key, value in table.items() if key in names}
+            table = {key: value for key, value in table.items() if key in names or nearest(key, names)}
         options = None if service is None else _options_of(service)
         flat = self.structure(table, listener_table(options))
         assert options is not None, "the name of the service is at fault at least"

@@ -1,0 +1,60 @@
+"""The documentation's own code, run as it stands."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.config import load
+from tcpsuite.core.servers import Server
+from tcpsuite.net.options import UpstreamOptions
+from tcpsuite.net.upstream import build_upstream
+
+DOCS = Path(__file__).parents[1] / "docs"
+NAMED_BLOCK = re.compile(r"^```(?:python|toml)\n# (\S+\.(?:py|toml))\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """The files that docs/extending.md shows, in a folder that modules are imported from."""
+    for name, text in NAMED_BLOCK.findall((DOCS / "extending.md").read_text()):
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in ("nearest", "test_nearest"):
+        sys.modules.pop(name, None)
+
+
+def test_a_balancer_named_in_the_file_picks(example):
+    """The example's configuration is good, and its balancer is the one that the upstream asks."""
+    config = load(str(example / "gateway.toml")).config
+    options: UpstreamOptions = config.upstreams["back"]
+    assert options.strategy == "nearest:LastOctet"
+
+    from twisted.internet.task import Clock
+
+    upstream = build_upstream("back", options, Clock(), random.Random(1))
+    assert type(upstream.balancer).__name__ == "LastOctet"
+    servers = [Server("a", "tcp:127.0.0.1:1"), Server("b", "tcp:127.0.0.1:2")]
+    picked = [upstream.balancer.pick(servers, f"192.0.2.{octet}", 0.0) for octet in (1, 2, 3, 4)]
+    assert picked == [servers[1], servers[0]] * 2
+
+
+def test_the_contract_suite_of_the_example_passes(example):
+    """The example's own test passes, and would not be empty."""
+    import test_nearest  # type: ignore[import-not-found]
+    from twisted.python.reflect import prefixedMethodNames
+    from twisted.trial.reporter import TestResult
+
+    case: type[SynchronousTestCase] = test_nearest.LastOctetTests
+    names = prefixedMethodNames(case, "test_")
+    result = TestResult()
+    for name in names:
+        case(f"test_{name}").run(result)
+    assert len(names) > 5
+    assert result.wasSuccessful(), result.errors + result.failures
