@@ -88,7 +88,7 @@ class FilesProtocol(LineProtocol):
         """Say who you are, to put files.  The password is the rest of the line."""
         await self._share.rights.login(user, password, self.connection)
         self._may_put = True
-        return ""
+        return self.connection.user
 
     async def show_token(self, token: str) -> str:
         """Show the token, to put files."""

@@ -19,7 +19,7 @@ from tcpsuite.core.conditions import Validators
 from tcpsuite.errors import ProtocolError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from types import TracebackType
 
     from tcpsuite.core.paths import Path
@@ -128,7 +128,7 @@ class Opened:
             yield data
             at += len(data)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Generator[Entry, None, None]:
         """What the directory holds and a client may ask for, in the order in which the system gives it."""
         with os.scandir(self.fd) as scan:
             for item in scan:
@@ -140,8 +140,8 @@ class Opened:
 class Root:
     """The directory beneath which everything is found.
 
-    Its descriptor lives as long as this object: a root that is moved is still served, one that takes its name
-    is not.
+    It is the directory that was opened: when it is moved it is still served, and what takes its name is not.
+    Its descriptor is closed by :meth:`close`, or when nobody has this object any more.
 
     :raises StartError: when it is not there, is no directory, or may not be read.
     """
@@ -152,10 +152,14 @@ class Root:
             self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise StartError(f"root {path}: {error.strerror}") from None
-        weakref.finalize(self, os.close, self._fd)
+        self._closing = weakref.finalize(self, os.close, self._fd)
 
     def __repr__(self) -> str:
         return f"<Root {self.path}>"
+
+    def close(self) -> None:
+        """Open nothing more; what is open stays so.  Safe to call twice."""
+        self._closing()
 
     def open(self, path: Path) -> Opened:
         """The regular file or the directory of that path.

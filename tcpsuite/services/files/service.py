@@ -68,10 +68,3 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
 def example(options: FilesOptions, host: str, port: int) -> str:
     """A command line that tries it."""
     return f"curl http://{host}:{port}/" if options.protocol == "http" else f"echo LIST | nc -N {host} {port}"
-
-
-def example(options: FilesOptions, host: str, port: int) -> str:
-    """A command line that tries it."""
-    if options.protocol == "lines":
-        return f"echo LIST | nc -N {host} {port}"
-    return f"curl http://{f'[{host}]' if ':' in host else host}:{port}/"

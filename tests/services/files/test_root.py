@@ -1,0 +1,211 @@
+"""No path leaves the root."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from unittest import skipIf
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.paths import parse_path
+from tcpsuite.core.ranges import Span
+from tcpsuite.errors import ProtocolError, StartError
+from tcpsuite.services.files.root import STEP, Entry, Root, refusal
+from tests.support.files import CONTENT, HOSTILE, make_tree
+
+
+def descriptors() -> int:
+    """How many are open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+class RootCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.path = make_tree(Path(holder.name))
+        self.root = Root(str(self.path))
+        self.addCleanup(self.root.close)
+
+    def refused(self, path: str) -> str:
+        """The code with which a path is refused; nothing stays open."""
+        before = descriptors()
+        with self.assertRaises(ProtocolError) as caught:
+            self.root.open(parse_path(path.encode()))
+        self.assertEqual(descriptors(), before, path)
+        code: str = caught.exception.code
+        return code
+
+
+class OpenTests(RootCase):
+    def test_file(self) -> None:
+        """A regular file is opened for reading, with its size, its time, and nothing else left open."""
+        os.utime(self.path / "sub" / "inner", ns=(0, 1_234_567_890_123_456_789))
+        before = descriptors()
+        with self.root.open(parse_path(b"sub/inner")) as opened:
+            self.assertFalse(opened.directory)
+            self.assertEqual((opened.size, opened.modified), (5, 1234567890))
+            self.assertEqual(os.pread(opened.fd, 100, 0), b"inner")
+            self.assertEqual(descriptors(), before + 1)
+        self.assertEqual(descriptors(), before)
+
+    def test_directory(self) -> None:
+        """A directory is opened, with a / at its end or without; so is the root."""
+        for path in (b"", b"/", b"sub", b"sub/"):
+            with self.root.open(parse_path(path)) as opened:
+                self.assertTrue(opened.directory, path)
+
+    def test_hostile(self) -> None:
+        """Whatever leads elsewhere is refused, and no descriptor stays open."""
+        for path in HOSTILE:
+            self.assertIn(self.refused(path), {"bad-path", "not-found", "forbidden"}, path)
+
+    def test_codes(self) -> None:
+        """A refusal says why."""
+        for path, code in {
+            "nothing": "not-found",
+            "sub/nothing/x": "not-found",
+            "file/x": "not-found",
+            "file/": "not-found",
+            "link": "forbidden",
+            "loop": "forbidden",
+            "fifo": "forbidden",
+            "socket": "forbidden",
+            "../secret": "bad-path",
+        }.items():
+            self.assertEqual(self.refused(path), code, path)
+
+    def test_names_of_any_bytes(self) -> None:
+        """A name need not be text."""
+        (self.path / os.fsdecode(b"\xff\xfe %")).write_bytes(b"odd")
+        with self.root.open(parse_path(b"%FF%fe%20%25")) as opened:
+            self.assertEqual(opened.size, 3)
+
+    def test_swapped_for_a_link(self) -> None:
+        """A directory that becomes a symbolic link is not followed, though it was a directory before."""
+        with self.root.open(parse_path(b"sub/inner")):
+            pass
+        os.rename(self.path / "sub", self.path / "old")
+        os.symlink(self.path.parent, self.path / "sub")
+        self.assertEqual(self.refused("sub/secret"), "not-found")
+
+    def test_swapped_after_opening(self) -> None:
+        """What was opened stays what it was, whatever takes its name."""
+        with self.root.open(parse_path(b"file")) as opened:
+            os.unlink(self.path / "file")
+            os.symlink(self.path.parent / "secret", self.path / "file")
+            self.assertEqual(b"".join(opened.blocks(Span(0, opened.size))), CONTENT)
+
+    def test_moved_root(self) -> None:
+        """A root that is moved is still the root; what takes its name is not."""
+        os.rename(self.path, self.path.parent / "moved")
+        os.symlink("/etc", self.path)
+        with self.root.open(parse_path(b"file")) as opened:
+            self.assertEqual(opened.size, len(CONTENT))
+        self.assertEqual(self.refused("passwd"), "not-found")
+
+    @skipIf(os.geteuid() == 0, "root may read everything")
+    def test_not_permitted(self) -> None:
+        """What the system does not permit is forbidden."""
+        (self.path / "file").chmod(0)
+        self.assertEqual(self.refused("file"), "forbidden")
+
+    def test_not_there(self) -> None:
+        """A root that is not there, or is a file, cannot be served; the error names it."""
+        for name in ("nothing", "file"):
+            path = str(self.path / name)
+            error = self.assertRaises(StartError, Root, path)
+            self.assertIn(path, str(error))
+
+    def test_lives_as_long_as_it_is_wanted(self) -> None:
+        """The root's descriptor is closed when nobody has the root any more."""
+        before = descriptors()
+        root = Root(str(self.path))
+        self.assertEqual(descriptors(), before + 1)
+        del root
+        self.assertEqual(descriptors(), before)
+        root = Root(str(self.path))
+        root.close()
+        root.close()
+        self.assertEqual(descriptors(), before)
+
+    def test_repr(self) -> None:
+        """A root says where it is."""
+        self.assertEqual(repr(self.root), f"<Root {self.path}>")
+
+
+class ReadTests(RootCase):
+    def test_blocks(self) -> None:
+        """A span is read in steps, and to its end only."""
+        (self.path / "large").write_bytes(bytes(STEP) + b"tail")
+        with self.root.open(parse_path(b"large")) as opened:
+            blocks = list(opened.blocks(Span(1, opened.size)))
+            self.assertEqual([len(block) for block in blocks], [STEP, 3])
+            self.assertEqual(list(opened.blocks(Span(STEP, STEP + 2))), [b"ta"])
+            self.assertEqual(list(opened.blocks(Span(0, 0))), [])
+
+    def test_shrunk(self) -> None:
+        """A file that becomes shorter meanwhile is not padded."""
+        with self.root.open(parse_path(b"file")) as opened:
+            os.truncate(self.path / "file", 10)
+            blocks = opened.blocks(Span(0, opened.size))
+            self.assertEqual(next(blocks), CONTENT[:10])
+            error = self.assertRaises(ProtocolError, next, blocks)
+            self.assertEqual(error.code, "changed")
+
+    def test_validators(self) -> None:
+        """The entity tag is strong, and changes with the file."""
+        tags = set()
+        for change in (0, 1, 2):
+            os.utime(self.path / "file", ns=(0, change))
+            with self.root.open(parse_path(b"file")) as opened:
+                self.assertRegex(opened.validators.etag or "", '^"[0-9a-f-]+"$')
+                tags.add(opened.validators.etag)
+        self.assertEqual(len(tags), 3)
+
+    def test_entries(self) -> None:
+        """A listing shows what can be asked for: no links, no unfinished uploads, nothing special."""
+        os.utime(self.path / "file", (0, 77))
+        with self.root.open(parse_path(b"")) as opened:
+            entries = {entry.name: entry for entry in opened.entries()}
+        self.assertEqual(set(entries), {b"file", b"sub"})
+        self.assertEqual(entries[b"file"], Entry(b"file", directory=False, size=1000, modified=77))
+        self.assertTrue(entries[b"sub"].directory)
+
+    def test_gone_while_listed(self) -> None:
+        """A name that is gone before it is looked at is left out."""
+        for number in range(3):
+            (self.path / "sub" / str(number)).touch()
+        with self.root.open(parse_path(b"sub")) as opened:
+            entries = opened.entries()
+            found = [next(entries).name]
+            for name in os.listdir(self.path / "sub"):
+                if os.fsencode(name) not in found:
+                    os.unlink(self.path / "sub" / name)
+            self.assertEqual(list(entries), [])
+
+    def test_listing_left_alone(self) -> None:
+        """A listing that nobody wants any more leaves no descriptor open."""
+        before = descriptors()
+        with self.root.open(parse_path(b"")) as opened:
+            entries = opened.entries()
+            next(entries)
+            entries.close()
+        self.assertEqual(descriptors(), before)
+
+
+class RefusalTests(SynchronousTestCase):
+    def test_codes(self) -> None:
+        """What the system says becomes a code; what is no fault of the client's is ``unavailable``."""
+        for number, code in {
+            errno.ENOENT: "not-found",
+            errno.EACCES: "forbidden",
+            errno.ENOSPC: "no-space",
+            errno.EMFILE: "unavailable",
+            errno.EIO: "unavailable",
+        }.items():
+            self.assertEqual(refusal(OSError(number, "x")).code, code)
+        self.assertEqual(refusal(OSError()).code, "unavailable")
