@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
@@ -189,7 +189,9 @@ class Relay:
             self._begin_to_watch()
         else:
             if not reason.check(ConnectionAborted):
-                self._record.because(side.reset, reason.getErrorMessage())
+                # A plain reset says all; TLS has more to tell.
+                detail = "" if reason.type is ConnectionLost else reason.getErrorMessage()
+                self._record.because(side.reset, detail)
             # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
             self._clock.callLater(0, other.cut)
 
