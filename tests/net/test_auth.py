@@ -319,7 +319,7 @@ class SetPasswordTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A folder for it."""
-        self.folder = Path(self.mktemp())
+        self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)
         self.path = self.folder / "passwords"
 
