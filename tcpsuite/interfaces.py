@@ -87,21 +87,24 @@ class ILease(Interface):
     server: Server = Attribute("The :class:`~tcpsuite.core.servers.Server` it leads to.")
 
     def attach(protocol: IProtocol) -> None:
-        """Give the connection to ``protocol``: its ``makeConnection`` is called, then its ``dataReceived`` with
-        what the server has said meanwhile, then a half-close or loss that has happened meanwhile.  Once only.
+        """Give the connection to ``protocol``.  Once only.
+
+        Its ``makeConnection`` is called, then its ``dataReceived`` with what the server has said meanwhile,
+        then what tells it of a half-close or loss that has happened meanwhile.
         """
 
     def ended() -> Deferred[Outcome]:
-        """Fires when the connection is gone, behind the ``connectionLost`` of who took it: whether in order or
-        by the server's fault, and how many seconds after it was handed out.
+        """Fires when the connection is gone, behind the ``connectionLost`` of who took it.
+
+        The outcome is good unless the server is at fault; its seconds count from the handing out.
         """
 
 
 class IConnectionPool(Interface):
     """Connections to one server.
 
-    Never more than its maximum at once, those being made counted, in the modes that keep connections.  A waiter
-    is always answered: with a lease, or with an error that says why not.
+    Never more than its maximum at once, those being made counted, in the modes that keep connections.  A
+    waiter is always answered: with a lease, or with an error that says why not.
 
     Modes: ``on_demand`` connects when a lease is asked for; ``preconnect`` keeps a few warm connections, each
     used once.  In both a lease leaves the pool for good: its end is the end of the connection.
