@@ -20,6 +20,7 @@ from tests.support.leaks import LoggedFailures, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from twisted.python.failure import Failure
 
@@ -54,10 +55,13 @@ def _logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]
 
 
 @pytest.fixture(autouse=True)
-def _folder_for_mktemp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Trial's ``mktemp`` gives names in the working directory; here they lie among pytest's own."""
+def _folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TestCase works in a folder of its own, where ``mktemp`` gives it names, as it does under trial.
+
+    Every test has its ``tmp_path`` before all else: what lies there outlives what its fixtures started.
+    """
     if isinstance(request.instance, SynchronousTestCase):
-        request.instance.mktemp = lambda: str(tmp_path_factory.mktemp("trial") / "temp")  # type: ignore[method-assign]
+        monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
