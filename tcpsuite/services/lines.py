@@ -176,8 +176,7 @@ class LineProtocol(Protocol):
         """Send what ``blocks`` yields, as fast as the peer takes it; done when the last one was written."""
         self.transport.unregisterProducer()
         await Sending(blocks, self._reactor).send_to(self.transport)
-        if not self._closing:
-            self._produce()
+        self._produce()
 
     def receive(self, length: int) -> Body:
         """What follows the line that is being answered: ``length`` bytes, which are nothing but that.
@@ -271,6 +270,7 @@ class LineProtocol(Protocol):
         return verb.upper() in self.commands and self.commands[verb.upper()].body
 
     def _start(self, line: str) -> None:
+        self._disarm()
         if _HTTP.fullmatch(line):
             self._errors = MAX_ERRORS
             raise ProtocolError("http", "this is not an HTTP server")
