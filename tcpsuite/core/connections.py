@@ -5,7 +5,7 @@ The access log, the metrics, the admin API and the manhole all read these, and n
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -151,7 +151,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._open: dict[str, Connection] = {}
-        self._totals: dict[str, Totals] = {}
+        self._totals: defaultdict[str, Totals] = defaultdict(Totals)
 
     def __repr__(self) -> str:
         return f"<Ledger open={len(self._open)} ended={sum(t.ended.total() for t in self._totals.values())}>"
@@ -170,11 +170,11 @@ class Ledger:
     def open(self, connection: Connection) -> None:
         """A connection was admitted."""
         self._open[connection.id] = connection
-        self._of(connection.listener).accepted += 1
+        self._totals[connection.listener].accepted += 1
 
     def refuse(self, listener: str, limit: str) -> None:
         """A connection was refused by that limit."""
-        self._of(listener).refused[limit] += 1
+        self._totals[listener].refused[limit] += 1
 
     def close(self, connection: Connection, now: float) -> None:
         """An open connection is gone.  Its counts become final; saying it twice changes nothing."""
@@ -183,7 +183,7 @@ class Ledger:
         connection.because(Reason.CLIENT_CLOSED)
         connection.ended = now
         connection.traffic = Counted(connection.bytes_in, connection.bytes_out)
-        totals = self._of(connection.listener)
+        totals = self._totals[connection.listener]
         assert connection.reason is not None
         totals.ended[connection.reason] += 1
         totals.bytes_in += connection.bytes_in
@@ -206,6 +206,3 @@ class Ledger:
             sum_.bytes_in += connection.bytes_in
             sum_.bytes_out += connection.bytes_out
         return sums
-
-    def _of(self, listener: str) -> Totals:
-        return self._totals.setdefault(listener, Totals())
