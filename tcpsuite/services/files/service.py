@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import NOTHING, frozen
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 
 from tcpsuite.options import DirectoryPath, OptionError, Secret, Size, at_least, option
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from tcpsuite.interfaces import IServiceContext
 
+THREADS = 3
+"""Threads that may write or list at once, beside those that hash: the reactor's pool has ten, for everyone."""
 MIN_TOKEN = 16
 """Characters of a token: whoever can reach the service may guess at it."""
 
@@ -60,8 +63,9 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
         authenticator=context.authenticator() if options.uploads else None,
     )
     reactor = context.reactor
-    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    share = Share(Root(options.root), Sums(in_thread), rights, options.listing, in_thread, reactor)
+    pool = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    in_thread = partial(DeferredSemaphore(THREADS).run, pool)
+    share = Share(Root(options.root), Sums(pool), rights, options.listing, in_thread, reactor)
     return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)
 
 

@@ -42,7 +42,12 @@ class Sums:
         self._known: OrderedDict[tuple[int, ...], str] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<Sums known={len(self._known)} waiting={len(self._places.waiting)}>"
+        return f"<Sums known={len(self._known)} reading={self.reading} waiting={len(self._places.waiting)}>"
+
+    @property
+    def reading(self) -> int:
+        """How many files are being read."""
+        return self._places.limit - self._places.tokens
 
     async def digest(self, opened: Opened) -> str:
         """The SHA-256 of a file, in hexadecimal digits.  It stays open meanwhile.

@@ -117,6 +117,12 @@ class GetTests(HTTPCase):
             answer = self.get("/file", method)
             self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD, PUT"), method)
 
+    def test_with_a_body(self) -> None:
+        """A body that nobody wants is taken up to a bound, and refused past it."""
+        head = b"GET /file HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        self.assertEqual(Response.read(self.client.say(head % 5 + b"hello")).body, CONTENT)
+        self.assertEqual(Response.read(self.client.say(head % 1_000_000)).status, 413)
+
     def test_error_pages(self) -> None:
         """An error is a page that says what is wrong, without repeating what was asked."""
         answer = self.get("/%3Cscript%3E")
