@@ -99,6 +99,8 @@ class LineProtocol(Protocol):
     """
 
     commands: ClassVar[Mapping[str, Command]]
+    answers: ClassVar[frozenset[str]] = frozenset()
+    """Codes of errors that are the answer to a good question: they do not count among errors in a row."""
     log = Logger()
     connection: Connection
     transport: IStreamTransport
@@ -312,7 +314,8 @@ class LineProtocol(Protocol):
             return
         code = error.code if isinstance(error, ProtocolError) else "failed"
         self.answer(f"ERR {code} {error}")
-        self._errors += 1
+        if code not in self.answers:
+            self._errors += 1
         if self._errors >= MAX_ERRORS or self._body_due:
             self._body = None
             self.close(Reason.PROTOCOL_ERROR, str(error))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tcpsuite.interfaces import IServiceContext
 
 THREADS = 3
-"""Threads that may write or list at once, beside those that hash: the reactor's pool has ten, for everyone."""
+"""Threads that may write or list at once, beside those that hash: the pool has ten, for everyone."""
 MIN_TOKEN = 16
 """Characters of a token: whoever can reach the service may guess at it."""
 

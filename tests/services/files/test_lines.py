@@ -84,6 +84,12 @@ class ReadTests(LinesCase):
         (self.root / "empty").mkdir()
         self.assertEqual(self.ask("LIST empty/"), "OK\n.\n")
 
+    def test_not_there(self) -> None:
+        """Whoever asks for many files that are not there is answered each time."""
+        self.assertEqual(self.ask("STAT nothing\n" * 50).count("ERR not-found"), 50)
+        self.assertEqual(self.ask("STAT sub"), "OK directory\n")
+        self.assertEqual(self.ask("STAT ..\n" * 50).count("ERR bad-path"), 20)
+
     def test_kinds(self) -> None:
         """What only a file or only a directory has is not asked of the other."""
         self.assertEqual(self.code("LIST file"), "not-directory")
