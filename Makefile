@@ -21,7 +21,7 @@ test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes
 	@.venv/bin/python -m pytest $(ARGS)
 
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
-	@.venv/bin/trial --temp-directory=.trial_temp tests
+	@.venv/bin/trial tests
 
 test-deps:  ## install the real servers and clients that the integration tests use (Debian, Ubuntu)
 	@.ci/test-deps
@@ -44,7 +44,7 @@ core-coverage:  # of the last run that measured it: what decides is tested whole
 
 clean:  ## remove the virtual environment and everything else that was made
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
-		.import_linter_cache .trial_temp* _trial_temp* twisted/plugins/dropin.cache
+		.import_linter_cache _trial_temp* twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
