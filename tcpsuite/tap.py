@@ -74,7 +74,7 @@ def _welcome(suite: Suite) -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    """A connection is a descriptor, and what a shell allows is meant for programs that wait with ``select``."""
+    """A connection is a descriptor; what a shell allows is meant for programs that wait with ``select``."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

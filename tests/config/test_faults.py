@@ -205,14 +205,17 @@ class FaultsTests(SynchronousTestCase):
             self.assertNotIn("31337", fault)
 
     def test_a_slip_beside_an_unknown_service(self) -> None:
-        """What looks like a common option is told even where the service, and so its own options, are unknown."""
+        """What looks like a common option is told even where the service, and so its own, are unknown."""
         faults = self.folder.faults('[listener.db]\nendpont = "tcp:1"\nservice = "ecko"\nits_own = 1\n')
         self.assertEqual(
             faults,
             [
                 "x.toml:1: listener.db.endpoint: required, and not given",
                 "x.toml:2: listener.db.endpont: unknown option; did you mean endpoint?",
-                "x.toml:3: listener.db.service: expected the name of a service, got 'ecko'; did you mean echo?",
+                (
+                    "x.toml:3: listener.db.service: expected the name of a service, got 'ecko'; "
+                    "did you mean echo?"
+                ),
             ],
         )
 
