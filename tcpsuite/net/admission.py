@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import IProtocolNegotiationFactory, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from zope.interface import directlyProvides, providedBy
+from zope.interface import alsoProvides, directlyProvides, providedBy
 
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
@@ -156,6 +156,10 @@ class Admission(Factory):
         self._open: dict[Connection, Admitted] = {}
         self._held: deque[Admitted] = deque()
         self._empty: list[Deferred[None]] = []
+        if IProtocolNegotiationFactory.providedBy(service):
+            # TLS asks the factory of the port what its protocols are called, and refuses who offers others.
+            self.acceptableProtocols = service.acceptableProtocols
+            alsoProvides(self, IProtocolNegotiationFactory)
 
     def __repr__(self) -> str:
         return f"<Admission {self._listener} open={len(self._open)} held={len(self._held)}>"

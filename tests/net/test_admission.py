@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from tcpsuite.core.connections import Counted, Ledger, Reason
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
@@ -105,6 +105,15 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((record.bytes_in, record.bytes_out), (3, 4))
         self.assertFalse(record.secure)
         self.assertIs(self.services[0].connection, record)
+
+    def test_names_of_protocols(self):
+        """TLS is told the names of the service's protocols, if they have any."""
+        self.assertFalse(IProtocolNegotiationFactory.providedBy(self.admission()))
+        directlyProvides(self.factory, IProtocolNegotiationFactory)
+        self.factory.acceptableProtocols = lambda: [b"http/1.1"]
+        admission: Any = self.admission()
+        self.assertTrue(IProtocolNegotiationFactory.providedBy(admission))
+        self.assertEqual(admission.acceptableProtocols(), [b"http/1.1"])
 
     def test_a_unix_peer_has_no_address(self):
         """A UNIX peer is named so, and counts as the host without a name."""
