@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.integration.support.postgres import Postgres, psql
@@ -10,7 +12,6 @@ from tests.integration.support.programs import need
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
-    from pathlib import Path
 
     from tests.integration.support.suites import Suite
 
@@ -31,7 +32,9 @@ ROWS = 100_000
 def test_copy(serve: Callable[..., Suite], tmp_path: Path, running: ExitStack) -> None:
     """100,000 rows copied out and in again through the gateway are the same rows."""
     need("initdb", "postgres", "pg_isready", "psql", "setpriv")
-    postgres = running.enter_context(Postgres(tmp_path / "postgres.log"))
+    # Not in tmp_path, which is closed to other users.
+    folder = Path(running.enter_context(TemporaryDirectory(prefix="tcpsuite-postgres-")))
+    postgres = running.enter_context(Postgres(folder)).started()
     gateway = serve(GATEWAY, ports={"postgres": postgres.port})
     port = gateway.ports["db"]
     first, second = tmp_path / "first", tmp_path / "second"

@@ -38,7 +38,7 @@ health = { type = "tcp", interval = "200ms", rise = 2, fall = 2 }
 def servers(tmp_path: Path, running: ExitStack) -> dict[str, Redis]:
     """Two Redis servers."""
     need("redis-server", "redis-benchmark")
-    return {name: running.enter_context(Redis(free_port(), tmp_path)) for name in "ab"}
+    return {name: running.enter_context(Redis(free_port(), tmp_path)).started() for name in "ab"}
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_failover(servers: dict[str, Redis], gateway: Suite, tmp_path: Path, run
         assert len(clients.errors) <= clients.number, clients.errors
         broken = list(clients.errors)
 
-        again = running.enter_context(Redis(a.port, tmp_path))
+        again = running.enter_context(Redis(a.port, tmp_path)).started()
         clients.wait_for(20, again)
         clients.wait_for(20, b)
         assert clients.errors == broken

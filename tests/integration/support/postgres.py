@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
-import tempfile
-from pathlib import Path
 from signal import SIGINT
+from typing import TYPE_CHECKING, Self
 
 from tests.integration.support.programs import Program, find, free_port, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER = "tcpsuite"
 
 
 class Postgres(Program):
-    """A PostgreSQL server on a port of loopback, in a folder that goes with it."""
+    """A PostgreSQL server on a port of loopback, with a new cluster in ``folder``.
 
-    def __init__(self, log: Path) -> None:
-        # The folder of the tests is closed to other users, and PostgreSQL refuses to run as root.
-        self._folder = Path(tempfile.mkdtemp(prefix="tcpsuite-postgres-"))
-        become = self._other_user() if os.getuid() == 0 else []
-        data = self._folder / "data"
+    :param folder: one that other users can reach: PostgreSQL refuses to run as root.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        become = _other_user(folder) if os.getuid() == 0 else []
+        data = folder / "data"
         run(
             *become,
             *(_program("initdb"), "--pgdata", data, "--username", USER, "--auth", "trust"),
@@ -33,28 +35,27 @@ class Postgres(Program):
             *become,
             *(_program("postgres"), "-D", data, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1"),
             *("-c", "unix_socket_directories=", "-c", "fsync=off"),
-            log=log,
+            log=folder / "log",
         )
-        self.ready(
-            lambda: (
-                run(
-                    *(_program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)), check=False
-                ).returncode
-                == 0
-            ),
-            "PostgreSQL was ready",
-        )
+
+    def started(self) -> Self:
+        """Wait until it is ready."""
+        place = ("-h", "127.0.0.1", "-p", str(self.port))
+        is_ready = _program("pg_isready")
+        self.ready(lambda: run(is_ready, *place, check=False).returncode == 0, "PostgreSQL was ready")
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self.running:
-            self.end(SIGINT)
-        shutil.rmtree(self._folder)
+            self.end(SIGINT)  # its fast shutdown, which takes its children along
 
-    def _other_user(self) -> list[str]:
-        names = {each.pw_name for each in pwd.getpwall()}
-        user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
-        os.chown(self._folder, user.pw_uid, user.pw_gid)
-        return [_program("setpriv"), f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+def _other_user(folder: Path) -> list[str]:
+    """Give the folder to another user: the command that runs a program as that one."""
+    names = {each.pw_name for each in pwd.getpwall()}
+    user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return [_program("setpriv"), f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
 def _program(name: str) -> str:

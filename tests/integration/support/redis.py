@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.integration.support.programs import Program, accepts
 
@@ -20,7 +20,11 @@ class Redis(Program):
             log=folder / f"redis-{port}.log",
         )
         self.port = port
-        self.ready(lambda: accepts(port), "redis-server listened")
+
+    def started(self) -> Self:
+        """Wait until it listens."""
+        self.ready(lambda: accepts(self.port), "redis-server listened")
+        return self
 
 
 def server_behind(port: int) -> int:
