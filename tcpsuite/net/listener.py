@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import LoopingCall
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import StartError
-from tcpsuite.net.endpoints import address_text, listen_endpoint
+from tcpsuite.net.endpoints import BACKLOG, address_text, listen_endpoint
 from tcpsuite.net.transport import count
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Listener:
         """Accept no more, let connections finish for ``deadline`` seconds, then cut them.  Done when none is
         open.
         """
+        if not self._resting:
+            self._accept_who_waits()
         self.draining = True
         await self._close_ports()
         late = self._reactor.callLater(deadline, self.cut)
@@ -103,6 +106,13 @@ class Listener:
     def cut(self) -> None:
         """End every connection now."""
         self.admission.cut(Reason.DRAINED, "the drain's time was over")
+
+    def _accept_who_waits(self) -> None:
+        """Closing a port resets the clients in its backlog, who are connected as far as they can know."""
+        for port in self._ports:
+            if isinstance(port, tcp.Port):
+                port.numberAccepts = BACKLOG
+                port.doRead()
 
     async def _close_ports(self) -> None:
         ports, self._ports = self._ports, []

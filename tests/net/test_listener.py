@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from tcpsuite.core.connections import Ledger, Reason
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
@@ -116,6 +117,23 @@ async def test_a_port_in_use_is_named_and_nothing_stays_open(bench):
     assert f"listener front: cannot listen on tcp:{port}:interface=127.0.0.1" in str(raised.value)
     assert "in use" in str(raised.value)
     assert listener.addresses == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_drain_serves_who_was_in_the_backlog(bench):
+    """Who the kernel has connected before the drain begins is served, though nobody had accepted it yet."""
+    listener = bench.listener(limit=200)
+    await listener.start()
+    host, _, port = listener.addresses[0].partition(":")
+    clients = [socket.create_connection((host, int(port)), timeout=5) for _ in range(150)]
+    for client in clients:
+        client.sendall(b"hello")
+    stopped = Deferred.fromCoroutine(listener.stop(60))
+    await deferToThread(lambda: [client.recv(5) for client in clients])
+    for client in clients:
+        client.close()
+    await stopped
+    assert [record.bytes_out for record in bench.ended] == [5] * len(clients)
 
 
 @pytest_twisted.ensureDeferred
