@@ -1,8 +1,11 @@
 """Every test is watched: it fails when it leaves something behind.
 
-Timers, ports, connections and other selectables, descriptors, threads, child processes, jobs in the reactor's
-thread pool, logged failures, and errors in Deferreds that nobody took.  A test says which logged failures it
-expects: by ``self.flushLoggedErrors(SomeError)`` in a TestCase of trial, by ``flush_errors`` in a function.
+Timers, ports, connections and other selectables, descriptors, threads, child processes, jobs in the thread
+pool, logged failures, errors in Deferreds that nobody took, coroutines not awaited, files
+not closed.
+
+A test says which logged failures it expects: by ``self.flushLoggedErrors(SomeError)`` in a TestCase of trial,
+by the fixture ``flush_errors`` in a function.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.leaks import LoggedFailures, Snapshot
+from tests.support.leaks import Snapshot, Unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
 TURN = 0.01
 TURNS = 30
 """How long what is closing may take: a connection ends some turns of the reactor after it was told to."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Turn into errors what Python would only warn of when it finds it."""
+    for warning in ("coroutine .* was never awaited:RuntimeWarning", ":ResourceWarning"):
+        config.addinivalue_line("filterwarnings", f"error:{warning}")
 
 
 def pytest_collection_finish() -> None:
@@ -46,12 +55,12 @@ def _running_reactor() -> Any:
 
 
 @pytest.fixture
-def _logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]:
-    with LoggedFailures() as failures:
+def _unhandled(request: pytest.FixtureRequest) -> Iterator[Unhandled]:
+    with Unhandled() as unhandled:
         if isinstance(request.instance, SynchronousTestCase):
             # Trial fails the test for what is logged while it runs, unless it was flushed.
-            request.instance.addCleanup(failures.forget)
-        yield failures
+            request.instance.addCleanup(unhandled.forget_failures)
+        yield unhandled
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +74,13 @@ def _folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.fixture
-def flush_errors(_logged_failures: LoggedFailures) -> Callable[..., list[Failure]]:
+def flush_errors(_unhandled: Unhandled) -> Callable[..., list[Failure]]:
     """Call it with exception types: it gives, and forgives, the logged failures of these types."""
-    return _logged_failures.flush
+    return _unhandled.flush
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing_behind(_running_reactor: Any, _logged_failures: LoggedFailures) -> Iterator[None]:
+def leaves_nothing_behind(_running_reactor: Any, _unhandled: Unhandled) -> Iterator[None]:
     """Fail the test for what it leaves behind."""
     before = Snapshot.take(_running_reactor)
     yield
@@ -81,5 +90,5 @@ def leaves_nothing_behind(_running_reactor: Any, _logged_failures: LoggedFailure
         if not left:
             break
         pytest_twisted.blockon(deferLater(_running_reactor, TURN))
-    if left := [*left, *_logged_failures]:
+    if left := [*left, *_unhandled]:
         pytest.fail("The test left behind:\n" + "\n".join(left), pytrace=False)

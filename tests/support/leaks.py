@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -80,11 +81,16 @@ def _command(pid: str) -> str:
 
 
 @implementer(ILogObserver)
-class LoggedFailures:
-    """Collects the failures that are logged: faults of ours, and errors in Deferreds that nobody took."""
+class Unhandled:
+    """Collects what nobody took.
+
+    These are failures that were logged, errors in Deferreds among them; and errors in finalizers, where files
+    that were not closed and coroutines that were not awaited are found.
+    """
 
     def __init__(self) -> None:
         self._failures: list[Failure] = []
+        self._finalizers: list[str] = []
 
     def __call__(self, event: LogEvent) -> None:
         failure = event.get("log_failure") or event.get("failure")  # the second is the old log's word
@@ -92,14 +98,21 @@ class LoggedFailures:
             self._failures.append(failure)
 
     def __iter__(self) -> Iterator[str]:
-        return (f"a logged failure: {each.getTraceback()}" for each in self._failures)
+        yield from (f"a logged failure: {each.getTraceback()}" for each in self._failures)
+        yield from (f"an error in a finalizer: {each}" for each in self._finalizers)
 
-    def __enter__(self) -> LoggedFailures:
+    def __enter__(self) -> Unhandled:
         globalLogPublisher.addObserver(self)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._note
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._hook
         globalLogPublisher.removeObserver(self)
+
+    def _note(self, error: sys.UnraisableHookArgs) -> None:
+        # Words alone: to keep the object would bring it back to life.
+        self._finalizers.append(f"{error.exc_value!r} of {error.object!r}")
 
     def flush(self, *types: type[BaseException]) -> list[Failure]:
         """Take out the failures of these types, all if none is named: the test expected them."""
@@ -108,6 +121,6 @@ class LoggedFailures:
         self._failures = [each for each in self._failures if each not in taken]
         return taken
 
-    def forget(self) -> None:
-        """Somebody else has judged all that was logged so far."""
+    def forget_failures(self) -> None:
+        """Somebody else has judged all failures that were logged so far."""
         self._failures.clear()

@@ -148,6 +148,17 @@ def test_logged_the_old_way():
     log.err(Failure(ValueError("logged")))
 
 
+def test_coroutine():
+    async def never_awaited():
+        pass
+
+    never_awaited()
+
+
+def test_file():
+    open("/dev/null")
+
+
 def test_expected_another(flush_errors):
     defer.fail(ValueError("nobody took this"))
     flush_errors(KeyError)
@@ -207,6 +218,8 @@ def test_leaks(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> No
             "a thread: *",
             "a job in the thread pool",
             "a logged failure: *",
+            "an error in a finalizer: *never awaited*",
+            "an error in a finalizer: *unclosed file*",
         ]
     )
 

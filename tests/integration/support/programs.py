@@ -83,7 +83,7 @@ def run(*argv: str | Path, check: bool = True, **options: object) -> subprocess.
     done: subprocess.CompletedProcess[str] = subprocess.run(
         [str(each) for each in argv],
         **{"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},  # type: ignore[call-overload]
-        timeout=4 * PATIENCE,
+        timeout=3 * PATIENCE,
         check=False,
     )
     assert not check or done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
