@@ -213,6 +213,10 @@ class _Context:
     def reactor(self) -> Any:
         return self.suite.reactor
 
+    @property
+    def allow_plaintext(self) -> bool:
+        return self.suite.config.auth.allow_plaintext
+
     def upstream(self, name: str) -> Upstream:
         return self.suite.upstreams[name]
 

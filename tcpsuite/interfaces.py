@@ -236,6 +236,7 @@ class IServiceContext(Interface):
 
     reactor = Attribute("The reactor.")
     listener = Attribute("The name of the listener that the service is built for.")
+    allow_plaintext = Attribute("Whether ``[auth]`` lets secrets come from other machines without TLS.")
 
     def upstream(name: str) -> Any:
         """The :class:`tcpsuite.net.upstream.Upstream` of that name."""

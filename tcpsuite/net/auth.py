@@ -218,7 +218,7 @@ class Authenticator:
 
     def may_use_password(self, connection: Connection) -> bool:
         """May a password come on this connection?  Over TLS, from this machine, or if the file says so."""
-        return self.allow_plaintext or connection.secure or _is_local(connection.host)
+        return self.allow_plaintext or is_private(connection)
 
     def login(self, user: str, password: str, host: str) -> Deferred[str]:
         """Log in.
@@ -305,12 +305,12 @@ def _read(path: str) -> tuple[str, dict[str, PasswordHash]]:
         raise StartError(f"{path}: it is not UTF-8") from None
 
 
-def _is_local(host: str) -> bool:
-    """Is it this machine: a UNIX peer, or a loopback address?"""
-    if not host:
+def is_private(connection: Connection) -> bool:
+    """Can nobody overhear it: does it come over TLS, or from this machine?"""
+    if connection.secure or not connection.host:
         return True
     try:
-        address = ip_address(host)
+        address = ip_address(connection.host)
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -7,23 +7,23 @@ import socket
 import threading
 
 import pytest_twisted
-from attrs import frozen
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides, implementer
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.balancing import RoundRobin
 from tcpsuite.core.connections import Connection, Counted, Reason
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import IRecorded, IServiceContext
+from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.upstream import Upstream
 from tcpsuite.options import UpstreamName
 from tcpsuite.services.gateway import GatewayFactory, GatewayOptions, build, example
+from tcpsuite.testing.contexts import FakeContext
 from tcpsuite.testing.endpoints import ScriptedEndpoint, ScriptedTransport
 from tests.support.gateways import Gateway, listening, reset, turn
 
@@ -267,26 +267,6 @@ class TLSTests(GatewayCase):
         self.assertIs(self.record.reason, Reason.SERVER_CLOSED)
 
 
-@implementer(IServiceContext)
-@frozen
-class Context:
-    """What the service is built with."""
-
-    found: Upstream
-    reactor: Clock
-    listener: str = "gate"
-
-    def upstream(self, name):
-        assert name == "db"
-        return self.found
-
-    def sessions(self):
-        raise NotImplementedError
-
-    def authenticator(self):
-        raise NotImplementedError
-
-
 class BuildTests(SynchronousTestCase):
     """From the words of the file."""
 
@@ -295,7 +275,7 @@ class BuildTests(SynchronousTestCase):
         clock = Clock()
         upstream = Upstream("db", [], RoundRobin(random.Random(1)), {}, clock)
         options = GatewayOptions(UpstreamName("db"))
-        factory = build(options, Context(upstream, clock))
+        factory = build(options, FakeContext(clock, upstreams={"db": upstream}))
         assert isinstance(factory, GatewayFactory)
         self.assertIs(factory.upstream, upstream)
         self.assertEqual((factory.fin_timeout, factory.early_data), (30.0, 16 * 1024))

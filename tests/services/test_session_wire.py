@@ -7,29 +7,25 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest_twisted
-from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
-from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection
 from tcpsuite.errors import StartError
-from tcpsuite.interfaces import IServiceContext
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.services.session import SessionFactory, SessionOptions, SessionProtocol, build, example
 from tcpsuite.stores.sqlite import SQLiteStore
+from tcpsuite.testing.contexts import FakeContext
 from tests.support.sessions import ID, Client, SessionCase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from twisted.python.failure import Failure
-
-    from tcpsuite.net.auth import Authenticator
 
 
 class DialogueTests(SessionCase):
@@ -62,35 +58,14 @@ class DialogueTests(SessionCase):
         self.assertEqual(re.sub(ID, "ID", "".join(parts)), self.whole())
 
 
-@implementer(IServiceContext)
-@frozen
-class Context:
-    """What a service is given."""
-
-    reactor: Any
-    manager: SessionManager | None
-    known: Authenticator | None = None
-    listener: str = "visits"
-
-    def upstream(self, name: str) -> Any:
-        """None is needed."""
-        raise KeyError(name)
-
-    def sessions(self) -> Any:
-        """The manager."""
-        return self.manager
-
-    def authenticator(self) -> Authenticator | None:
-        """The authenticator, if there is one."""
-        return self.known
-
-
 class BuildTests(SessionCase):
     """The factory of a listener."""
 
     def test_nobody_could_use_it(self) -> None:
         """A service that nobody can log in to is not started, and the fault says what to set."""
-        error = self.assertRaises(StartError, build, SessionOptions(), Context(self.clock, self.sessions))
+        error = self.assertRaises(
+            StartError, build, SessionOptions(), FakeContext(self.clock, session_manager=self.sessions)
+        )
         self.assertIn("set passwords in [auth], or anonymous = true in the listener", str(error))
 
     def test_built(self) -> None:
@@ -99,7 +74,9 @@ class BuildTests(SessionCase):
             (SessionOptions(), self.authenticator),
             (SessionOptions(anonymous=True), None),
         ):
-            factory = build(options, Context(self.clock, self.sessions, known))
+            factory = build(
+                options, FakeContext(self.clock, session_manager=self.sessions, known_users=known)
+            )
             self.assertIsInstance(factory.buildProtocol(None), SessionProtocol)  # type: ignore[arg-type]
 
     def test_example(self) -> None:

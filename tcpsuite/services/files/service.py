@@ -61,6 +61,7 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
         max_size=options.max_upload,
         token=options.token,
         authenticator=context.authenticator() if options.uploads else None,
+        allow_plaintext=context.allow_plaintext,
     )
     reactor = context.reactor
     pool = partial(deferToThreadPool, reactor, reactor.getThreadPool())

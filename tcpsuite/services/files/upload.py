@@ -22,6 +22,7 @@ from attrs import frozen
 from tcpsuite.core.conditions import Condition, Conditions, Validators
 from tcpsuite.core.paths import Path
 from tcpsuite.errors import LoginFailed, ProtocolError
+from tcpsuite.net.auth import is_private
 from tcpsuite.net.shield import finished
 from tcpsuite.services.files.root import TEMPORARY, Opened, Root, refusal
 
@@ -48,12 +49,14 @@ class UploadRights:
     """Who may put files, and how large they may be.
 
     :ivar authenticator: logs users in; ``None`` when nobody can.
+    :ivar allow_plaintext: whether a secret may come from another machine without TLS.
     """
 
     enabled: bool
     max_size: int
     token: str
     authenticator: Authenticator | None
+    allow_plaintext: bool = False
 
     async def login(self, user: str, password: str, connection: Connection) -> None:
         """Log a user in, and note it in the record.
@@ -86,8 +89,8 @@ class UploadRights:
             raise ProtocolError("too-large", f"a file has at most {self.max_size} bytes here")
 
     def _need_privacy(self, connection: Connection) -> None:
-        if self.authenticator is not None and not self.authenticator.may_use_password(connection):
-            raise ProtocolError("plaintext", "a password is taken over TLS only")
+        if not self.allow_plaintext and not is_private(connection):
+            raise ProtocolError("plaintext", "a password or token is taken over TLS only")
 
 
 class Upload:

@@ -304,6 +304,12 @@ class NobodyTests(PutCase):
         self.client = Client(self, self.site)
         self.assertEqual(self.put(Authorization=f"Bearer {TOKEN}")[0], 201)
 
+    def test_a_token_may_not_be_overheard(self) -> None:
+        """From another machine without TLS the token is refused, with or without users."""
+        self.client = Client(self, self.site, host="192.0.2.7")
+        self.assertEqual(self.put(Authorization=f"Bearer {TOKEN}")[0], 403)
+        self.assert_nothing()
+
 
 class CutTests(PutCase):
     """Wherever an upload is cut, nothing is left of it."""

@@ -17,12 +17,10 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
-from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.errors import StartError
-from tcpsuite.interfaces import IServiceContext
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.transport import count as counted
 from tcpsuite.options import DirectoryPath, OptionError, Secret, Size
@@ -30,6 +28,7 @@ from tcpsuite.services.files import FilesOptions, build, example
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.service import THREADS
+from tcpsuite.testing.contexts import FakeContext
 from tests.support.exchange import exchange
 from tests.support.files import HOSTILE, SECRET, TOKEN, left_behind, make_tree
 
@@ -38,26 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGE = os.urandom(5_000_000)
-
-
-@implementer(IServiceContext)
-@frozen
-class Context:
-    """What the service is given."""
-
-    reactor: Any = reactor
-    listener: str = "files"
-
-    def upstream(self, name: str) -> Any:
-        """None is needed."""
-        raise KeyError(name)
-
-    def sessions(self) -> Any:
-        """None are needed."""
-
-    def authenticator(self) -> Any:
-        """Nobody can log in."""
-        return None
 
 
 @frozen
@@ -83,7 +62,7 @@ async def served(root: Path, protocol: str, uploads: bool = True) -> AsyncIterat
         max_upload=Size(10_000_000),
         token=Secret(TOKEN),
     )
-    factory: Any = build(options, Context())
+    factory: Any = build(options, FakeContext(reactor))
     ended: list[Connection] = []
     admission = Admission(
         listener="files",
@@ -255,7 +234,9 @@ async def test_hostile(root: Path) -> None:
 def test_build(tmp_path: Path) -> None:
     """The protocol that the options name is the one that is built."""
     for protocol, kind in (("http", FilesSite), ("lines", FilesFactory)):
-        factory: Any = build(FilesOptions(root=DirectoryPath(str(tmp_path)), protocol=protocol), Context())
+        factory: Any = build(
+            FilesOptions(root=DirectoryPath(str(tmp_path)), protocol=protocol), FakeContext(reactor)
+        )
         assert isinstance(factory, kind)
         factory.share.root.close()
 
@@ -263,7 +244,7 @@ def test_build(tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_threads(tmp_path: Path) -> None:
     """A slow disk does not take all threads of the process."""
-    factory: Any = build(FilesOptions(root=DirectoryPath(str(tmp_path))), Context())
+    factory: Any = build(FilesOptions(root=DirectoryPath(str(tmp_path))), FakeContext(reactor))
     go_on = Event()
     started: list[int] = []
 
@@ -285,7 +266,7 @@ def test_no_root(tmp_path: Path) -> None:
     """A root that is not there is named."""
     missing = str(tmp_path / "missing")
     with pytest.raises(StartError, match=missing):
-        build(FilesOptions(root=DirectoryPath(missing)), Context())
+        build(FilesOptions(root=DirectoryPath(missing)), FakeContext(reactor))
 
 
 def test_token() -> None:
