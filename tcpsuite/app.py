@@ -38,8 +38,9 @@ from tcpsuite.stores.memory import MemoryStore
 from tcpsuite.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
+    from twisted.internet.interfaces import IProtocolFactory
     from twisted.python.failure import Failure
 
     from tcpsuite.config import Config, ListenerConfig
@@ -49,12 +50,13 @@ CLOSING_TIME = 5.0
 """Seconds, behind the drain, in which stores and the admin listener are surely closed."""
 
 
-def build(config: Config, reactor: Any) -> Suite:
+def build(config: Config, reactor: Any, ready: Callable[[Suite], None] = lambda _: None) -> Suite:
     """The service that does what ``config`` asks for.
 
+    :param ready: called with the service, once, when everything is open and the reactor runs.
     :raises StartError: when something that is to be served is not there.
     """
-    return Suite(config, reactor)
+    return Suite(config, reactor, ready)
 
 
 class Suite(Service):
@@ -69,16 +71,19 @@ class Suite(Service):
     :ivar sessions: the session manager, or ``None`` when no listener serves sessions.
     :ivar started_at: when everything was open, on the reactor's clock; ``None`` before.
     :ivar draining: whether it is being stopped.
+    :ivar failure: why the start failed after the reactor had begun to run, and so stopped it.
     """
 
     log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(self, config: Config, reactor: Any, ready: Callable[[Suite], None]) -> None:
         self.config = config
         self.reactor = reactor
         self.ledger = Ledger()
         self.started_at: float | None = None
         self.draining = False
+        self.failure: BaseException | None = None
+        self._ready = ready
         self.sessions: SessionManager | None = None
         self._opening: Deferred[Any] | None = None
         self._closing = DeferredLock()  # who stops it a second time waits for the first
@@ -96,6 +101,10 @@ class Suite(Service):
         }
         self.admin = AdminListener(config.admin, self, reactor)
         self.manhole = Manhole(config.manhole, config.state_directory, self, reactor)
+
+    def __repr__(self) -> str:
+        state = "draining" if self.draining else "built" if self.started_at is None else "running"
+        return f"<Suite {state} listeners={len(self.listeners)} connections={len(self.ledger)}>"
 
     def privilegedStartService(self) -> None:
         """Open everything, while the process may still open low ports.
@@ -137,7 +146,7 @@ class Suite(Service):
         listener.admission = Admission(
             listener=name,
             service_name=table.service,
-            service=service_types()[table.service].build(table.options, _Context(self, name)),
+            service=self._service(name, table),
             limiter=ResourceLimiter(table.limits.connections_per_ip, table.limits.exempt_loopback),
             ceiling=Ceiling(table.limits.connections),
             pause=listener.rest,
@@ -147,6 +156,15 @@ class Suite(Service):
             clock=self.reactor,
         )
         return listener
+
+    def _service(self, name: str, table: ListenerConfig) -> IProtocolFactory:
+        try:
+            return service_types()[table.service].build(table.options, _Context(self, name))
+        except StartError as error:
+            raise StartError(f"listener {name}: {error}") from error
+        except Exception as error:
+            # Somebody's service may raise anything, and its own words are all there is to tell.
+            raise StartError(f"listener {name}: the service {table.service} is broken: {error!r}") from error
 
     def _start(self) -> None:
         """Open everything.  What fails at once is raised; what fails later stops the reactor."""
@@ -160,6 +178,7 @@ class Suite(Service):
         self._opening.addCallback(lambda _: self._give_up(failures[0]) if failures else None)
 
     def _give_up(self, failure: Failure) -> None:
+        self.failure = failure.value
         self.log.critical("the start failed: {error}", error=failure.getErrorMessage())
         self.reactor.callWhenRunning(self.reactor.stop)
 
@@ -180,12 +199,17 @@ class Suite(Service):
         for upstream in self.upstreams.values():
             upstream.start()
         self.started_at = self.reactor.seconds()
-        self.reactor.callWhenRunning(self._notifier.ready, f"{len(self.listeners)} listeners")
+        self.reactor.callWhenRunning(self._running)
+
+    def _running(self) -> None:
+        self._notifier.ready(f"{len(self.listeners)} listeners")
+        self._ready(self)
 
     async def _stop(self) -> None:
         patience = self.config.drain_timeout
         self.draining = True
-        self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
+        if self.started_at is not None:
+            self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
         await _all(listener.stop(patience) for listener in self.listeners.values())
         await _all(upstream.stop() for upstream in self.upstreams.values())
         if self.sessions is not None:
@@ -239,7 +263,8 @@ def _make_folders(config: Config) -> None:
     sample = any(
         getattr(table.options, "root", "") == config.sample_directory for table in config.listeners.values()
     )
-    if not (sample or config.manhole.enabled or ("session" in serves and config.sessions.store == "sqlite")):
+    manhole = config.manhole.enabled or config.manhole.ssh
+    if not (sample or manhole or ("session" in serves and config.sessions.store == "sqlite")):
         return
     try:
         os.makedirs(config.state_directory, mode=0o700, exist_ok=True)

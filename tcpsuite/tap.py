@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import resource
 import sys
@@ -60,10 +61,10 @@ def makeService(options: Options) -> IService:
     from tcpsuite.app import build
 
     _raise_descriptor_limit()
-    suite = build(loaded.config, reactor)
+    in_front = options.parent is not None and options.parent.get("nodaemon")
+    suite = build(loaded.config, reactor, _welcome if in_front else lambda _: None)
     end_on_signals(reactor, suite.cut)
-    if options.parent is not None and options.parent.get("nodaemon"):
-        reactor.callWhenRunning(_welcome, suite)
+    atexit.register(_tell_failure, suite)
     return suite
 
 
@@ -71,6 +72,13 @@ def _welcome(suite: Suite) -> None:
     # Not sys.stdout: twistd puts its log there.
     with open(os.dup(1), "w") as terminal:
         terminal.write(f"\n{welcome(suite)}\n")
+
+
+def _tell_failure(suite: Suite) -> None:
+    # A start that fails when the reactor runs already has stopped it, and for twistd all is well then.
+    if suite.failure is not None:
+        _write_error(suite.failure)
+        os._exit(1)
 
 
 def _raise_descriptor_limit() -> None:
@@ -91,6 +99,11 @@ def _load(options: Options) -> Loaded:
 def _say_plainly(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Stands in for Python's own last word: what is nobody's bug needs no traceback."""
     if isinstance(error, LocalError):
-        sys.stderr.write(f"{error}\n")
+        _write_error(error)
     else:
         sys.__excepthook__(kind, error, traceback)
+
+
+def _write_error(error: BaseException) -> None:
+    # Not sys.stderr: with --logfile it is the log.
+    print(error, file=sys.__stderr__, flush=True)

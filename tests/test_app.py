@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import stat
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import deferLater
 from twisted.web.client import Agent, readBody
 
 from tcpsuite.admin.welcome import welcome
@@ -154,7 +157,7 @@ async def test_a_port_in_use_leaves_nothing_open(make_suite):
         )
         with pytest.raises(StartError) as raised:
             suite.privilegedStartService()
-    assert f"listener taken: cannot listen on tcp:{port}" in str(raised.value)
+    assert f"listener taken: tcp:{port}:interface=127.0.0.1: address already in use" in str(raised.value)
     await suite.stopService()
     assert all(listener.addresses == [] for listener in suite.listeners.values())
     with socket.create_server(("127.0.0.1", back)):
@@ -172,3 +175,31 @@ async def test_a_database_that_is_none_leaves_nothing_open(make_suite, tmp_path)
     assert "sessions.db" in str(raised.value)
     await suite.stopService()
     assert suite.admin.addresses == []
+
+
+class Late:
+    """An endpoint that fails in its own time."""
+
+    def __init__(self):
+        self.answer: Deferred[Any] = Deferred()
+
+    def listen(self, factory):
+        return self.answer
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_start_that_fails_later_stops_the_reactor(make_suite, monkeypatch):
+    """What an endpoint says only when the reactor runs ends the process, and nothing was ever ready."""
+    late = Late()
+    monkeypatch.setattr("tcpsuite.net.listener.listen_endpoint", lambda *_: late)
+    stopped = []
+    suite = make_suite('[listener.late]\nendpoint = "tcp:1"\nservice = "echo"\n')
+    monkeypatch.setattr(suite.reactor, "stop", lambda: stopped.append(True))
+    suite.privilegedStartService()
+    assert not suite.failure
+    late.answer.errback(OSError("the tunnel is closed"))
+    await deferLater(reactor, 0)
+    assert isinstance(suite.failure, StartError)
+    assert "listener late: tcp:1: the tunnel is closed" in str(suite.failure)
+    assert stopped == [True]
+    assert suite.started_at is None

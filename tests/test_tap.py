@@ -47,12 +47,12 @@ class StartTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Folder(self)
         self.patch(sys, "excepthook", sys.excepthook)
-        self.patch(sys, "stderr", StringIO())
+        self.patch(sys, "__stderr__", StringIO())
 
     def said(self, error: BaseException) -> str:
         sys.excepthook(type(error), error, None)
-        assert isinstance(sys.stderr, StringIO)
-        return sys.stderr.getvalue()
+        assert isinstance(sys.__stderr__, StringIO)
+        return sys.__stderr__.getvalue()
 
     def make(self, text: str) -> None:
         options = Options()

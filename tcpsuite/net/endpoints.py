@@ -27,6 +27,14 @@ def listen_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     return endpoint
 
 
+def listen_failure(text: str, error: Exception) -> str:
+    """Why ``text`` cannot be listened on, in few words: twistd tells no more than a hundred characters."""
+    if text.startswith("systemd:") and isinstance(error, KeyError | IndexError):
+        return "systemd has passed no such socket"
+    cause = getattr(error, "socketError", error)
+    return (cause.strerror or str(cause)).lower() if isinstance(cause, OSError) else str(error)
+
+
 def address_text(address: Any) -> str:
     """How people write an address: ``127.0.0.1:7000``, ``[::1]:7000``, ``unix:/run/x.sock``."""
     host = getattr(address, "host", None)

@@ -10,7 +10,7 @@ from twisted.internet.task import LoopingCall
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import StartError
-from tcpsuite.net.endpoints import BACKLOG, address_text, listen_endpoint
+from tcpsuite.net.endpoints import BACKLOG, address_text, listen_endpoint, listen_failure
 from tcpsuite.net.transport import count
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Listener:
                 port = await listen_endpoint(self._reactor, text).listen(self.admission)
             except Exception as error:
                 await self._close_ports()
-                raise StartError(f"listener {self.name}: cannot listen on {text}: {error}") from error
+                raise StartError(f"listener {self.name}: {text}: {listen_failure(text, error)}") from error
             count(port)
             self._ports.append(port)
         if self._idle_timeout:

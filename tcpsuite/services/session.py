@@ -207,10 +207,7 @@ def build(options: SessionOptions, context: IServiceContext) -> IProtocolFactory
     """
     authenticator = context.authenticator()
     if authenticator is None and not options.anonymous:
-        raise StartError(
-            f"listener {context.listener}: nobody can log in; "
-            "set passwords in [auth], or anonymous = true in the listener"
-        )
+        raise StartError("nobody can log in; set passwords in [auth], or anonymous = true in the listener")
     return SessionFactory(context.reactor, context.sessions(), authenticator, options.anonymous)
 
 

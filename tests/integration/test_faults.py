@@ -58,7 +58,7 @@ def test_port_in_use(tmp_path: Path, running: ExitStack, taken: int) -> None:
     suite = running.enter_context(Suite(ECHO, tmp_path, ports={"second": taken}))
     said = refused(suite)
     assert "second" in said
-    assert f"127.0.0.1:{taken}" in said
+    assert f"tcp:{taken}:interface=127.0.0.1" in said
     assert not accepts(suite.ports["first"])
 
 
@@ -67,7 +67,7 @@ def test_admin_port_in_use(tmp_path: Path, running: ExitStack, taken: int) -> No
     suite = running.enter_context(Suite(ECHO, tmp_path, ports={"admin": taken}))
     said = refused(suite)
     assert "admin" in said
-    assert f"127.0.0.1:{taken}" in said
+    assert f"tcp:{taken}:interface=127.0.0.1" in said
 
 
 def start(command: str) -> tuple[str, ...]:
