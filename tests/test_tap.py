@@ -47,12 +47,13 @@ class StartTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Folder(self)
         self.patch(sys, "excepthook", sys.excepthook)
-        self.patch(sys, "__stderr__", StringIO())
+        self.standard_error = StringIO()
+        self.patch(sys, "stderr", self.standard_error)
+        self.patch(sys, "__stderr__", self.standard_error)
 
     def said(self, error: BaseException) -> str:
         sys.excepthook(type(error), error, None)
-        assert isinstance(sys.__stderr__, StringIO)
-        return sys.__stderr__.getvalue()
+        return self.standard_error.getvalue()
 
     def make(self, text: str) -> None:
         options = Options()
