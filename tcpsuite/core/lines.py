@@ -13,11 +13,13 @@ MAX_VERB = 32
 class LineError(ProtocolError):
     """A line that cannot be read.
 
+    :ivar line: what there is of it, with U+FFFD for what is not UTF-8; of one too long the beginning.
     :ivar verb: its first word, as far as that could be read.
     """
 
     def __init__(self, code: str, text: str, line: bytes | bytearray) -> None:
         super().__init__(code, text)
+        self.line = line.decode(errors="replace")
         self.verb = bytes(line[:MAX_VERB]).partition(b" ")[0].decode(errors="replace")
 
 
@@ -88,7 +90,7 @@ class LineSplitter:
         self._searched = 0
 
     def _too_long(self, line: bytes | bytearray) -> LineError:
-        return LineError("too-long", f"a line may have {self.max_length} bytes", line)
+        return LineError("too-long", f"a line may have {self.max_length} bytes", line[: self.max_length])
 
 
 def _decode(line: bytes) -> str:

@@ -5,8 +5,8 @@
     request  = verb *( SP argument ) LF        ; UTF-8, at most 16 KiB
     answer   = "OK" [ SP text ] LF  /  "ERR" SP code SP text LF
 
-Requests are answered in order, however many are sent at once.  Twenty errors in a row, or the request line of
-HTTP, close the connection: a web page cannot make a browser speak to a line service.
+Requests are answered in order, however many are sent at once.  Twenty errors in a row, or a sign of HTTP,
+close the connection: a web page cannot make a browser speak to a line service.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ MIN_BODY_RATE = 1024
 LINGER = 5.0
 """Seconds that a peer has to read why it is sent away, and to leave."""
 
-_HTTP = re.compile(r"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) \S+ HTTP/\d\.\d")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+_HTTP = re.compile(rf"({'|'.join(_METHODS)}) .* HTTP/\d\.\d|Host:.*", re.IGNORECASE | re.DOTALL)
+"""The request line, or the header that no browser leaves out: methods can be made up, it cannot."""
 
 
 @frozen
@@ -254,7 +256,7 @@ class LineProtocol(Protocol):
                 self._start(line)
             except LineError as error:
                 self._body_due = self._has_body(error.verb)
-                self._refuse(error)
+                self._refuse(_no_http() if _is_http(error) else error)
             except ProtocolError as error:
                 self._refuse(error)
         if self._closing or self._body is not None:
@@ -274,8 +276,7 @@ class LineProtocol(Protocol):
     def _start(self, line: str) -> None:
         self._disarm()
         if _HTTP.fullmatch(line):
-            self._errors = MAX_ERRORS
-            raise ProtocolError("http", "this is not an HTTP server")
+            raise _no_http()
         verb, _, text = line.partition(" ")
         command = self.commands.get(verb.upper())
         if command is None:
@@ -316,7 +317,7 @@ class LineProtocol(Protocol):
         self.answer(f"ERR {code} {error}")
         if code not in self.answers:
             self._errors += 1
-        if self._errors >= MAX_ERRORS or self._body_due:
+        if self._errors >= MAX_ERRORS or self._body_due or code == "http":
             self._body = None
             self.close(Reason.PROTOCOL_ERROR, str(error))
 
@@ -341,3 +342,14 @@ class LineProtocol(Protocol):
     def _leave(self) -> None:
         self._deadline = None
         self.transport.loseConnection()
+
+
+def _is_http(error: LineError) -> bool:
+    """Is what cannot be read a request of HTTP?  No request of a line service is as long as a URL may be."""
+    return _HTTP.fullmatch(error.line) is not None or (
+        error.code == "too-long" and error.verb.upper() in _METHODS
+    )
+
+
+def _no_http() -> ProtocolError:
+    return ProtocolError("http", "this is not an HTTP server")

@@ -70,6 +70,33 @@ class AnswerTests(LineCase):
         self.assertEqual(answer, "ERR http this is not an HTTP server\n")
         self.assertTrue(self.transport.disconnecting)
 
+    def test_http_that_cannot_be_read(self) -> None:
+        """A URL may be longer than a line, or no UTF-8: it is HTTP all the same, in one piece or in many."""
+        for request in (
+            b"POST /" + b"a" * 16_500 + b" HTTP/1.1\r\n",
+            b"patch /" + b"a" * 100_000 + b" HTTP/1.1\r\n",
+            b"GET /\xff HTTP/1.1\r\n",
+            "GET /\u00a0 HTTP/1.1\r\n".encode(),
+        ):
+            for size in (len(request) + 20, 1000):
+                self.lose()
+                self.connect(StringTransport())
+                stream = request + b"\r\nSAY 1\nNOTHING\n"
+                answer = "".join(
+                    self.say(stream[start : start + size]) for start in range(0, len(stream), size)
+                )
+                self.assertEqual(answer, "ERR http this is not an HTTP server\n", request[:10])
+                self.assertTrue(self.transport.disconnecting)
+                self.assertIs(self.record.reason, Reason.PROTOCOL_ERROR)
+
+    def test_http_by_its_header(self) -> None:
+        """Whatever the method is called, the Host header gives HTTP away."""
+        answer = self.say(b"FETCH / HTTP/1.1\r\nhost: 127.0.0.1:7090\r\n\r\nSAY 1\n")
+        first, second, rest = answer.split("\n")
+        self.assertTrue(first.startswith("ERR unknown "))
+        self.assertEqual((second, rest), ("ERR http this is not an HTTP server", ""))
+        self.assertTrue(self.transport.disconnecting)
+
     def test_quit(self) -> None:
         """A command may say goodbye; what stands behind it is dropped."""
         self.assertEqual(self.say(b"QUIT\nSAY 1\n"), "OK\n")
