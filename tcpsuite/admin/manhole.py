@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.admin.console import Help
+from tcpsuite.admin.folder import claim, folder_of
 from tcpsuite.errors import StartError
 from tcpsuite.options import Endpoints, FilePath, option
 
@@ -71,7 +72,7 @@ class ManholeOptions:
 
 def socket_path(state_directory: str) -> str:
     """Where the manhole's socket lies."""
-    return os.path.join(state_directory, "manhole", "socket")
+    return str(folder_of(state_directory) / "socket")
 
 
 def namespace(suite: Any, reactor: Any) -> dict[str, Any]:
@@ -103,6 +104,7 @@ class Manhole:
         self._suite = suite
         self._reactor = reactor
         self._port: IListeningPort | None = None
+        self._claim: int | None = None
         self._ssh: Listener | None = None
         self._doors: set[Door] = set()
 
@@ -143,6 +145,7 @@ class Manhole:
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
+        self._give_up()
 
     def _names(self) -> dict[str, Any]:
         return namespace(self._suite, self._reactor)
@@ -150,18 +153,27 @@ class Manhole:
     def _listen(self) -> IListeningPort:
         if len(os.fsencode(self.path)) > LONGEST_PATH:
             raise StartError(f"manhole: a socket's path has at most {LONGEST_PATH} bytes: {self.path}")
-        folder = Path(self.path).parent
+        self._claim = claim(folder_of(self._state_directory))
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            # The folder is ours alone: a socket that is there was left by a process that has ended.
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
             port: IListeningPort = self._reactor.listenUNIX(
-                self.path, DoorFactory(self._names, self._doors), mode=0o600, wantPID=True
+                self.path, DoorFactory(self._names, self._doors), mode=0o600
             )
         except OSError as error:
-            raise StartError(f"manhole: {folder}: {error.strerror}") from error
+            self._give_up()
+            raise StartError(f"manhole: {self.path}: {error.strerror}") from error
         except CannotListenError as error:
+            self._give_up()
             raise StartError(f"manhole: cannot listen on {self.path}: {error.socketError}") from error
         return port
+
+    def _give_up(self) -> None:
+        """Let another process have the folder."""
+        claimed, self._claim = self._claim, None
+        if claimed is not None:
+            os.close(claimed)
 
 
 @implementer(IHalfCloseableProtocol)

@@ -10,7 +10,6 @@ import os
 import secrets
 from ipaddress import ip_address
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -21,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tcpsuite.admin.folder import folder_of, secure
 from tcpsuite.admin.prompts import PlainPrompt, TerminalServer
 from tcpsuite.core.connections import Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
@@ -98,10 +98,11 @@ def host_key(state_directory: str) -> Key:
 
     :raises StartError: when it can be neither read nor made.
     """
-    path = Path(state_directory, "manhole", "ssh_host_ed25519_key")
+    folder = folder_of(state_directory)
+    secure(folder)
+    path = folder / "ssh_host_ed25519_key"
     try:
         if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             made = Key(Ed25519PrivateKey.generate()).toString("openssh", subtype="v1")
             with open(path, "xb", opener=_private) as file:
                 file.write(made)

@@ -68,7 +68,7 @@ async def test_port_in_use(admin: AdminListener) -> None:
     host, port = admin.addresses[0].split(":")
     endpoint = f"tcp:{port}:interface={host}"
     second = AdminListener(AdminOptions(Endpoints((endpoint,))), busy_suite(), reactor)
-    with pytest.raises(StartError, match=f"listener admin: cannot listen on {endpoint}"):
+    with pytest.raises(StartError, match=f"listener admin: .*{endpoint}"):
         await second.start()
     await second.stop()
 

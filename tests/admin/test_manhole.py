@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,12 +138,12 @@ async def test_stop(manhole: Manhole) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_left_behind(tmp_path: Path) -> None:
-    """A socket that a killed process left behind is taken over."""
+    """A socket that a killed process left behind is taken over, whoever has that process's number now."""
     path = Path(socket_path(str(tmp_path)))
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    Path(f"{path}.lock").symlink_to("999999999")
+    Path(f"{path}.lock").symlink_to(str(os.getppid()))
     manhole = offer(tmp_path)
     await manhole.start()
     try:
@@ -151,13 +153,63 @@ async def test_left_behind(tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_killed(tmp_path: Path) -> None:
+    """The folder of a process that was killed is free at once; of one that lives it is not."""
+    folder = tmp_path / "manhole"
+    script = (
+        "import sys, pathlib; from tcpsuite.admin.folder import claim\n"
+        "claim(pathlib.Path(sys.argv[1])); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        (sys.executable, "-c", script, str(folder)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+        with pytest.raises(StartError, match=f"another process holds {folder}/lock"):
+            await offer(tmp_path).start()
+        other.kill()
+    manhole = offer(tmp_path)
+    await manhole.start()
+    await manhole.stop()
+
+
+@pytest_twisted.ensureDeferred
 async def test_in_use(manhole: Manhole, tmp_path: Path) -> None:
     """A second process with the same state directory does not start, and the first keeps its socket."""
     second = offer(tmp_path / "state")
-    with pytest.raises(StartError, match=f"manhole: cannot listen on {manhole.path}"):
+    with pytest.raises(StartError, match=f"another process holds {Path(manhole.path).parent}/lock"):
         await second.start()
     await second.stop()
     assert await say(manhole, "1") == "1\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_claimed_for_others(tmp_path: Path) -> None:
+    """A folder of another user's, or a link to one, is not used."""
+    folder = tmp_path / "manhole"
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StartError, match=f"manhole: {folder}: is a link"):
+        await offer(tmp_path).start()
+    folder.unlink()
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 4711)
+        with pytest.raises(StartError, match=f"manhole: {folder} belongs to user {os.getuid()}, not to 4711"):
+            await offer(tmp_path).start()
+
+
+@pytest_twisted.ensureDeferred
+async def test_failed_start(tmp_path: Path) -> None:
+    """A start that fails leaves the folder free."""
+    path = Path(socket_path(str(tmp_path)))
+    path.mkdir(parents=True)
+    manhole = offer(tmp_path)
+    with pytest.raises(StartError, match=f"manhole: {path}: Is a directory"):
+        await manhole.start()
+    path.rmdir()
+    await manhole.start()
+    await manhole.stop()
 
 
 @pytest_twisted.ensureDeferred
