@@ -22,7 +22,7 @@ from zope.interface import implementer
 from tcpsuite.admin.access_log import AccessLog
 from tcpsuite.admin.http import AdminListener
 from tcpsuite.admin.manhole import Manhole
-from tcpsuite.core.connections import Ledger
+from tcpsuite.core.connections import Ledger, Reason
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext
@@ -126,7 +126,7 @@ class Suite(Service):
     def cut(self) -> None:
         """End every connection now; a drain under way is over with that."""
         for listener in self.listeners.values():
-            listener.cut()
+            listener.cut(Reason.CUT, "the operator was in a hurry")
 
     def session_manager(self) -> SessionManager:
         """The one session manager, made when the first service asks for it."""

@@ -142,7 +142,7 @@ async def test_cut_ends_a_drain_at_once(suite):
     suite.cut()
     await stopped
     assert await client.lost is not ConnectionDone
-    assert suite.ledger.totals("front").ended == {Reason.DRAINED: 1}
+    assert suite.ledger.totals("front").ended == {Reason.CUT: 1}
 
 
 @pytest_twisted.ensureDeferred

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import Factory, define, evolve, field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Reason(Enum):
@@ -56,6 +56,10 @@ UNCOUNTED = Counted()
 """Stands in the record of a connection whose transport does not count: nothing is known of its bytes."""
 
 
+def _nothing() -> int:
+    return 0
+
+
 @frozen
 class Attempt:
     """One try to reach a server: which, what went wrong (empty: nothing), and how long it took."""
@@ -88,6 +92,8 @@ class Connection:
     """Who logged in on it."""
     attempts: list[Attempt] = Factory(list)
     traffic: Traffic = UNCOUNTED
+    unsent: Callable[[], int] = field(default=_nothing, repr=False)
+    """Gives the bytes that were taken and have not arrived: what moves there, the counters do not show."""
     reason: Reason | None = None
     """Why it ended: the first that was said counts.  ``None`` while it lives and nobody wants it to end."""
     detail: str = ""
@@ -95,6 +101,7 @@ class Connection:
     """When it ended, on the reactor's clock; ``None`` while it is open."""
     _moved: int = field(default=0, init=False, repr=False)
     _moved_at: float = field(init=False, repr=False)
+    _unsent: int = field(default=0, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._moved_at = self.started
@@ -128,6 +135,24 @@ class Connection:
         if moved != self._moved:
             self._moved, self._moved_at = moved, now
         return now - self._moved_at
+
+    def touch(self, now: float) -> None:
+        """Count its idle time from now on."""
+        self._moved_at = now
+
+    def stalled(self, now: float, timeout: float) -> bool:
+        """Whether nothing has moved for ``timeout`` seconds: no byte, and nothing of what is on its way.
+
+        What is on its way is asked for only when no byte has moved for so long, so a peer that takes what
+        it was sent long ago gets as much time again.
+        """
+        if self.idle(now) < timeout:
+            return False
+        unsent, before = self.unsent(), self._unsent
+        self._unsent = unsent
+        if unsent != before:
+            self.touch(now)
+        return unsent == before
 
 
 @define
@@ -183,6 +208,7 @@ class Ledger:
         connection.because(Reason.CLIENT_CLOSED)
         connection.ended = now
         connection.traffic = Counted(connection.bytes_in, connection.bytes_out)
+        connection.unsent = _nothing
         totals = self._totals[connection.listener]
         assert connection.reason is not None
         totals.ended[connection.reason] += 1

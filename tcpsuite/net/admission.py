@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,7 +22,7 @@ from zope.interface import alsoProvides, directlyProvides, providedBy
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.endpoints import address_text
-from tcpsuite.net.transport import counted
+from tcpsuite.net.transport import counted, unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +40,9 @@ class Admitted(Protocol):
     """Stands before the service's protocol for one connection: opens its record, and ends it.
 
     The hot path does not come through here: ``dataReceived`` is the service's own from the start.
+
+    :ivar waiting: whether it waits for a place below the ceiling.
+    :ivar closing: whether it was told to close, and is still there.
     """
 
     transport: IStreamTransport
@@ -46,12 +51,15 @@ class Admitted(Protocol):
         self._admission = admission
         self._address = address
         self._inner: IProtocol | None = None
-        self._verdict = verdict
+        self.verdict = verdict
         self.record = record
+        self.waiting = False
+        self.closing = False
 
     def connectionMade(self) -> None:
         """Accepted, and within the limits of its address."""
         self.record.traffic = counted(self.transport) or UNCOUNTED
+        self.record.unsent = partial(unsent, self.transport)
         self.record.secure = ISSLTransport.providedBy(self.transport)
         self._admission.arrived(self)
 
@@ -59,15 +67,15 @@ class Admitted(Protocol):
         """There is a place: the service takes over."""
         try:
             inner = self._admission.service.buildProtocol(self._address)
+            if inner is None:
+                self.close(Reason.SERVICE_CLOSED, "the service refused it")
+            else:
+                self._join(inner)
         except Exception:
             self._admission.log.failure("the service {name} failed", name=self.record.service)
-            self.record.because(Reason.ERROR, "the service failed")
-            self.transport.abortConnection()
-            return
-        if inner is None:
-            self.record.because(Reason.SERVICE_CLOSED, "the service refused it")
-            self.transport.loseConnection()
-            return
+            self.cut(Reason.ERROR, "the service failed")
+
+    def _join(self, inner: IProtocol) -> None:
         self._inner = inner
         # A service that honours half-close, and only such a one, is told of it.
         directlyProvides(self, providedBy(inner))
@@ -80,7 +88,10 @@ class Admitted(Protocol):
 
     def close(self, reason: Reason, detail: str) -> None:
         """Close once what is queued has left."""
+        self.closing = True
         self.record.because(reason, detail)
+        # A producer would be waited for, and resumed meanwhile.
+        self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def cut(self, reason: Reason, detail: str) -> None:
@@ -95,7 +106,7 @@ class Admitted(Protocol):
                 self._inner.connectionLost(reason)
         finally:
             self.record.because(*self._cause(reason))
-            self._admission.gone(self, self._verdict)
+            self._admission.gone(self)
 
     def _cause(self, reason: Failure) -> tuple[Reason, str]:
         """Why a connection ended of which nobody said so before."""
@@ -184,7 +195,7 @@ class Admission(Factory):
         verdict = self._limiter.admit(host, now)
         record = Connection(
             id=next(self._ids), peer=peer, host=host, listener=self._listener, service=self._service_name,
-            started=now, opened_at=now,
+            started=now, opened_at=time.time(),
         )  # fmt: skip
         if verdict.allowed:
             return Admitted(self, record, verdict, addr)
@@ -203,21 +214,22 @@ class Admission(Factory):
             admitted.begin()
         else:
             # Accepted in the same breath as the last that fitted: it waits as it would have in the backlog.
+            admitted.waiting = True
             admitted.transport.pauseProducing()
             self._held.append(admitted)
         self._pause(self._ceiling.full)
 
-    def gone(self, admitted: Admitted, verdict: Verdict) -> None:
+    def gone(self, admitted: Admitted) -> None:
         """A connection ended."""
         del self._open[admitted.record]
-        self._limiter.release(verdict)
+        self._limiter.release(admitted.verdict)
         self._ledger.close(admitted.record, self._clock.seconds())
-        if admitted in self._held:
+        self._ended(admitted.record)
+        if admitted.waiting:
             self._held.remove(admitted)
         else:
             self._ceiling.leave()
             self._serve_held()
-        self._ended(admitted.record)
         if not self._open:
             waiting, self._empty = self._empty, []
             for deferred in waiting:
@@ -229,11 +241,9 @@ class Admission(Factory):
         """
         now = self._clock.seconds()
         for record, admitted in tuple(self._open.items()):
-            if record.idle(now) >= timeout:
-                if record.reason is Reason.IDLE:
-                    admitted.cut(Reason.IDLE, "")
-                else:
-                    admitted.close(Reason.IDLE, f"no byte either way for {timeout:g} s")
+            if not admitted.waiting and record.stalled(now, timeout):
+                end = admitted.cut if admitted.closing else admitted.close
+                end(Reason.IDLE, f"no byte either way for {timeout:g} s")
 
     def cut(self, reason: Reason, detail: str) -> None:
         """End all connections now."""
@@ -251,6 +261,8 @@ class Admission(Factory):
     def _serve_held(self) -> None:
         while self._held and self._ceiling.enter():
             admitted = self._held.popleft()
+            admitted.waiting = False
+            admitted.record.touch(self._clock.seconds())
             admitted.transport.resumeProducing()
             admitted.begin()
         self._pause(self._ceiling.full)

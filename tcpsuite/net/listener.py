@@ -96,16 +96,16 @@ class Listener:
             self._accept_who_waits()
         self.draining = True
         await self._close_ports()
-        late = self._reactor.callLater(deadline, self.cut)
+        late = self._reactor.callLater(deadline, self.cut, Reason.DRAINED, "the drain's time was over")
         await self.admission.when_empty()
         if late.active():
             late.cancel()
         if self._sweep.running:
             self._sweep.stop()
 
-    def cut(self) -> None:
-        """End every connection now."""
-        self.admission.cut(Reason.DRAINED, "the drain's time was over")
+    def cut(self, reason: Reason, detail: str) -> None:
+        """End every connection now, for that reason."""
+        self.admission.cut(reason, detail)
 
     def _accept_who_waits(self) -> None:
         """Closing a port resets the clients in its backlog, who are connected as far as they can know."""

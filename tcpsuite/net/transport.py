@@ -6,6 +6,9 @@ endpoint of Twisted's own that ends in a stream socket can be counted without a 
 
 from __future__ import annotations
 
+import fcntl
+import termios
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import main, tcp, unix
@@ -67,6 +70,21 @@ class TCPServer(Counting, tcp.Server):  # type: ignore[misc]
 
 class UNIXServer(Counting, unix.Server):  # type: ignore[misc]
     """An accepted UNIX connection."""
+
+
+def unsent(transport: Any) -> int:
+    """Bytes that a stream transport was given and its peer has not: in its own queue and in the kernel's.
+
+    TLS and other wrappers are looked beneath; 0 for a transport that is gone, or not of Twisted's own kind.
+    """
+    while (beneath := getattr(transport, "transport", None)) is not None:
+        transport = beneath
+    if not isinstance(transport, tcp.Connection) or not transport.connected:
+        return 0
+    queued = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    in_kernel = array("i", [0])
+    fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, in_kernel)
+    return queued + in_kernel[0]
 
 
 _COUNTING: dict[Any, type[Counting]] = {tcp.Server: TCPServer, unix.Server: UNIXServer}

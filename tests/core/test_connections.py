@@ -48,6 +48,37 @@ class ConnectionTests(SynchronousTestCase):
         moving.bytes_in = 1
         self.assertEqual(one.idle(20.0), 0.0)
 
+    def test_touch(self) -> None:
+        """Its idle time can be counted anew."""
+        one = connection()
+        one.traffic = Moving()
+        one.touch(12.0)
+        self.assertEqual(one.idle(15.0), 3.0)
+
+    def test_stalled(self) -> None:
+        """Bytes that were taken and then arrive show that it lives; when neither moves it is stalled."""
+        one = connection()
+        one.traffic = Moving(7, 7)
+        on_their_way = [500]
+        one.unsent = lambda: on_their_way[0]
+        self.assertFalse(one.stalled(10.0, 5.0))  # the first look sees the counters move
+        self.assertFalse(one.stalled(14.0, 5.0))
+        self.assertFalse(one.stalled(15.0, 5.0))  # something is on its way: it may yet arrive
+        on_their_way[0] = 300
+        self.assertFalse(one.stalled(20.0, 5.0))
+        self.assertFalse(one.stalled(24.0, 5.0))
+        self.assertTrue(one.stalled(25.0, 5.0))
+
+    def test_stalled_with_nothing_on_its_way(self) -> None:
+        """With nothing on its way it is stalled at its idle time-out, and asked no more once it has ended."""
+        one, ledger = connection(), Ledger()
+        one.traffic = Moving()
+        self.assertTrue(one.stalled(15.0, 5.0))
+        one.unsent = lambda: 1
+        ledger.open(one)
+        ledger.close(one, 16.0)
+        self.assertEqual(one.unsent(), 0)
+
     def test_uncounted_is_never_idle(self) -> None:
         """Of a transport that does not count, nothing is known: it is not idle."""
         self.assertEqual(connection().idle(1000.0), 0.0)

@@ -27,6 +27,10 @@ class CountingTransport(Counting, StringTransport):
 
     aborted = False
 
+    def unregisterProducer(self):
+        """As on a socket, where none may have been registered."""
+        self.producer = None
+
     def abortConnection(self):
         self.aborted = True
 
@@ -234,6 +238,62 @@ class AdmissionTests(SynchronousTestCase):
         self.assertTrue(quiet.aborted)
         self.assertFalse(busy.disconnecting)
         self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
+
+    def test_a_connection_that_does_not_end_is_cut_whatever_was_said(self):
+        """A service that has said goodbye to a peer that takes nothing does not hold it for ever."""
+        admission = self.admission()
+        _, transport = self.connect(admission)
+        record = self.services[0].connection
+        record.because(Reason.SERVICE_CLOSED, "bye")
+        transport.loseConnection()
+        self.clock.advance(10)
+        admission.idle(10)
+        self.assertFalse(transport.aborted)
+        admission.idle(10)
+        self.assertTrue(transport.aborted)
+        self.assertEqual(record.reason, Reason.SERVICE_CLOSED)
+
+    def test_closing_does_not_wait_for_a_producer(self):
+        """An idle connection is closed without its producer, which would be resumed and go on."""
+        admission = self.admission()
+        protocol, transport = self.connect(admission)
+        transport.registerProducer(protocol, True)
+        self.clock.advance(10)
+        admission.idle(10)
+        self.assertIsNone(transport.producer)
+
+    def test_one_that_waits_for_a_place_is_not_idle(self):
+        """It is we who do not read it; its idle time counts from when it is served."""
+        admission = self.admission(limit=1)
+        first, _ = self.connect(admission)
+        _, waiting = self.connect(admission, "192.0.2.2")
+        self.clock.advance(60)
+        admission.idle(10)
+        self.assertFalse(waiting.disconnecting)
+        self.lose(first, ConnectionDone())
+        admission.idle(10)
+        self.assertFalse(waiting.disconnecting)
+        self.clock.advance(10)
+        admission.idle(10)
+        self.assertTrue(waiting.disconnecting)
+
+    def test_a_service_that_fails_at_its_start_harms_no_other(self):
+        """When a held connection's service raises, the one that made room for it is recorded all the same."""
+        admission = self.admission(limit=1)
+        first, _ = self.connect(admission)
+
+        class Broken(Protocol):
+            def connectionMade(self):
+                raise ZeroDivisionError
+
+        self.factory.buildProtocol = lambda _: Broken()
+        held, transport = self.connect(admission, "192.0.2.2")
+        self.lose(first, ConnectionDone())
+        self.assertEqual(self.ended[0].reason, Reason.CLIENT_CLOSED)
+        self.assertTrue(transport.aborted)
+        self.lose(held, ConnectionAborted())
+        self.assertEqual(self.ended[1].reason, Reason.ERROR)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_connection_that_nobody_counts_is_never_idle(self):
         """Without counters nothing is known of its traffic, so it is not taken for idle."""

@@ -201,7 +201,7 @@ async def test_cut_ends_a_drain(bench):
     client = await connect(listener.addresses[0])
     await client.ask(b"x", 1)
     stopped = Deferred.fromCoroutine(listener.stop(3600))
-    listener.cut()
+    listener.cut(Reason.CUT, "in a hurry")
     await stopped
     assert await client.lost is ConnectionLost
     assert repr(listener) == "<Listener front draining tcp:0:interface=127.0.0.1>"
