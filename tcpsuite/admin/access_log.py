@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import select
+import stat
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,8 @@ from tcpsuite.errors import StartError
 from tcpsuite.options import OptionError, option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
 REFUSALS_A_SECOND = 10
@@ -115,9 +121,10 @@ class AccessLog:
     """Writes the lines: :meth:`write` is called with each connection at its end.
 
     A file that was moved away is opened anew under its own name within a second, or by :meth:`reopen`.  What
-    cannot be written (a full disk, a reader that went away) is lost, and said in our own log once a minute.
+    cannot be written (a full disk, a reader that stalls or went away) is lost, and said in our own log once a
+    minute.
 
-    :ivar lost: lines that could not be written.
+    :ivar lost: lines that could not be written, or not to their end.
     """
 
     log = Logger()
@@ -128,6 +135,8 @@ class AccessLog:
         self._format = _FORMATS[options.format]
         self._clock = clock
         self._fd: int | None = None
+        self._write: Callable[[int, bytes], int] = os.write
+        self._cut = False
         self._next_look = 0.0
         self._next_warning = 0.0
         self._second = -1
@@ -142,14 +151,16 @@ class AccessLog:
 
         :raises StartError: naming the path, when it cannot be opened.
         """
-        if self._path == "-":
-            # Not sys.stdout: Twisted puts its own log there.
-            self._fd = os.dup(_STDOUT)
-        elif self._path:
-            try:
+        if not self._path:
+            return
+        try:
+            if self._path == "-":
+                # Not sys.stdout: Twisted puts its own log there.
+                self._fd, self._write = _standard_output()
+            else:
                 self._fd = _open(self._path)
-            except OSError as error:
-                raise StartError(f"access_log: cannot write to {self._path}: {error.strerror}") from error
+        except OSError as error:
+            raise StartError(f"access_log: cannot write to {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Write no more."""
@@ -167,7 +178,7 @@ class AccessLog:
             self._complain(error)
         else:
             self.close()
-            self._fd = fd
+            self._fd, self._cut = fd, False
 
     def write(self, connection: Connection) -> None:
         """A connection ended, or was refused."""
@@ -206,11 +217,18 @@ class AccessLog:
 
     def _send(self, line: str) -> None:
         assert self._fd is not None
+        # What was cut short must not swallow the next line.
+        data = (b"\n" if self._cut else b"") + line.encode("ascii")
         try:
-            os.write(self._fd, line.encode("ascii"))
+            written = self._write(self._fd, data)
         except OSError as error:
             self.lost += 1
             self._complain(error)
+            return
+        self._cut = written < len(data)
+        if self._cut:
+            self.lost += 1
+            self._complain(OSError(errno.EIO, "there was no room for a whole line"))
 
     def _complain(self, error: OSError) -> None:
         now = self._clock.seconds()
@@ -226,3 +244,32 @@ def _open(path: str) -> int:
     # Without O_NONBLOCK a FIFO that nobody reads would stop the process here.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     return os.open(path, flags, 0o640)
+
+
+def _standard_output() -> tuple[int, Callable[[int, bytes], int]]:
+    """A descriptor for standard output, and what writes to it without waiting.
+
+    Others write there too, and may want to wait: the descriptor that is shared with them stays as it is.
+    """
+    if os.isatty(_STDOUT):
+        with suppress(OSError):  # another user's, or one that is in another container
+            flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+            return os.open(f"/proc/self/fd/{_STDOUT}", flags), os.write
+    fd = os.dup(_STDOUT)
+    return fd, os.write if stat.S_ISREG(os.fstat(fd).st_mode) else _write_ready
+
+
+def _write_ready(fd: int, data: bytes) -> int:
+    """As much of ``data`` as a pipe or socket takes without waiting.
+
+    :raises OSError: when that is nothing.
+    """
+    ready = select.poll()
+    ready.register(fd, select.POLLOUT)
+    written = 0
+    # What is ready takes PIPE_BUF bytes at once.
+    while written < len(data) and ready.poll(0):
+        written += os.write(fd, data[written : written + select.PIPE_BUF])
+    if not written:
+        raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+    return written

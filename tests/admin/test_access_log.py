@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,17 @@ class AccessLogTests(SynchronousTestCase):
         self.addCleanup(log.close)
         return log
 
+    def open_on(self, fd: int) -> AccessLog:
+        """A log to standard output, which is ``fd``, and for the log alone."""
+        saved = os.dup(1)
+        try:
+            os.dup2(fd, 1)
+            return self.open("-")
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+            os.close(fd)
+
     def lines(self) -> list[str]:
         return self.path.read_text().splitlines()
 
@@ -126,19 +139,43 @@ class AccessLogTests(SynchronousTestCase):
     def test_standard_output(self) -> None:
         """- is the process's own standard output, even where sys.stdout is another."""
         read, write = os.pipe()
-        saved = os.dup(1)
-        try:
-            os.dup2(write, 1)
-            log = self.open("-")
-            log.write(ended())
-            log.reopen()
-        finally:
-            os.dup2(saved, 1)
-            os.close(saved)
-            os.close(write)
+        log = self.open_on(write)
+        log.write(ended())
+        log.reopen()
+        log.close()
         with open(read, encoding="ascii") as pipe:
-            log.close()
             self.assertEqual(pipe.read(), text_line(fields(ended())) + "\n")
+
+    def test_standard_output_stalls(self) -> None:
+        """A pipe, socket or terminal that is not read keeps nobody waiting: lines are lost, and counted, and
+        those behind them are whole when it is read again.  For others who write there it is as it was.
+        """
+        for read, write in (os.pipe(), _sockets(), os.openpty()):
+            os.set_blocking(read, False)
+            shared = os.dup(write)
+            log = self.open_on(write)
+            while not log.lost:
+                log.write(ended())
+            log.write(ended())
+            lost = log.lost
+            self.assertGreater(lost, 1)
+            self.assertTrue(os.get_blocking(shared))
+            while _read(read):
+                pass
+            log.write(ended(user="ann"))
+            self.assertEqual(log.lost, lost)
+            self.assertIn(text_line(fields(ended(user="ann"))), _read(read).decode().splitlines())
+            log.close()
+            os.close(shared)
+            os.close(read)
+
+    def test_standard_output_is_a_file(self) -> None:
+        """A file that the shell opened is written where the shell stands in it."""
+        self.path.write_text("before\n")
+        fd = os.open(self.path, os.O_WRONLY)
+        os.lseek(fd, 0, os.SEEK_END)
+        self.open_on(fd).write(ended())
+        self.assertEqual(self.lines(), ["before", text_line(fields(ended()))])
 
     def test_cannot_be_opened(self) -> None:
         """A file that cannot be opened stops the start, and is named."""
@@ -201,6 +238,23 @@ class AccessLogTests(SynchronousTestCase):
         log.write(ended())
         self.assertEqual(len(warnings), 2)
 
+    def test_cut_short(self) -> None:
+        """A line of which only the beginning could be written is lost, and the next one is whole."""
+        os.mkfifo(self.path)
+        with open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+            log = self.open()
+            long = ended()
+            long.attempts += [Attempt("a", "refused", 0.001)] * 300
+            log.write(long)
+            self.assertEqual(log.lost, 1)
+            begun = pipe.read(8192)
+            log.write(ended())
+            log.write(ended())
+            line = text_line(fields(ended())).encode() + b"\n"
+            self.assertTrue(text_line(fields(long)).encode().startswith(begun))
+            self.assertEqual((pipe.read(8192), log.lost), (b"\n" + line + line, 1))
+
     def test_refusals(self) -> None:
         """Of the connections that a limit refused, so many a second leave a line; the next one tells how many
         did not. Others are not held up by them.
@@ -223,3 +277,16 @@ class AccessLogTests(SynchronousTestCase):
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         return events
+
+
+def _sockets() -> tuple[int, int]:
+    read, write = socket.socketpair()
+    return read.detach(), write.detach()
+
+
+def _read(fd: int) -> bytes:
+    """What there is to read now."""
+    try:
+        return os.read(fd, 1 << 20)
+    except BlockingIOError:
+        return b""
