@@ -7,9 +7,11 @@ asked of the kernel besides.  Over SSH too, when the file says so: see :mod:`tcp
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -23,7 +25,7 @@ from zope.interface import implementer
 from tcpsuite.admin.console import Help
 from tcpsuite.admin.folder import claim, folder_of
 from tcpsuite.errors import StartError
-from tcpsuite.options import Endpoints, FilePath, option
+from tcpsuite.options import Endpoints, FilePath, OptionError, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,25 @@ _WORDS = {
 }
 
 
+_INTERFACE = re.compile(r"(?<!\\):interface=((?:\\.|[^:\\])*)")
+
+
+def _loopback_only(endpoints: Endpoints) -> None:
+    for text in endpoints:
+        interfaces = _INTERFACE.findall(text) if text.startswith("tcp:") else []
+        if not (text.startswith("unix:") or (interfaces and all(map(_is_loopback, interfaces)))):
+            raise OptionError(
+                "unix:PATH or tcp:PORT:interface=127.0.0.1: the prompt is for this machine", text
+            )
+
+
+def _is_loopback(interface: str) -> bool:
+    try:
+        return ip_address(interface.replace("\\", "")).is_loopback
+    except ValueError:
+        return False
+
+
 @frozen
 class ManholeOptions:
     """The ``[manhole]`` table."""
@@ -64,6 +85,7 @@ class ManholeOptions:
     ssh: Endpoints = option(
         Endpoints(()),
         "Where the prompt is offered over SSH too; loopback only, and only with authorized_keys.",
+        check=_loopback_only,
     )
     authorized_keys: FilePath = option(
         FilePath(""), "The public keys that may log in over SSH, as in OpenSSH's file of that name."
@@ -134,7 +156,7 @@ class Manhole:
                 self._names,
                 self._reactor,
             )
-            await manhole_ssh.start(self._ssh)
+            await self._ssh.start()
 
     async def stop(self) -> None:
         """Close everything, open prompts too."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from ipaddress import ip_address
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +56,9 @@ MOST_CONNECTIONS = 10
 def build_listener(
     endpoints: Sequence[str], authorized_keys: str, state_directory: str, names: Names, reactor: Any
 ) -> Listener:
-    """The listener of the SSH manhole, to be started by :func:`start`.
+    """The listener of the SSH manhole.
 
+    :param endpoints: where, on this machine only: :class:`ManholeOptions` sees to that.
     :param names: gives the namespace of a prompt.
     :raises StartError: when no key may log in, or there is no host key and none can be made.
     """
@@ -79,18 +79,6 @@ def build_listener(
         clock=reactor,
     )
     return listener
-
-
-async def start(listener: Listener) -> None:
-    """Open the endpoints.
-
-    :raises StartError: when one cannot be opened, or can be reached from another machine.
-    """
-    await listener.start()
-    for address in listener.addresses:
-        if not _is_local(address):
-            await listener.stop(0)
-            raise StartError(f"manhole: ssh is for loopback only, not for {address}")
 
 
 def host_key(state_directory: str) -> Key:
@@ -322,11 +310,6 @@ class _Keys:
 
     def loseConnection(self) -> None:
         """The session has no process that could be closed."""
-
-
-def _is_local(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    return address.startswith("unix") or ip_address(host).is_loopback
 
 
 def _private(path: str, flags: int) -> int:

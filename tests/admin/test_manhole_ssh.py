@@ -24,8 +24,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin import manhole_ssh as module
 from tcpsuite.admin.manhole import Manhole, ManholeOptions
-from tcpsuite.errors import StartError
-from tcpsuite.options import Endpoints
+from tcpsuite.config import load
+from tcpsuite.errors import ConfigError, StartError
+from tcpsuite.options import Endpoints, OptionError
 from tcpsuite.options import FilePath as Path_
 from tests.admin.support import busy_suite
 
@@ -140,13 +141,24 @@ async def test_host_key(bench: Bench, manhole: Manhole) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_loopback_only(bench: Bench) -> None:
-    """An endpoint that other machines can reach stops the start."""
-    for endpoint in ("tcp:0", "tcp:0:interface=0.0.0.0"):
-        manhole = bench.offer(endpoint)
-        with pytest.raises(StartError, match="ssh is for loopback only"):
-            await manhole.start()
-        await manhole.stop()
+async def test_loopback_only(tmp_path: Path) -> None:
+    """An endpoint that other machines can reach, or may be able to, is a fault of the configuration."""
+    for endpoint in (
+        "tcp:0", "tcp:0:interface=0.0.0.0", "tcp:0:interface=", "tcp:0:interface=\\:\\:", "tcp:0:192.0.2.1",
+        "tcp:0:interface=127.0.0.1:interface=192.0.2.1", "tcp:0:interface=localhost.example.com", "ssl:0",
+        "haproxy:tcp:0:interface=127.0.0.1", "systemd:domain=INET:index=0", "tcp:0\\:interface=127.0.0.1",
+    ):  # fmt: skip
+        with pytest.raises(OptionError, match="the prompt is for this machine"):
+            ManholeOptions(ssh=Endpoints((LOOPBACK[0], endpoint)))
+    for endpoint in (
+        *LOOPBACK, "tcp:interface=127.0.0.2:port=0", "tcp:0:interface=\\:\\:1",
+        "tcp:0:backlog=5:interface=127.0.0.1", "unix:/run/ssh",
+    ):  # fmt: skip
+        assert ManholeOptions(ssh=Endpoints((endpoint,))).ssh == (endpoint,)
+    file = tmp_path / "tcpsuite.toml"
+    file.write_text('[listener.e]\nendpoint = "tcp:0"\nservice = "echo"\n\n[manhole]\nssh = "tcp:7022"\n')
+    with pytest.raises(ConfigError, match=r"tcpsuite.toml:6: .*interface=127.0.0.1"):
+        load(str(file))
 
 
 @pytest_twisted.ensureDeferred

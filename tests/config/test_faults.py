@@ -316,7 +316,9 @@ class EndpointTests(SynchronousTestCase):
     def test_admin_and_manhole(self) -> None:
         """The admin listener and the manhole listen too."""
         found = self.folder.faults(
-            ECHO + '[admin]\nendpoint = "tcp:7007"\n[manhole]\nssh = ["tcp:9", "tcp:7007"]\n'
+            ECHO
+            + '[admin]\nendpoint = "tcp:7007"\n[manhole]\n'
+            + 'ssh = ["tcp:9:interface=127.0.0.1", "tcp:7007:interface=127.0.0.1"]\n'
         )
         self.assertEqual([fault.split(": ", 2)[1] for fault in found], ["admin.endpoint", "manhole.ssh[1]"])
 
