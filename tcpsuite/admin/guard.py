@@ -34,6 +34,8 @@ class Guard:
 
     :param hosts: names that a Host may carry besides those of loopback and the address that was reached.
     :param token: what ``Authorization: Bearer`` must carry; empty when nothing need be shown.
+
+    The headers that it checks are bytes that were decoded as Latin-1: peers may send any.
     """
 
     def __init__(self, hosts: Iterable[str], token: str) -> None:
@@ -62,7 +64,7 @@ class Guard:
             return None
         if len(authorizations) == 1:
             scheme, _, shown = authorizations[0].partition(" ")
-            right = hmac.compare_digest(shown.strip().encode(errors="replace"), self._token)
+            right = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), self._token)
             if right and scheme.lower() == "bearer":
                 return None
         return Refusal(401, "this wants the header Authorization: Bearer TOKEN")

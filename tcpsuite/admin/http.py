@@ -14,7 +14,7 @@ from tcpsuite.admin.process import LagWatch
 from tcpsuite.core.connections import Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
-from tcpsuite.net.http import BoundedSite
+from tcpsuite.net.http import BoundedRequest, BoundedSite, Phase
 from tcpsuite.net.listener import Listener
 from tcpsuite.options import Endpoints, Secret, option
 
@@ -51,6 +51,17 @@ class AdminOptions:
     )
 
 
+class AdminRequest(BoundedRequest):
+    """A request that can be guarded: it names a page, and the host that it is meant for."""
+
+    def headers_received(self) -> None:
+        """Refuse what is no question for a page, before anything answers it."""
+        if not self.uri.startswith(b"/"):
+            self.channel.refuse(400, "what is asked for here is a path")
+        elif self.clientproto != b"HTTP/1.0" and not self.requestHeaders.hasHeader(b"Host"):
+            self.channel.refuse(400, "a request names its Host")
+
+
 class AdminListener:
     """Serves the pages on endpoints of its own.
 
@@ -62,19 +73,20 @@ class AdminListener:
 
     def __init__(self, options: AdminOptions, suite: SuiteView, reactor: Any) -> None:
         self._lag = LagWatch(reactor)
-        site = BoundedSite(
+        self._site = BoundedSite(
             Pages(suite, Guard(options.hosts, options.token), self._lag, reactor),
             reactor=reactor,
             max_body=MAX_BODY,
+            request=AdminRequest,
         )
         self._listener = Listener("admin", "admin", options.endpoint, IDLE_TIMEOUT, reactor)
         self._listener.admission = Admission(
             listener="admin",
             service_name="admin",
-            service=site,
+            service=self._site,
             limiter=ResourceLimiter(CONNECTIONS_PER_IP),
             ceiling=Ceiling(MOST_CONNECTIONS),
-            pause=self._listener.rest,
+            pause=self._rest,
             ledger=Ledger(),
             ended=_forget,
             ids=(f"admin-{secrets.token_hex(3)}-{number:x}" for number in count(1)),
@@ -102,6 +114,14 @@ class AdminListener:
         """Close the endpoints.  Done when no connection is open."""
         self._lag.stop()
         await self._listener.stop(STOP_TIME)
+
+    def _rest(self, wanted: bool) -> None:
+        """At the ceiling the oldest connection without a request makes room: silence shuts nobody out."""
+        self._listener.rest(wanted)
+        silent = [each for each in self._site.channels if each.phase in {Phase.IDLE, Phase.HEADERS}]
+        if wanted and silent:
+            oldest = min(silent, key=lambda each: each.connection.started if each.connection else 0.0)
+            oldest.transport.abortConnection()
 
 
 def _forget(_record: Connection) -> None:

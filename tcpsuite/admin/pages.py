@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 METHODS = ("GET", "HEAD")
 OPEN = frozenset({"/healthz", "/readyz"})
-"""Pages that want no token: probes have none, and they tell nothing but yes or no."""
+"""Pages that want no token: probes have none.  To who does not show it they tell nothing but yes or no."""
 
 _SAFE = {
     "Cache-Control": "no-store",
@@ -104,10 +104,11 @@ class Pages(Resource):
         """The process runs: it answers."""
         return Answer(b"ok\n", _TEXT)
 
-    async def readyz(self) -> Answer:
-        """Whether new connections should come."""
+    async def readyz(self, *, why: bool = True) -> Answer:
+        """Whether new connections should come, and ``why`` not."""
         reasons = faults(self._suite)
-        return Answer.json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        told = {"reasons": reasons} if why else {}
+        return Answer.json({"ready": not reasons, **told}, 503 if reasons else 200)
 
     async def metrics(self) -> Answer:
         """Numbers for Prometheus."""
@@ -129,22 +130,29 @@ class Pages(Resource):
         if request.method.decode("latin-1") not in METHODS:
             allowed = ", ".join(METHODS)
             return Answer.json({"error": f"this page knows {allowed}"}, 405, Allow=allowed)
+        if path == "/readyz" and self._token_refusal(request):
+            return await self.readyz(why=False)
         return await self._pages[path][1]()
 
     def _refusal(self, request: Request, path: str) -> Refusal | None:
-        def headers(name: str) -> list[str]:
-            return list(request.requestHeaders.getRawHeaders(name, []))
-
         reached = getattr(request.getHost(), "host", "")
-        refusal = self._guard.check(headers("host"), headers("origin"), reached)
+        refusal = self._guard.check(_headers(request, b"Host"), _headers(request, b"Origin"), reached)
         if refusal is None and path not in OPEN:
-            refusal = self._guard.check_token(headers("authorization"))
+            refusal = self._token_refusal(request)
         return refusal
+
+    def _token_refusal(self, request: Request) -> Refusal | None:
+        return self._guard.check_token(_headers(request, b"Authorization"))
 
     def _failed(self, failure: Failure, request: Request) -> None:
         if failure.check(CancelledError) is None:
             self.log.failure("an admin page failed", failure)
             _send(Answer.json({"error": "the page failed; the log says why"}, 500), request)
+
+
+def _headers(request: Request, name: bytes) -> list[str]:
+    # Asked for by text they would be read as UTF-8, and a peer may send any bytes.
+    return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name, [])]
 
 
 def _refused(refusal: Refusal) -> Answer:

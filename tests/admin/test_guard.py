@@ -85,6 +85,10 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(self.shown("Bearer s3cret"), 200)
         self.assertEqual(self.shown("bearer  s3cret"), 200)
 
+    def test_any_letters(self) -> None:
+        """A token of any letters is right in UTF-8."""
+        self.assertEqual(self.shown("Bearer " + "clé".encode().decode("latin-1"), token="clé"), 200)
+
     def test_wrong(self) -> None:
         """All else is refused with 401."""
         for values in (

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
-from tcpsuite.admin.http import AdminListener, AdminOptions
+from tcpsuite.admin.http import MOST_CONNECTIONS, AdminListener, AdminOptions
 from tcpsuite.errors import StartError
 from tcpsuite.options import Endpoints, Secret
 from tests.admin.support import busy_suite
@@ -58,6 +59,22 @@ async def test_idle_client_does_not_hold_the_stop(admin: AdminListener) -> None:
     await get(admin.addresses[0], "/healthz")
     await admin.stop()
     assert admin.addresses == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_silent_crowd(admin: AdminListener) -> None:
+    """However many say nothing, or begin a request and no more, who asks is answered."""
+    from twisted.internet import reactor
+
+    (address,) = admin.addresses
+    host, port = address.split(":")
+    endpoint = TCP4ClientEndpoint(reactor, host, int(port))
+    for number in range(MOST_CONNECTIONS + 5):
+        silent = await connectProtocol(endpoint, Protocol())
+        if number % 2:
+            silent.transport.write(b"GET")  # type: ignore[union-attr]
+    answer = Deferred.fromCoroutine(get(address, "/healthz"))
+    assert (await answer.addTimeout(5, reactor)).endswith("\r\n\r\nok\n")
 
 
 @pytest_twisted.ensureDeferred

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin.guard import Guard
+from tcpsuite.admin.http import AdminRequest
 from tcpsuite.admin.pages import Pages
 from tcpsuite.admin.process import LagWatch
 from tcpsuite.errors import StoreFailed
@@ -50,7 +51,7 @@ class PagesTests(SynchronousTestCase):
 
     def serve(self, token: str = "") -> None:
         pages = Pages(self.suite, Guard([], token), LagWatch(self.clock), self.clock)
-        channel = BoundedSite(pages, reactor=self.clock).buildProtocol(None)
+        channel = BoundedSite(pages, reactor=self.clock, request=AdminRequest).buildProtocol(None)
         self.transport = StringTransport()
         channel.makeConnection(self.transport)
         self.channel = channel
@@ -68,6 +69,12 @@ class PagesTests(SynchronousTestCase):
             f"{name.replace('_', '-')}: {value}" for name, value in {"Host": "localhost", **headers}.items()
         ]
         self.channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
+
+    def send_raw(self, *lines: bytes) -> int:
+        """The status of the answer to a request of some lines, on a connection of its own."""
+        self.serve("s3cret")
+        self.channel.dataReceived(b"\r\n".join([*lines, b"", b""]))
+        return Got.parse(self.transport.value()).code
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Got:
         self.send(path, method, **headers)
@@ -215,6 +222,34 @@ class PagesTests(SynchronousTestCase):
             self.assertNotIn(b"s3cret", got.body)
         self.assertEqual(self.get("/healthz").code, 200)
         self.assertEqual(self.get("/readyz").code, 200)
+
+    def test_ready_without_token(self) -> None:
+        """Who does not show the token learns whether it is ready, and not why."""
+        self.serve("s3cret")
+        self.suite.upstreams["cache"] = FakeUpstream(up=False)
+        for shown in ({}, {"Authorization": "Bearer wrong"}):
+            got = self.get("/readyz", **shown)
+            self.assertEqual((got.code, got.json), (503, {"ready": False}))
+        got = self.get("/readyz", Authorization="Bearer s3cret")
+        self.assertEqual(got.json["reasons"], ["upstream cache has no server up"])
+
+    def test_any_bytes(self) -> None:
+        """Headers that are not UTF-8 are refused like any others that are wrong."""
+        get, host = b"GET /metrics HTTP/1.1", b"Host: localhost"
+        self.assertEqual(self.send_raw(get, b"Host: \xff\xfe"), 403)
+        self.assertEqual(self.send_raw(get, host, b"Origin: http://\xff"), 403)
+        self.assertEqual(self.send_raw(get, host, b"Authorization: Bearer \xff"), 401)
+        self.assertEqual(self.send_raw(get, host, b"Authorization: Bearer s3cret"), 200)
+
+    def test_no_page(self) -> None:
+        """What names no page, or no Host in HTTP/1.1, is refused before anything answers it."""
+        host = b"Host: localhost"
+        self.assertEqual(self.send_raw(b"OPTIONS * HTTP/1.1", host), 400)
+        self.assertEqual(self.send_raw(b"GET * HTTP/1.1", host), 400)
+        self.assertEqual(self.send_raw(b"GET http://example.com/healthz HTTP/1.1", host), 400)
+        self.assertEqual(self.send_raw(b"GET /healthz HTTP/1.1"), 400)
+        self.assertEqual(self.send_raw(b"GET /healthz HTTP/1.0"), 200)
+        self.assertEqual(self.send_raw(b"GET /healthz HTTP/1.0", b"Host: example.com"), 403)
 
     def test_page_fails(self) -> None:
         """A page that fails by our own fault is answered 500, and the log has the traceback."""
