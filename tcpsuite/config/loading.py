@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tcpsuite.config.lines import Path
     from tcpsuite.config.tree import Tree
 
+LONGEST_SHOWN = 200
+"""Characters of a value that a fault shows: a line of a message, not a page of it."""
+
 
 @frozen
 class Loaded:
@@ -143,6 +146,8 @@ def _shown(value: Any) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case str() if len(value) > LONGEST_SHOWN:
+            return f"{value[:LONGEST_SHOWN]!r}… ({len(value)} characters)"
         case str() | int() | float():
             return repr(value)
         case dict():

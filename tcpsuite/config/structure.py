@@ -6,8 +6,8 @@ Nothing stops at the first fault: cattrs gathers them in exception groups.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NewType, get_origin
 
 import attrs
@@ -18,7 +18,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from tcpsuite.config.endpoints import check_client, check_server
 from tcpsuite.config.faults import HintedError, nearest
 from tcpsuite.config.schema import FILE_KEYS, ListenerConfig, ServiceName, listener_table
-from tcpsuite.config.tree import Text
+from tcpsuite.config.tree import Text, read_value
 from tcpsuite.options import (
     ClientEndpoint,
     DirectoryPath,
@@ -139,7 +139,6 @@ class Structure(Converter):
         return ListenerConfig(**part(ListenerConfig), options=options(**part(options)))
 
     def _endpoints(self, value: Any) -> Endpoints:
-        value = _loosely(value, list)
         if isinstance(value, str):
             return Endpoints((check_server(str(value)),) if value else ())
         if not isinstance(value, list):
@@ -197,14 +196,12 @@ def _checked(field: attrs.Attribute[Any], structure: Callable[[Any, Any], Any]) 
 
 
 def _loosely(value: Any, kind: Any) -> Any:
-    """What a value from the environment or the command line means, where a ``kind`` is wanted."""
+    """What a value from the environment or the command line means, where a number of this kind is wanted."""
     if isinstance(value, Text) and value.loose:
-        try:
-            meant = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            return value
-        if isinstance(meant, kind) and not isinstance(meant, bool):
-            return meant
+        with suppress(ValueError):
+            meant = read_value(value)
+            if isinstance(meant, kind) and not isinstance(meant, bool):
+                return meant
     return value
 
 
@@ -243,14 +240,12 @@ def _secret(value: Any) -> Secret:
 
 
 def _list(value: Any) -> list[Any]:
-    value = _loosely(value, list)
     if not isinstance(value, list):
         raise OptionError("a list", value)
     return value
 
 
 def _table(value: Any) -> dict[str, Any]:
-    value = _loosely(value, dict)
     if not isinstance(value, dict):
         raise OptionError("a table", value)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 from tcpsuite.config.faults import DEFAULT, Origin
@@ -13,7 +14,7 @@ class Text(str):
 
     :ivar directory: where a relative path is taken from.
     :ivar loose: it came from the environment or the command line, where everything is a string: it may stand
-        for a number, a truth value or a list.
+        for a number or a truth value.
     """
 
     __slots__ = ("directory", "loose")
@@ -52,21 +53,11 @@ class Tree:
     def lay(self, table: dict[str, Any], lines: dict[Path, int], source: str, directory: str) -> None:
         """Lay a file's content over what is there."""
 
-        def lay(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-            for key, value in new.items():
-                here = (*path, key)
-                if isinstance(value, dict) and isinstance(old.get(key), dict):
-                    lay(old[key], value, here)
-                    continue
-                self._forget(here)
-                old[key] = _written(value, directory)
-                for deep in _paths(value, here):
-                    self._origins[deep] = Origin(source, lines.get(deep, 0))
-
-        lay(self.values, table, ())
+        for key, value in _written(table, directory, loose=False).items():
+            self._lay(self.values, key, value, (key,), lines, source)
 
     def put(self, path: Path, text: str, source: str, directory: str) -> None:
-        """Put one value, given as text, over what is there.
+        """Put one value, given as text, over what is there; what TOML reads as a list or a table is one.
 
         Names are found whatever their case, and with ``_`` for ``-``: environment variables know no better.
         A number counts the elements of a list.
@@ -83,10 +74,12 @@ class Tree:
             self._origins.setdefault(found, Origin(source))
             here = here[key]
         key = _key(here, path[-1])
-        found = (*found, key)
-        self._forget(found)
-        here[key] = Text(text, directory, loose=True)
-        self._origins[found] = Origin(source)
+        try:
+            value = read_value(text)
+        except ValueError:
+            value = text
+        value = _written(value if isinstance(value, dict | list) else text, directory, loose=True)
+        self._lay(here, key, value, (*found, key), {}, source)
 
     def inherit(self, path: Path, table: Path) -> None:
         """What is not said in the table at ``path`` is as in the one at ``table``."""
@@ -114,19 +107,47 @@ class Tree:
                 return None
         return here
 
+    def _lay(
+        self, here: Any, key: str | int, value: Any, path: Path, lines: dict[Path, int], source: str
+    ) -> None:
+        """Lay ``value`` over what ``here`` has under ``key``: a table key by key, all else as a whole."""
+        old = here.get(key) if isinstance(here, dict) else here[key]
+        if isinstance(value, dict) and isinstance(old, dict):
+            for step, child in value.items():
+                self._lay(old, step, child, (*path, step), lines, source)
+            return
+        self._forget(path)
+        here[key] = value
+        for deep in _paths(value, path):
+            self._origins[deep] = Origin(source, lines.get(deep, 0))
+
     def _forget(self, path: Path) -> None:
         for known in [known for known in self._origins if known[: len(path)] == path]:
             del self._origins[known]
 
 
-def _written(value: Any, directory: str) -> Any:
+def read_value(text: str) -> Any:
+    """What ``text`` means where TOML has a value.
+
+    :raises ValueError: when it is no TOML, more than one value, or too much of it.
+    """
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except RecursionError:
+        raise ValueError("lists and tables nested too deep") from None
+    if len(table) != 1:
+        raise ValueError("more than one value")
+    return table["value"]
+
+
+def _written(value: Any, directory: str, loose: bool) -> Any:
     match value:
         case str():
-            return Text(value, directory)
+            return Text(value, directory, loose)
         case dict():
-            return {key: _written(child, directory) for key, child in value.items()}
+            return {key: _written(child, directory, loose) for key, child in value.items()}
         case list():
-            return [_written(child, directory) for child in value]
+            return [_written(child, directory, loose) for child in value]
     return value
 
 
