@@ -23,6 +23,8 @@ DEMONSTRATION = "demo.toml"
 PREFIX = "TCPSUITE__"
 """``TCPSUITE__LISTENER__DB__UPSTREAM`` is ``listener.db.upstream``: two underscores stand for a dot."""
 
+NESTED = "lists and tables nested too deep"
+
 
 def read(file: str | None, settings: Sequence[str], environ: Mapping[str, str]) -> Tree:
     """Everything that is said: by ``file`` (the demonstration if ``None``), by ``conf.d/*.toml`` beside it,
@@ -30,13 +32,14 @@ def read(file: str | None, settings: Sequence[str], environ: Mapping[str, str]) 
 
     :raises ConfigError: with what cannot be read: files, not TOML, settings that lead nowhere.
     """
-    tree, faults = Tree(), []
+    tree, faults = Tree(), list[Fault]()
     texts: list[tuple[str, str | Fault]]
     if file is None:
         name = f"{DEMONSTRATION} (embedded)"
         texts = [(name, files(__package__).joinpath(DEMONSTRATION).read_text("utf-8"))]
     else:
-        texts = [(name, _text(name)) for name in (file, *_drop_ins(file))]
+        drop_ins, faults = _drop_ins(file)
+        texts = [(name, _text(name)) for name in (file, *drop_ins)]
     for name, text in texts:
         fault = text if isinstance(text, Fault) else _lay(tree, name, text)
         if fault:
@@ -48,18 +51,22 @@ def read(file: str | None, settings: Sequence[str], environ: Mapping[str, str]) 
     return tree
 
 
-def _drop_ins(file: str) -> list[str]:
+def _drop_ins(file: str) -> tuple[list[str], list[Fault]]:
+    """The files of ``conf.d``, in order of name; or why they cannot be known."""
     folder = os.path.join(os.path.dirname(file), "conf.d")
     try:
         names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    return [os.path.join(folder, name) for name in names if name.endswith(".toml")]
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except OSError as error:
+        return [], [Fault(folder, 0, "", "a folder that can be read", error.strerror or str(error))]
+    chosen = [name for name in names if name.endswith(".toml") and not name.startswith(".")]
+    return [os.path.join(folder, name) for name in chosen], []
 
 
 def _text(file: str) -> str | Fault:
     try:
-        with open(file, encoding="utf-8", newline="") as stream:
+        with open(file, encoding="utf-8-sig", newline="") as stream:  # some editors begin with a mark
             return stream.read()
     except OSError as error:
         return Fault(file, 0, "", "a file that can be read", error.strerror or str(error))
@@ -71,9 +78,13 @@ def _text(file: str) -> str | Fault:
 def _lay(tree: Tree, file: str, text: str) -> Fault | None:
     try:
         table = tomllib.loads(text)
+        tree.lay(table, scan(text), file, os.path.dirname(os.path.abspath(file)))
     except tomllib.TOMLDecodeError as error:
         return _syntax_fault(file, text, str(error))
-    tree.lay(table, scan(text), file, os.path.dirname(os.path.abspath(file)))
+    except ValueError:  # Python's own limit, which tomllib knows nothing of
+        return Fault(file, 0, "", "", "not TOML: a number of too many digits")
+    except RecursionError:
+        return Fault(file, 0, "", "", NESTED)
     return None
 
 
@@ -110,4 +121,6 @@ def _put(tree: Tree, path: Path, value: str, source: str) -> list[Fault]:
         tree.put(path, value, source, os.getcwd())
     except LookupError as error:
         return [Fault(source, 0, "", "the name of an option", f"{format_path(path)}: {error}")]
+    except RecursionError:
+        return [Fault(source, 0, format_path(path), "", NESTED)]
     return []

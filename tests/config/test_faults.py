@@ -268,6 +268,28 @@ class FilesTests(SynchronousTestCase):
                 load(path, environ={})
             self.assertEqual(str(caught.exception), f"{path}: expected a file that can be read, got {why}")
 
+    def test_too_much(self) -> None:
+        """A number of too many digits, and lists or keys in one another without end, are no TOML for us."""
+        nested = "x.toml: lists and tables nested too deep"
+        for text, expected in {
+            f"a = {'5' * 5000}\n": "x.toml: not TOML: a number of too many digits",
+            f"a = {'[' * 3000}{']' * 3000}\n": nested,
+            f"a = {'[' * 3000}\n": nested,
+            f"{'a.' * 3000}b = 1\n": nested,
+        }.items():
+            self.assertEqual(self.folder.faults(text), [expected])
+
+    def test_unreadable_drop_ins(self) -> None:
+        """A conf.d that cannot be read is no conf.d that is empty."""
+        path = self.folder.write(ECHO)
+        os.symlink("conf.d", os.path.join(self.folder.path, "conf.d"))  # it leads to itself
+        with self.assertRaises(ConfigError) as caught:
+            load(path, environ={})
+        self.assertEqual(
+            self.folder.lines(caught.exception.faults),
+            ["conf.d: expected a folder that can be read, got Too many levels of symbolic links"],
+        )
+
     def test_not_utf_8(self) -> None:
         """TOML is UTF-8; the first byte that is not is named, with its line."""
         self.assertEqual(

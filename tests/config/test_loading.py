@@ -53,6 +53,18 @@ class SourcesTests(SynchronousTestCase):
             origins, ["x.toml:3", "conf.d/20-b.toml:2", "conf.d/10-a.toml:3", "conf.d/20-b.toml:4"]
         )
 
+    def test_hidden_drop_ins(self) -> None:
+        """What an editor leaves behind under a hidden name is not read, and conf.d need not be a folder."""
+        self.folder.write("not TOML", "conf.d/.10-a.toml")
+        self.assertEqual(len(self.folder.load(ECHO).config.listeners), 1)
+        self.folder.write("", "other/conf.d")
+        load(self.folder.write(ECHO, "other/x.toml"), environ={}, machine=ROOMY)
+
+    def test_byte_order_mark(self) -> None:
+        """A mark of the order of bytes, which some editors begin a file with, is passed over."""
+        loaded = self.folder.load(b"\xef\xbb\xbf" + ECHO.encode())
+        self.assertEqual(loaded.tree.origin(("listener", "echo", "endpoint")).line, 3)
+
     def test_environment(self) -> None:
         """A variable goes over the files; its name is found whatever its case, and with _ for -."""
         loaded = self.folder.load(
