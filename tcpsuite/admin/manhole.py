@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import struct
 from contextlib import suppress
@@ -19,6 +20,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -30,7 +32,7 @@ from tcpsuite.options import Endpoints, FilePath, OptionError, option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IAddress, IListeningPort
+    from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
     from twisted.python.failure import Failure
 
     from tcpsuite.admin.status import SuiteView
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 LONGEST_PATH = 107
 """Bytes of a UNIX socket's path that the kernel takes."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at whether a peer that sends no more is still there."""
 
 _PEER = struct.Struct("3i")  # struct ucred: process, user, group
 _ESCAPE = b"\x1b"
@@ -181,7 +185,7 @@ class Manhole:
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
             port: IListeningPort = self._reactor.listenUNIX(
-                self.path, DoorFactory(self._names, self._doors), mode=0o600
+                self.path, DoorFactory(self._names, self._doors, self._reactor), mode=0o600
             )
         except OSError as error:
             self._give_up()
@@ -204,15 +208,18 @@ class Door(Protocol):
 
     :param names: gives the namespace of a prompt.
     :param doors: where it is listed while it is open.
+    :param clock: an ``IReactorTime``.
     """
 
     log = Logger()
     transport: Any
 
-    def __init__(self, names: Callable[[], dict[str, Any]], doors: set[Door]) -> None:
+    def __init__(self, names: Callable[[], dict[str, Any]], doors: set[Door], clock: IReactorTime) -> None:
         self._names = names
         self._doors = doors
         self._prompt: Any = None
+        self._watch = LoopingCall(self._look)
+        self._watch.clock = clock
 
     def connectionMade(self) -> None:
         """Somebody came in."""
@@ -235,6 +242,8 @@ class Door(Protocol):
     def readConnectionLost(self) -> None:
         """The peer sends no more: a pipe has ended, a terminal is gone."""
         if IHalfCloseableProtocol.providedBy(self._prompt):
+            # What it still has to print may be long in coming, and only a reader would be told of the loss.
+            self._watch.start(LOOK_INTERVAL, now=False)
             self._prompt.readConnectionLost()
         else:
             self.transport.loseConnection()
@@ -245,8 +254,14 @@ class Door(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone."""
         self._doors.discard(self)
+        if self._watch.running:
+            self._watch.stop()
         if self._prompt is not None:
             self._prompt.connectionLost(reason)
+
+    def _look(self) -> None:
+        if has_gone(self.transport.socket):
+            self.transport.abortConnection()
 
     def _open(self, *, terminal: bool) -> None:
         from tcpsuite.admin.prompts import PlainPrompt, TerminalServer
@@ -260,16 +275,24 @@ class DoorFactory(Factory):
 
     noisy = False
 
-    def __init__(self, names: Callable[[], dict[str, Any]], doors: set[Door]) -> None:
+    def __init__(self, names: Callable[[], dict[str, Any]], doors: set[Door], clock: IReactorTime) -> None:
         self._names = names
         self._doors = doors
+        self._clock = clock
 
     def buildProtocol(self, addr: IAddress | None) -> Door:
         """Somebody came."""
-        return Door(self._names, self._doors)
+        return Door(self._names, self._doors, self._clock)
 
 
 def peer_of(sock: socket.socket) -> tuple[int, int]:
     """The process and the user at the other end of a UNIX socket, as the kernel knows them."""
     pid, uid, _gid = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return pid, uid
+
+
+def has_gone(sock: socket.socket) -> bool:
+    """Whether the peer of a UNIX socket has closed it, and not only its own sending."""
+    state = select.poll()
+    state.register(sock, 0)
+    return any(event & select.POLLHUP for _, event in state.poll(0))

@@ -16,6 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tcpsuite.admin import manhole as module
@@ -230,3 +233,39 @@ async def test_off(tmp_path: Path) -> None:
     await manhole.stop()
     assert (manhole.path, list(tmp_path.iterdir())) == ("", [])
     assert not ManholeOptions().enabled
+
+
+class HalfClosedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.waiting: Deferred[int] = Deferred()
+        factory = module.DoorFactory(lambda: {"waiting": self.waiting}, set(), self.clock)
+        self.door = factory.buildProtocol(None)
+        ours, self.peer = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.peer.close)
+        self.transport: Any = StringTransportWithDisconnection()
+        self.transport.socket = ours
+        self.transport.protocol = self.door
+        self.door.makeConnection(self.transport)
+        self.door.dataReceived(b"await waiting\n")
+        self.peer.shutdown(socket.SHUT_WR)
+        self.door.readConnectionLost()
+
+    def test_vanished(self) -> None:
+        """What is awaited for a peer that sends no more goes on while it reads, and is cancelled when it
+        goes.
+        """
+        self.clock.advance(module.LOOK_INTERVAL)
+        self.assertFalse(self.waiting.called)
+        self.peer.close()
+        self.clock.advance(module.LOOK_INTERVAL)
+        self.assertTrue(self.waiting.called)
+        self.assertFalse(self.transport.connected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_answered(self) -> None:
+        """The peer that waits is answered, and nothing goes on looking for it."""
+        self.waiting.callback(None)
+        self.assertFalse(self.transport.connected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
