@@ -15,7 +15,13 @@ from attrs import frozen
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.error import ConnectionDone, ProcessDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.logger import Logger
+from twisted.logger import (
+    FilteringLogObserver,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,17 +37,31 @@ from tcpsuite.net.listener import Listener
 try:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from twisted.conch.avatar import ConchUser
-    from twisted.conch.checkers import IAuthorizedKeysDB, SSHPublicKeyChecker, readAuthorizedKeyFile
+    from twisted.conch.checkers import SSHPublicKeyChecker
     from twisted.conch.interfaces import IConchUser, ISession
+    from twisted.conch.ssh import session
+    from twisted.conch.ssh.common import NS, getNS
+    from twisted.conch.ssh.connection import (
+        MSG_CHANNEL_OPEN_FAILURE,
+        OPEN_UNKNOWN_CHANNEL_TYPE,
+        SSHConnection,
+    )
     from twisted.conch.ssh.factory import SSHFactory
     from twisted.conch.ssh.keys import Key
     from twisted.conch.ssh.session import SSHSession
-    from twisted.conch.ssh.transport import SSHServerTransport
+    from twisted.conch.ssh.transport import (
+        DISCONNECT_BY_APPLICATION,
+        DISCONNECT_CONNECTION_LOST,
+        SSHServerTransport,
+    )
+    from twisted.conch.ssh.userauth import SSHUserAuthServer
+
+    from tcpsuite.admin.authorized_keys import AuthorizedKeys
 except ImportError as error:
     raise StartError(f'manhole: ssh needs the conch extra, pip install "tcpsuite[conch]": {error}') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IDelayedCall
 
@@ -51,6 +71,11 @@ LOGIN_TIME = 60.0
 """Seconds until a connection must be logged in: longer than anybody takes to type a passphrase."""
 MOST_CONNECTIONS = 10
 """Connections at once: prompts are for people."""
+
+_WARNINGS = FilteringLogObserver(globalLogPublisher, [LogLevelFilterPredicate(LogLevel.warn)])
+"""What is left of conch's own lines, of which it has dozens a login."""
+# It has no class whose logger could be another, and it logs what is typed.
+session.log.observer = _WARNINGS
 
 
 def build_listener(
@@ -100,46 +125,11 @@ def host_key(state_directory: str) -> Key:
     return key
 
 
-@implementer(IAuthorizedKeysDB)
-class AuthorizedKeys:
-    """The keys of an OpenSSH ``authorized_keys`` file, read at each login: a key that is taken out is out.
-
-    Any user name will do.  A line with options before its key is left out, for they are not understood here.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def check(self) -> None:
-        """See that some key may log in.
-
-        :raises StartError: naming the file, when there is none.
-        """
-        if not self._path:
-            raise StartError("manhole: ssh needs authorized_keys, a file of the public keys that may log in")
-        try:
-            found = any(True for _ in self._read())
-        except OSError as error:
-            raise StartError(f"manhole: authorized_keys: {self._path}: {error.strerror}") from error
-        if not found:
-            raise StartError(f"manhole: authorized_keys: no key in {self._path}")
-
-    def getAuthorizedKeys(self, username: bytes) -> Iterable[Key]:
-        """The keys that may log in now."""
-        try:
-            return list(self._read())
-        except OSError:
-            return []
-
-    def _read(self) -> Iterator[Key]:
-        with open(self._path, "rb") as file:
-            yield from readAuthorizedKeyFile(file)
-
-
 class _Transport(SSHServerTransport):
     """A connection that must be logged in soon."""
 
     log = Logger()
+    _log = Logger(observer=_WARNINGS)
     factory: _Factory
     transport: Any
     _deadline: IDelayedCall | None = None
@@ -155,6 +145,12 @@ class _Transport(SSHServerTransport):
             peer = address_text(self.transport.getPeer())
             self.log.info("manhole: {peer} logged in over SSH", peer=peer)
 
+    def receiveError(self, reasonCode: int, description: bytes) -> None:
+        """The peer says why it leaves: an error is none of ours, and a goodbye is none at all."""
+        if reasonCode not in {DISCONNECT_BY_APPLICATION, DISCONNECT_CONNECTION_LOST}:
+            peer = address_text(self.transport.getPeer())
+            self.log.info("manhole: {peer} left: {why!r}", peer=peer, why=description)
+
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._disarm()
         super().connectionLost(reason)
@@ -169,9 +165,36 @@ class _Transport(SSHServerTransport):
         self.transport.abortConnection()
 
 
+class _Login(SSHUserAuthServer):
+    _log = Logger(observer=_WARNINGS)
+
+
+class _Channel(SSHSession):
+    _log = Logger(observer=_WARNINGS)
+
+
+class _Channels(SSHConnection):
+    """The channels of a connection: sessions, and nothing to forward."""
+
+    _log = Logger(observer=_WARNINGS)
+
+    def ssh_CHANNEL_OPEN(self, packet: bytes) -> None:
+        """The peer wants a channel."""
+        kind, rest = getNS(packet)
+        if kind == b"session":
+            super().ssh_CHANNEL_OPEN(packet)
+        else:
+            # Conch takes such a wish for a fault of ours, and logs a traceback.
+            refusal = rest[:4] + OPEN_UNKNOWN_CHANNEL_TYPE.to_bytes(4) + NS(b"only sessions") + NS(b"")
+            assert self.transport is not None
+            self.transport.sendPacket(MSG_CHANNEL_OPEN_FAILURE, refusal)
+
+
 class _Factory(SSHFactory):
     protocol = _Transport
+    services = {b"ssh-userauth": _Login, b"ssh-connection": _Channels}  # noqa: RUF012 (conch's own)
     noisy = False
+    _log = Logger(observer=_WARNINGS)
 
     def __init__(self, portal: Portal, key: Key, reactor: Any) -> None:
         self.portal = portal
@@ -195,9 +218,11 @@ class _Realm:
 class _User(ConchUser):
     """Somebody who has logged in."""
 
+    _log = Logger(observer=_WARNINGS)
+
     def __init__(self, names: Names, reactor: Any) -> None:
         super().__init__()
-        self.channelLookup[b"session"] = SSHSession
+        self.channelLookup[b"session"] = _Channel
         self._names = names
         self._reactor = reactor
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 import stat
 import sys
 from pathlib import Path
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
+from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.conch.client.knownhosts import KnownHostsFile
 from twisted.conch.endpoints import AuthenticationFailed, SSHCommandClientEndpoint
 from twisted.conch.interfaces import ISession
+from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.connection import MSG_CHANNEL_OPEN_FAILURE
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin import manhole_ssh as module
+from tcpsuite.admin.authorized_keys import AuthorizedKeys
 from tcpsuite.admin.manhole import Manhole, ManholeOptions
 from tcpsuite.config import load
 from tcpsuite.errors import ConfigError, StartError
@@ -31,7 +37,7 @@ from tcpsuite.options import FilePath as Path_
 from tests.admin.support import busy_suite
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from twisted.python.failure import Failure
 
@@ -98,6 +104,14 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[LogEvent]]:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
 
 
 @pytest_twisted.async_yield_fixture
@@ -171,7 +185,36 @@ async def test_no_keys(bench: Bench, tmp_path: Path) -> None:
         (f"{tmp_path}/empty", "no key in"),
     ):
         with pytest.raises(StartError, match=why):
-            module.AuthorizedKeys(keys).check()
+            AuthorizedKeys(keys).check()
+
+
+@pytest_twisted.ensureDeferred
+async def test_broken_keys(bench: Bench, manhole: Manhole, logged: list[LogEvent]) -> None:
+    """A line that is no key is left out, with one warning as long as the file stays the same."""
+    key = bench.key.public().toString("openssh")
+    bench.keys.write_bytes(b"\n".join((key[:40], b"ssh-ed25519 AAAA", b'command="x" ' + key, b"# \xff", key)))
+    for _ in range(2):
+        assert await bench.run(manhole, b"1") == (b"1\n", True)
+    warnings = [event for event in logged if event["log_level"] is LogLevel.warn]
+    assert [(event["path"], event["line"]) for event in warnings] == [(str(bench.keys), n) for n in (1, 2, 3)]
+    bench.keys.write_bytes(key[:40])
+    with pytest.raises(StartError, match=f"no key in {bench.keys}"):
+        AuthorizedKeys(str(bench.keys)).check()
+
+
+@pytest_twisted.ensureDeferred
+async def test_log(bench: Bench, manhole: Manhole, logged: list[LogEvent]) -> None:
+    """A login is one line of the log; what was typed is in none, and neither is the goodbye."""
+    assert await bench.run(manhole, b"'whisper'") == (b"'whisper'\n", True)
+    # The client here is conch's own, and logs to the same place.
+    ours = [
+        event
+        for event in logged
+        if event["log_namespace"] in {module.__name__, "twisted.conch.ssh.session"}
+        or type(event.get("log_source")).__module__ == module.__name__
+    ]
+    assert [event["log_format"] for event in ours] == ["manhole: {peer} logged in over SSH"]
+    assert not [event for event in logged if event["log_level"] >= LogLevel.warn]
 
 
 @pytest_twisted.ensureDeferred
@@ -270,6 +313,28 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual((self.proto.sent, self.proto.ended), (b"", 0))
         self.clock.advance(0)
         self.assertEqual((self.proto.sent, self.proto.ended), (b"5\n", 1))
+
+
+class ForwardingTests(SynchronousTestCase):
+    def test_refused(self) -> None:
+        """Nothing is forwarded, and to want it is no fault of ours."""
+        channels, sent = module._Channels(), []
+        channels.transport = _Packets(sent)
+        channels.ssh_CHANNEL_OPEN(NS(b"direct-tcpip") + pack(">3L", 7, 9000, 9000) + NS(b"example.com"))
+        self.assertEqual(
+            sent, [(MSG_CHANNEL_OPEN_FAILURE, pack(">2L", 7, 3) + NS(b"only sessions") + NS(b""))]
+        )
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+@frozen
+class _Packets:
+    """The transport of an SSH connection: keeps what is sent."""
+
+    sent: list[tuple[int, bytes]]
+
+    def sendPacket(self, kind: int, payload: bytes) -> None:
+        self.sent.append((kind, payload))
 
 
 class LoginTimeTests(SynchronousTestCase):
