@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 from tcpsuite import __version__
+from tcpsuite.admin.manhole import socket_path
 from tcpsuite.net.endpoints import reachable
 from tcpsuite.plugin import service_types
 
@@ -50,5 +52,28 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
     for address in suite.admin.addresses:
         host, port = reachable(address)
         yield "admin", address, "health, metrics, status", f"curl http://{host}:{port}/api/v1/status"
-    if suite.manhole.path:
-        yield "manhole", f"unix:{suite.manhole.path}", "a Python prompt", f"{_command()} manhole"
+    manhole = suite.manhole
+    if manhole.path:
+        yield (
+            "manhole",
+            f"unix:{manhole.path}",
+            "a Python prompt",
+            f"{_command()} manhole{_which(manhole.path)}",
+        )
+    for address in manhole.ssh_addresses:
+        yield "manhole", address, "a Python prompt", f"ssh {_ssh_target(*reachable(address))}"
+
+
+def _which(path: str) -> str:
+    """What tells the command of a socket that is not where the demonstration has it."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.local/state")
+    known = path == socket_path(os.path.join(home, "tcpsuite"))
+    return "" if known else f" --socket {shlex.quote(path)}"
+
+
+def _ssh_target(host: str, port: int) -> str:
+    if port:
+        return f"-p {port} {host.strip('[]')}"
+    return f"-o {shlex.quote(f'ProxyCommand=socat - UNIX-CONNECT:{host}')} localhost"
