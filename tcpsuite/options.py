@@ -94,9 +94,15 @@ def import_provider(name: str) -> Any:
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # an import runs somebody's module, and that may raise anything
-        raise OptionError(f"module:attribute that can be imported ({error})", name) from error
+    except (Exception, SystemExit) as error:  # an import runs somebody's module, and that may raise anything
+        raise OptionError(f"module:attribute that can be imported ({error_text(error)})", name) from error
     return found
+
+
+def error_text(error: BaseException) -> str:
+    """What an error says, on one line; its kind when it says nothing, or only a number."""
+    text = " ".join(str(error).split())
+    return text if text and not text.isdecimal() else f"{type(error).__name__}({text})"
 
 
 def between(low: float, high: float, unit: str = "") -> Callable[[float], None]:

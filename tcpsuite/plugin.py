@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,6 +10,7 @@ from attrs import frozen
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
+from tcpsuite.errors import ConfigError
 from tcpsuite.interfaces import IServiceType
 
 if TYPE_CHECKING:
@@ -17,9 +19,26 @@ if TYPE_CHECKING:
     from tcpsuite.interfaces import IServiceContext
 
 
+@cache
 def service_types() -> dict[str, IServiceType]:
-    """The service types of all installed plugins, by name."""
-    return {service.name: service for service in getPlugins(IServiceType)}
+    """The service types of all installed plugins, by name.  They are looked for once.
+
+    :raises ConfigError: when two have the same name.
+    """
+    found: dict[str, IServiceType] = {}
+    # A module of plugins that lies in two folders of the path gives the same plugin twice: that is one.
+    faults = [
+        f"two service types are called {service.name}: of {_module(other)} and of {_module(service)}"
+        for service in getPlugins(IServiceType)
+        if (other := found.setdefault(service.name, service)) is not service
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def _module(service: IServiceType) -> str:
+    return service.module if isinstance(service, ServiceType) else type(service).__module__
 
 
 @implementer(IPlugin, IServiceType)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from math import inf, nan
+from pathlib import Path
 
 from attrs import NOTHING, fields, frozen
 from hypothesis import given
@@ -202,3 +204,16 @@ class ImportProviderTests(SynchronousTestCase):
             error = self.assertRaises(OptionError, import_provider, name)
             self.assertIn("module:attribute that can be imported (", error.expected)
             self.assertEqual(error.got, name)
+
+    def test_broken(self) -> None:
+        """A module that wants to end the process is not importable either; what it says is one line."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.patch(sys, "path", [str(folder), *sys.path])
+        for name, text, why in (
+            ("ends_of_a_test", "raise SystemExit('no\\nlicence')", "no licence"),
+            ("fails_of_a_test", "raise AssertionError", "AssertionError()"),
+        ):
+            (folder / f"{name}.py").write_text(text)
+            error = self.assertRaises(OptionError, import_provider, f"{name}:x")
+            self.assertEqual(error.expected, f"module:attribute that can be imported ({why})")

@@ -15,8 +15,10 @@ from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tcpsuite import plugin
 from tcpsuite.config import loading
 from tcpsuite.config.show import show
+from tcpsuite.errors import ConfigError
 from tcpsuite.interfaces import IServiceType
 from tcpsuite.options import Duration, Secret, option
 from tcpsuite.plugin import ServiceType, service_types
@@ -62,6 +64,23 @@ class ServiceTypesTests(SynchronousTestCase):
         self.assertIsInstance(echo.build(EchoOptions(), context), EchoFactory)
         self.assertIn("7007", echo.example(EchoOptions(), "127.0.0.1", 7007))
 
+    def test_two_of_one_name(self) -> None:
+        """Two service types of one name are a fault that names both modules; one found twice is not."""
+        one, other = (ServiceType("echo", "", module, "Options") for module in ("a.b", "c.d"))
+        found = [one, one]
+        self.patch(plugin, "getPlugins", lambda _: found)
+        self.addCleanup(service_types.cache_clear)
+        service_types.cache_clear()
+        self.assertEqual(service_types(), {"echo": one})
+        service_types.cache_clear()
+        found[1] = other
+        error = self.assertRaises(ConfigError, service_types)
+        self.assertEqual(error.faults, ("two service types are called echo: of a.b and of c.d",))
+
+    def test_looked_for_once(self) -> None:
+        """Whoever asks twice is answered from memory."""
+        self.assertIs(service_types(), service_types())
+
     def test_cheap(self) -> None:
         """The plugin module, which every twistd on the machine runs, imports none of what it names."""
         program = (
@@ -72,7 +91,10 @@ class ServiceTypesTests(SynchronousTestCase):
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True
         )
-        self.assertEqual(set(done.stdout.split()), {"tcpsuite", "tcpsuite.plugin", "tcpsuite.interfaces"})
+        self.assertEqual(
+            set(done.stdout.split()),
+            {"tcpsuite", "tcpsuite.plugin", "tcpsuite.errors", "tcpsuite.interfaces"},
+        )
 
 
 class OthersTests(SynchronousTestCase):

@@ -79,7 +79,9 @@ def _say_state_directory(tree: Tree, environ: Mapping[str, str]) -> str:
     if said:
         # If it is no text, that is a fault, and where it would have led makes no difference.
         return os.path.normpath(os.path.join(said.directory, said)) if isinstance(said, Text) else ""
-    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    home = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(home):  # of no meaning, says the XDG Base Directory Specification
+        home = os.path.abspath(os.path.expanduser("~/.local/state"))
     directory, source = os.path.join(home, "tcpsuite"), "default"
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         directory, source = os.path.abspath(given), "STATE_DIRECTORY"

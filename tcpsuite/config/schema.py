@@ -20,10 +20,13 @@ from tcpsuite.admin.manhole import ManholeOptions
 from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.sessions import SessionsOptions
-from tcpsuite.options import DirectoryPath, Duration, Endpoints, OptionError, between, option
+from tcpsuite.options import Duration, Endpoints, OptionError, between, option
 
 ServiceName = NewType("ServiceName", str)
 """The name of a service type: built in, or of somebody's plugin."""
+
+StateDirectory = NewType("StateDirectory", str)
+"""The path of the directory that ``state:`` in other paths stands for."""
 
 FILE_KEYS = {"listeners": "listener", "upstreams": "upstream"}
 """What some fields of :class:`Config` are called in a file, where each table holds one thing."""
@@ -88,8 +91,8 @@ class Config:
         "When stopping, connections have so long to finish before they are cut.",
         check=between(0, 86_400, "seconds"),
     )
-    state_directory: DirectoryPath = option(
-        DirectoryPath(""),
+    state_directory: StateDirectory = option(
+        StateDirectory(""),
         "Where sessions and the manhole's socket live; "
         "empty: $STATE_DIRECTORY, else tcpsuite in $XDG_STATE_HOME, else ~/.local/state/tcpsuite.",
     )

@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from tcpsuite.config.endpoints import check_client, check_server
 from tcpsuite.config.faults import HintedError, nearest
-from tcpsuite.config.schema import FILE_KEYS, ListenerConfig, ServiceName, listener_table
+from tcpsuite.config.schema import FILE_KEYS, ListenerConfig, ServiceName, StateDirectory, listener_table
 from tcpsuite.config.tree import Text, read_value
 from tcpsuite.options import (
     ClientEndpoint,
@@ -30,6 +30,7 @@ from tcpsuite.options import (
     Secret,
     Size,
     UpstreamName,
+    error_text,
     import_provider,
     parse_duration,
     parse_size,
@@ -88,6 +89,7 @@ class Structure(Converter):
             ServiceName: lambda value: _one_of("the name of a service", _text(value), self._services),
             FilePath: self._path,
             DirectoryPath: self._path,
+            StateDirectory: self._own_path,
         }
         for kind, hook in kinds.items():
             self.register_structure_hook(kind, _ignoring_kind(hook))
@@ -153,6 +155,11 @@ class Structure(Converter):
             return os.path.join(self._state_directory, path[len(STATE) :])
         return os.path.normpath(os.path.join(value.directory, path))
 
+    def _own_path(self, value: Any) -> str:
+        if isinstance(value, str) and (value == "-" or value.startswith(STATE)):
+            raise OptionError("a directory's path", value)
+        return self._path(value)
+
 
 def _ignoring_kind(structure: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda value, _: structure(value)
@@ -165,8 +172,8 @@ def _is(origin: Any) -> Callable[[Any], bool]:
 def _options_of(service: IServiceType) -> Any:
     try:
         return service.options()
-    except ImportError as error:
-        raise OptionError(f"a service that can be imported ({error})", service.name) from error
+    except (Exception, SystemExit) as error:  # an import runs somebody's module, and that may raise anything
+        raise OptionError(f"a service that can be imported ({error_text(error)})", service.name) from error
 
 
 def _checked(field: attrs.Attribute[Any], structure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -155,6 +155,8 @@ class FaultsTests(SynchronousTestCase):
                 "listener.e.limits: expected a table, got 1"
             ),
             "state_directory = 7\n": "state_directory: expected text in quotes, got 7",
+            "state_directory = '-'\n": "state_directory: expected a directory's path, got '-'",
+            "state_directory = 'state:x'\n": "state_directory: expected a directory's path, got 'state:x'",
         }
         for text, expected in cases.items():
             found = [fault.split(": ", 1)[1] for fault in self.folder.faults(text)]
@@ -220,18 +222,24 @@ class FaultsTests(SynchronousTestCase):
         )
 
     def test_a_service_that_is_not_all_there(self) -> None:
-        """A service whose module cannot be imported is a fault of the listener that wants it."""
-        broken = ServiceType("broken", "", "no_such_module_of_a_test", "Options")
-        self.patch(loading, "service_types", lambda: {"broken": broken})
-        self.assertEqual(
-            self.folder.faults('[listener.x]\nendpoint = "tcp:1"\nservice = "broken"\n'),
-            [
-                (
-                    "x.toml:1: listener.x: expected a service that can be imported "
-                    "(No module named 'no_such_module_of_a_test'), got 'broken'"
-                )
-            ],
-        )
+        """A service whose module cannot be imported, for whatever reason, is a fault of who wants it."""
+        self.folder.write("raise SystemExit(3)\n", "exits_in_a_test.py")
+        self.folder.write("raise RuntimeError('out of\\n  order')\n", "raises_in_a_test.py")
+        self.folder.write("", "lacks_in_a_test.py")
+        self.patch(sys, "path", [self.folder.path, *sys.path])
+        for module, why in {
+            "no_such_module_of_a_test": "No module named 'no_such_module_of_a_test'",
+            "exits_in_a_test": "SystemExit(3)",
+            "raises_in_a_test": "out of order",
+            "lacks_in_a_test": "module 'lacks_in_a_test' has no attribute 'Options'",
+        }.items():
+            broken = ServiceType("broken", "", module, "Options")
+            self.patch(loading, "service_types", lambda broken=broken: {"broken": broken})
+            self.addCleanup(sys.modules.pop, module, None)
+            self.assertEqual(
+                self.folder.faults('[listener.x]\nendpoint = "tcp:1"\nservice = "broken"\n'),
+                [f"x.toml:1: listener.x: expected a service that can be imported ({why}), got 'broken'"],
+            )
 
 
 class FilesTests(SynchronousTestCase):

@@ -197,6 +197,7 @@ class PathTests(SynchronousTestCase):
             ('state_directory = "s"\n', {"STATE_DIRECTORY": "/var/lib/a"}, os.path.join(path, "s")),
             ("", {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}, "/var/lib/a"),
             ("", {"XDG_STATE_HOME": "/x"}, "/x/tcpsuite"),
+            ("", {"XDG_STATE_HOME": "x"}, os.path.expanduser("~/.local/state/tcpsuite")),
             ("", {}, os.path.expanduser("~/.local/state/tcpsuite")),
             ('state_directory = ""\n', {"XDG_STATE_HOME": "/x"}, "/x/tcpsuite"),
         ]
