@@ -50,6 +50,7 @@ class Console:
         self._block: list[str] = []
         self._running: Deferred[None] | None = None
         self._awaiting: list[Any] = []
+        self._around: list[BaseException | None] = []
         self._compile = CommandCompiler()
         self._compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -112,8 +113,10 @@ class Console:
         except CancelledError:
             self.write("cancelled\n")
         except BaseException as error:
+            _part(error, self._around)
             self.write(_trace(error))
         finally:
+            self._around.clear()
             for awaited in self._awaiting:
                 if iscoroutine(awaited):
                     awaited.close()
@@ -124,6 +127,8 @@ class Console:
 
     def _show(self, value: Any) -> None:
         """What is done with the value of an expression."""
+        if value is _exit:  # typed without brackets
+            _exit()
         if iscoroutine(value) or isinstance(value, Deferred):
             self._awaiting.append(value)
         elif value is not None:
@@ -166,6 +171,8 @@ class Console:
     @contextmanager
     def _captured(self) -> Iterator[None]:
         """While something of ours runs, what it prints is ours, and there is nothing for it to read."""
+        # It may be run from where an exception is being dealt with, which is none of its own.
+        self._around.append(sys.exception())
         output: Any = _Output(self.write)
         displayhook, stdin = sys.displayhook, sys.stdin
         sys.displayhook, sys.stdin = self._show, io.StringIO()
@@ -219,6 +226,17 @@ def _nothing(*_: object) -> None:
 def _exit() -> NoReturn:
     """Leave the prompt; the process goes on."""
     raise SystemExit
+
+
+def _part(error: BaseException, around: list[BaseException | None]) -> None:
+    """Forget that ``error`` came while one of ``around`` was dealt with."""
+    seen = {id(error)}
+    while (context := error.__context__) is not None and id(context) not in seen:
+        if any(context is each for each in around):
+            error.__context__ = None
+            return
+        seen.add(id(context))
+        error = context
 
 
 def _trace(error: BaseException) -> str:

@@ -55,6 +55,30 @@ class ConsoleTests(SynchronousTestCase):
         self.assertEqual(self.type(""), "0\n1\n")
         self.assertEqual(self.more[-1], False)
 
+    def test_contexts(self) -> None:
+        """An exception shows those that came before it in the same line, and none of another line."""
+        lines = ["1 / 0"]
+        console = Console(
+            {"waiting": self.waiting},
+            self.output.append,
+            lambda _: lines and console.push(lines.pop(0)),
+            self.leave,
+        )
+        console.push("await waiting")
+        self.waiting.errback(ConnectFailed("refused"))
+        printed = "".join(self.output)
+        self.assertIn("ConnectFailed: refused\nTraceback", printed)
+        self.assertNotIn("During handling", printed)
+        block = self.type("async def f():", "  try: 1 / 0", "  except Exception: {}['x']", "", "await f()")
+        self.assertIn("During handling", block)
+
+    def test_leave_without_brackets(self) -> None:
+        """exit and quit leave, with brackets and without."""
+        for line in ("exit()", "quit()", "exit", "quit"):
+            self.setUp()
+            self.assertEqual(self.type(line), "")
+            self.assertEqual(self.left, 1, line)
+
     def test_syntax_error(self) -> None:
         """A syntax error is told, and the next line begins anew."""
         self.assertIn("SyntaxError", self.type("1 +* 2"))
