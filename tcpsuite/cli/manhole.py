@@ -33,6 +33,9 @@ def manhole(path: str | None, config: str | None) -> None:
 
     Lines may also be piped in: echo 'print(len(ledger))' | tcpsuite manhole
     """
+    if sys.stdin is None or sys.stdout is None:
+        # The next descriptor that is opened, the connection, would stand in for what is closed.
+        raise click.ClickException("standard input and standard output must be open")
     path = path or _configured(config)
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -41,11 +44,21 @@ def manhole(path: str | None, config: str | None) -> None:
             raise click.ClickException(
                 f"{path}: {error.strerror or error}; is the manhole enabled there?"
             ) from error
+        _check_server(connection, path)
         if os.isatty(0):
             with _raw(0):
                 _on_terminal(connection)
         else:
             _relay(connection)
+
+
+def _check_server(connection: socket.socket, path: str) -> None:
+    """See that what is typed is for a process of ours, or of root's; root itself may look into all."""
+    from tcpsuite.admin.manhole import peer_of
+
+    pid, uid = peer_of(connection)
+    if os.geteuid() not in {0, uid} and uid != 0:
+        raise click.ClickException(f"{path}: process {pid} of user {uid} listens there, and is not yours")
 
 
 def _configured(config: str | None) -> str:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
+import socket
 import sys
+from contextlib import nullcontext
 from fcntl import ioctl
 from pathlib import Path
 from struct import pack
 from termios import TIOCSWINSZ
 from typing import TYPE_CHECKING, Any
 
+import click
+import pytest
 import pytest_twisted
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 
 from tcpsuite.admin.manhole import Manhole, ManholeOptions
+from tcpsuite.cli import manhole as module
 from tests.admin.support import busy_suite
 
 if TYPE_CHECKING:
@@ -85,6 +91,12 @@ class Bench:
 
         command = (*COMMAND, self.manhole.path)
         return reactor.spawnProcess(process, command[0], command, dict(os.environ), usePTY=pty, **options)
+
+    def start_in_shell(self, process: Process, redirection: str) -> None:
+        from twisted.internet import reactor
+
+        script = f"exec {shlex.join((*COMMAND, self.manhole.path))} {redirection}"
+        reactor.spawnProcess(process, "/bin/sh", ("sh", "-c", script), dict(os.environ))  # type: ignore[attr-defined]
 
 
 @pytest_twisted.async_yield_fixture
@@ -170,3 +182,26 @@ async def test_nobody_there(bench: Bench) -> None:
     assert process.errors.decode() == (
         f"Error: {bench.manhole.path}: No such file or directory; is the manhole enabled there?\n"
     )
+
+
+@pytest_twisted.ensureDeferred
+async def test_closed_input(bench: Bench) -> None:
+    """Without a standard input or output the client says so."""
+    for closed in ("<&-", ">&-"):
+        process = Process()
+        bench.start_in_shell(process, closed)
+        assert await process.end() == 1
+        assert process.errors.decode() == "Error: standard input and standard output must be open\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_users_process(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of another user is told nothing, except by root; one of root's own may be told."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(bench.manhole.path)
+        for server, us, good in ((5, 5, True), (5, 0, True), (0, 5, True), (5, 6, False)):
+            monkeypatch.setattr("tcpsuite.admin.manhole.peer_of", lambda _, uid=server: (4711, uid))
+            monkeypatch.setattr(os, "geteuid", lambda uid=us: uid)
+            context = nullcontext() if good else pytest.raises(click.ClickException, match="user 5 listens")
+            with context:
+                module._check_server(connection, "path")
