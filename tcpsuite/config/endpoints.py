@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 
-from tcpsuite.config.faults import Fault, HintedError
-from tcpsuite.config.lines import Path, format_path
+from tcpsuite.config.faults import HintedError, nearest
 from tcpsuite.net.endpoints import listen_endpoint
-from tcpsuite.options import ClientEndpoint
+from tcpsuite.options import ClientEndpoint, error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tcpsuite.config.tree import Tree
+    from typing import Literal
 
 PORTS = range(2**16)
-ANY = ("", "0.0.0.0", "::")
-"""How an endpoint says that it listens on every address."""
-_LISTENING = ("tcp:", "tcp4:", "tcp6:", "ssl:", "unix:")
-_CLIENT_PORT = re.compile(r"(?:tcp|tls|ssl):(?:\\.|[^:\\])*:(?:port=)?(\d+)(?::|$)")
+LONGEST_UNIX_PATH = 107
+"""Bytes of the path of a UNIX socket: Linux has 108 for it, and ends it with a zero."""
+TYPES = ("tcp", "tcp6", "tls", "ssl", "unix", "systemd")
+_LISTENING = ("tcp:", "tcp6:", "ssl:", "unix:")
+_ARGUMENTS = (
+    "host", "port", "interface", "backlog", "timeout", "bindAddress", "path", "address", "mode", "lockfile",
+    "privateKey", "certKey", "extraCertChain", "caCertsDir", "certificate", "trustRoots", "endpoint",
+)  # fmt: skip
+"""What the arguments of Twisted's endpoints are called."""
+_ARGUMENT = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
+_NAMED = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
+_UNKNOWN = re.compile(r"unexpected keyword argument '(.+)'")
+_LACKING = re.compile(r"missing \d+ required positional arguments?: (.+)")
+_TOO_MANY = re.compile(r"multiple values for|positional arguments? but")
 _HOST_AND_PORT = re.compile(r"(?:([\w.-]+):)?(\d+)")
+
+
+@frozen
+class Parts:
+    """An endpoint string taken apart: its type, what is given by place, what is given by name."""
+
+    type: str
+    places: tuple[str, ...]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> Parts:
+        """``tcp:7000:interface=\\:\\:1`` is of type tcp, with one argument by place and one by name."""
+        kind, *arguments = _ARGUMENT.findall(text)
+        named = {argument: match for argument in arguments if (match := _NAMED.fullmatch(argument))}
+        return cls(
+            kind.lower(),
+            tuple(_plain(argument) for argument in arguments if argument not in named),
+            {match[1]: _plain(match[2]) for match in named.values()},
+        )
+
+    def given(self, *order: str) -> dict[str, str]:
+        """All arguments by name, those given by place being ``order``, but for what is given by name."""
+        free = [name for name in order if name not in self.names]
+        return dict(zip(free, self.places, strict=False)) | self.names
 
 
 def check_server(text: str) -> str:
@@ -33,16 +67,17 @@ def check_server(text: str) -> str:
     :raises HintedError: when it is not.
     """
     if text.startswith("systemd:"):
-        return text  # its sockets are there only in the process that systemd has started
+        _check_systemd(text)  # its sockets are there only in the process that systemd has started
+        return text
     try:
         listen_endpoint(MemoryReactor(), text)
     except Exception as error:  # a third party's parser may raise anything
-        raise HintedError(
-            f"a Twisted server endpoint string ({_first_line(error)})", text, _meant(text, "interface=")
-        ) from error
-    address = address_of(text)
-    if address and isinstance(address[1], int) and address[1] not in PORTS:
-        raise HintedError("a port from 0 to 65535", text, "")
+        raise _refusal(error, "server", text) from error
+    match address_of(text):
+        case "unix", str(path):
+            _check_path(path, text)
+        case _, int(port) if port not in PORTS:
+            raise HintedError("a port from 0 to 65535", text, "")
     return text
 
 
@@ -54,11 +89,16 @@ def check_client(text: str) -> ClientEndpoint:
     try:
         clientFromString(MemoryReactor(), text)
     except Exception as error:  # as above
-        raise HintedError(
-            f"a Twisted client endpoint string ({_first_line(error)})", text, _meant(text)
-        ) from error
-    if (match := _CLIENT_PORT.match(text)) and int(match[1]) not in PORTS[1:]:
-        raise HintedError("a port from 1 to 65535", text, "")
+        raise _refusal(error, "client", text) from error
+    parts = Parts.of(text)
+    if parts.type == "unix":
+        _check_path(parts.given("path").get("path", ""), text)
+    elif parts.type in ("tcp", "tls", "ssl"):
+        given = parts.given("host", "port")
+        if not given.get("host"):
+            raise HintedError(f"{parts.type}:HOST:PORT", text, "")
+        if int(given["port"]) not in PORTS[1:]:
+            raise HintedError("a port from 1 to 65535", text, "")
     return ClientEndpoint(text)
 
 
@@ -76,56 +116,47 @@ def address_of(text: str) -> tuple[str, int | str] | None:
     return opened[-1], opened[0]
 
 
-def conflicts(tree: Tree) -> Iterator[Fault]:
-    """Endpoints that cannot listen at the same time, because another one listens there."""
-    taken: list[tuple[tuple[str, int | str], Path]] = []
-    for path, text in _server_endpoints(tree):
-        try:
-            check_server(text)
-        except HintedError:
-            continue  # a fault of its own
-        address = address_of(text)
-        if address is None:
-            continue
-        for other, owner in taken:
-            if _same(address, other):
-                origin = tree.origin(path)
-                got = f"{text}, where {format_path(owner)} ({tree.origin(owner)}) listens"
-                yield Fault(origin.source, origin.line, format_path(path), "an address of its own", got)
-                break
-        taken.append((address, path))
-
-
-def _server_endpoints(tree: Tree) -> Iterator[tuple[Path, str]]:
-    listeners = tree.find(("listener",))
-    names = listeners if isinstance(listeners, dict) else ()
-    for path in (
-        *(("listener", name, "endpoint") for name in names),
-        ("admin", "endpoint"),
-        ("manhole", "ssh"),
+def _check_systemd(text: str) -> None:
+    parts = Parts.of(text)
+    given = parts.given("domain", "index", "name")
+    socket = given.get("name", given.get("index", ""))
+    if (
+        set(given) not in ({"domain", "index"}, {"domain", "name"})
+        or given["domain"] not in ("INET", "INET6", "UNIX")
+        or not (socket and ("name" in given or socket.isdecimal()))
+        or len(given) < len(parts.places)
     ):
-        match tree.find(path):
-            case str() as text if text:
-                yield path, str(text)
-            case list() as texts:
-                yield from (
-                    ((*path, index), str(text)) for index, text in enumerate(texts) if isinstance(text, str)
-                )
+        raise HintedError("systemd:domain=INET:name=NAME, or index=0; domain INET, INET6 or UNIX", text, "")
 
 
-def _same(one: tuple[str, int | str], other: tuple[str, int | str]) -> bool:
-    (host, port), (other_host, other_port) = one, other
-    return port == other_port != 0 and (host == other_host or host in ANY or other_host in ANY)
+def _check_path(path: str, text: str) -> None:
+    if not 0 < len(os.fsencode(path)) <= LONGEST_UNIX_PATH:
+        raise HintedError(f"unix: and a path of at most {LONGEST_UNIX_PATH} bytes", text, "")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
+def _refusal(error: Exception, side: Literal["server", "client"], text: str) -> HintedError:
+    """What to say of a string that Twisted does not take: in its words where those are for people."""
+    kind = Parts.of(text).type
+    reason, hint = error_text(error), _meant(text, side)
+    if kind in ("ssl", "tls") and isinstance(error, ImportError | NameError):
+        reason = "needs the tls extra: pip install 'tcpsuite[tls]'"
+    elif unknown := _UNKNOWN.search(reason):
+        reason, hint = f"there is no {unknown[1]}=", nearest(unknown[1], _ARGUMENTS)
+    elif lacking := _LACKING.search(reason):
+        reason = f"it lacks {lacking[1]}"
+    elif _TOO_MANY.search(reason):
+        reason, hint = "more arguments than it takes", r"a colon inside of one is written \:"
+    return HintedError(f"a Twisted {side} endpoint string ({reason})", text, hint)
 
 
-def _meant(text: str, keyword: str = "") -> str:
+def _meant(text: str, side: Literal["server", "client"]) -> str:
     match = _HOST_AND_PORT.fullmatch(text)
-    if match is None:
+    if match is None or match[1] in TYPES:
         return ""
-    if not match[1]:
-        return f"did you mean tcp:{match[2]}?" if keyword else ""
-    return f"did you mean tcp:{match[2]}:{keyword}{match[1]}?" if keyword else f"did you mean tcp:{text}?"
+    if side == "client":
+        return f"did you mean tcp:{text}?" if match[1] else ""
+    return f"did you mean tcp:{match[2]}:interface={match[1]}?" if match[1] else f"did you mean tcp:{text}?"
+
+
+def _plain(argument: str) -> str:
+    return re.sub(r"\\(.)", r"\1", argument, flags=re.DOTALL)

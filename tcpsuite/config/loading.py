@@ -12,7 +12,7 @@ from cattrs.errors import IterableValidationNote
 
 from tcpsuite.config import sources
 from tcpsuite.config.advice import Machine, doubts, missing
-from tcpsuite.config.endpoints import conflicts
+from tcpsuite.config.conflicts import conflicts
 from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
 from tcpsuite.config.schema import FILE_KEYS, Config

@@ -186,7 +186,8 @@ def _checked(field: attrs.Attribute[Any], structure: Callable[[Any, Any], Any]) 
     def structure_and_check(value: Any, kind: Any) -> Any:
         done = structure(value, kind)
         if field.type is Provider and ":" in done:
-            import_provider(done)
+            if not callable(import_provider(done)):
+                raise OptionError("module:attribute that can be called", done)
         elif choices:
             more = ", or module:attribute" if field.type is Provider else ""
             _one_of(f"one of {', '.join(choices)}{more}", done, choices)

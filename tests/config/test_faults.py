@@ -172,7 +172,7 @@ class FaultsTests(SynchronousTestCase):
     def test_providers(self) -> None:
         """A provider is a short name, or something that can be imported; its own error is told."""
         folder = self.folder
-        folder.write("def good(chance): ...\n", "balancers_of_a_test.py")
+        folder.write("def good(chance): ...\nnumber = 5\n", "balancers_of_a_test.py")
         folder.write("1 / 0\n", "broken_module_of_a_test.py")
         sys.path.insert(0, folder.path)
         self.addCleanup(sys.path.remove, folder.path)
@@ -192,6 +192,10 @@ class FaultsTests(SynchronousTestCase):
                     "got 'balancers_of_a_test:god'"
                 )
             ],
+        )
+        self.assertEqual(
+            faults("balancers_of_a_test:number"),
+            ["module:attribute that can be called, got 'balancers_of_a_test:number'"],
         )
         self.assertEqual(
             faults("broken_module_of_a_test:x"),
@@ -303,79 +307,3 @@ class FilesTests(SynchronousTestCase):
         self.assertEqual(
             self.folder.faults(b"a = 1\nb = '\xfc'\n"), ["x.toml:2: expected UTF-8, got the byte 0xfc"]
         )
-
-
-class EndpointTests(SynchronousTestCase):
-    """Endpoint strings, and whether they can listen together."""
-
-    def setUp(self) -> None:
-        self.folder = Folder(self)
-
-    def faults(self, *endpoints: str) -> list[str]:
-        tables = "".join(
-            f'[listener.l{number}]\nendpoint = "{endpoint}"\nservice = "echo"\n'
-            for number, endpoint in enumerate(endpoints)
-        )
-        return [fault.split(": ", 2)[2] for fault in self.folder.faults(tables)]
-
-    def test_good(self) -> None:
-        """All kinds of endpoints of Twisted are taken, those of systemd without being looked for."""
-        self.assertEqual(
-            self.faults(
-                "tcp:1", "tcp:port=2", "tcp6:3", "unix:/run/x.sock", "systemd:domain=INET:index=0", "tcp:0"
-            ),
-            [],
-        )
-
-    def test_conflicts(self) -> None:
-        """One port on one address is one listener's; a listener on all addresses has all of them."""
-        pairs = {
-            ("tcp:1", "tcp:1"): True,
-            ("tcp:1", "tcp:1:interface=127.0.0.1"): True,
-            ("tcp:1:interface=127.0.0.1", "tcp:1:backlog=5"): True,
-            ("tcp:1:interface=127.0.0.1", "tcp:1:interface=127.0.0.2"): False,
-            ("tcp:1", "tcp:2"): False,
-            ("tcp:0", "tcp:0"): False,
-            ("unix:/a", "unix:/a"): True,
-            ("unix:/a", "unix:/b"): False,
-            ("systemd:domain=INET:index=0", "systemd:domain=INET:index=0"): False,
-        }
-        for (one, other), conflict in pairs.items():
-            self.assertEqual(bool(self.faults(one, other)), conflict, (one, other))
-
-    def test_admin_and_manhole(self) -> None:
-        """The admin listener and the manhole listen too."""
-        found = self.folder.faults(
-            ECHO
-            + '[admin]\nendpoint = "tcp:7007"\n[manhole]\n'
-            + 'ssh = ["tcp:9:interface=127.0.0.1", "tcp:7007:interface=127.0.0.1"]\n'
-        )
-        self.assertEqual([fault.split(": ", 2)[1] for fault in found], ["admin.endpoint", "manhole.ssh[1]"])
-
-    def test_bad(self) -> None:
-        """What Twisted cannot parse is told in Twisted's words, with what may have been meant."""
-        self.assertEqual(
-            self.faults("tcp:http"),
-            [
-                (
-                    "expected a Twisted server endpoint string "
-                    "(invalid literal for int() with base 10: 'http'), "
-                    "got 'tcp:http'"
-                )
-            ],
-        )
-        self.assertIn("did you mean tcp:80?", self.faults("80")[0])
-        self.assertEqual(self.faults("tcp:65536"), ["expected a port from 0 to 65535, got 'tcp:65536'"])
-
-    def test_servers(self) -> None:
-        """An upstream's addresses are checked as clients' endpoints."""
-
-        def faults(address: str) -> list[str]:
-            found = self.folder.faults(GATEWAY.replace("tcp:10.0.0.1:5432", address))
-            return [fault.split(": ", 2)[2] for fault in found]
-
-        for good in ("tcp:host=h:port=1", "unix:/run/x", "tcp:a\\\\:b:65535", "tcp:h:1:timeout=5"):
-            self.assertEqual(faults(good), [])
-        for bad in ("tcp:h:0", "tcp:h:65536", "tcp:host=h:port=70000"):
-            self.assertEqual(faults(bad), [f"expected a port from 1 to 65535, got '{bad}'"])
-        self.assertEqual(len(faults("")), 1)
