@@ -27,6 +27,7 @@ class Reason(Enum):
     NO_SERVER = "no_server"  # no server of the upstream may be used
     LIMITED = "limited"  # a limit refused it
     IDLE = "idle"  # no byte either way for the idle time-out
+    FIN_TIMEOUT = "fin_timeout"  # one side had finished, and then nothing moved for that time-out
     DEADLINE = "deadline"  # a request was not complete in its time
     PROTOCOL_ERROR = "protocol_error"  # the peer broke the protocol
     DRAINED = "drained"  # cut at the end of the drain

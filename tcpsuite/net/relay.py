@@ -8,7 +8,8 @@ Rules, in both directions alike:
   connections close behind what is queued on them.
 * A reset becomes a reset.
 * After the first FIN, ``fin_timeout`` seconds in which nothing moves end it with resets: a peer that has gone
-  without a word, or never answers, holds nothing for ever.
+  without a word, or never answers, holds nothing for ever.  What either side takes of what is queued for it
+  moves too: the last megabytes towards a slow server take their time.
 
 TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.  What the kernel
 does not tell of a connection that is not being read (a FIN, a reset) is seen when its reading goes on.
@@ -24,6 +25,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.net.transport import unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +134,7 @@ class Relay:
 
     :param client: connected.
     :param server: connected.
-    :param record: the client's record; its traffic tells whether something moves.
+    :param record: the client's record; it is told to ask both sides for what is on its way.
     :param fin_timeout: seconds.
     :param clock: an ``IReactorTime``.
     """
@@ -146,8 +148,10 @@ class Relay:
         self._fin_timeout = fin_timeout
         self._clock = clock
         self._first_finished: Side | None = None
-        self._watched_since = 0.0
+        self._seen: tuple[int, ...] = ()
+        self._seen_at = 0.0
         self._timer: IDelayedCall | None = None
+        record.unsent = lambda: sum(self._on_their_way())
         client.transport.registerProducer(server, True)
         server.transport.registerProducer(client, True)
         for side in (client, server):
@@ -184,7 +188,8 @@ class Relay:
             self._stop_watching()
         elif reason.check(ConnectionDone):
             # Closed as a whole: by our own side for its own reason, or by a peer that speaks TLS.
-            self._record.because((self._first_finished or side).closed)
+            self._first_finished = self._first_finished or side
+            self._record.because(self._first_finished.closed)
             other.close()
             self._begin_to_watch()
         else:
@@ -198,22 +203,28 @@ class Relay:
     def _other(self, side: Side) -> Side:
         return self._server if side is self._client else self._client
 
+    def _on_their_way(self) -> tuple[int, int]:
+        return unsent(self._client.transport), unsent(self._server.transport)
+
     def _begin_to_watch(self) -> None:
-        self._watched_since = self._clock.seconds()
         self._stop_watching()
+        self._seen = ()
         self._watch()
 
     def _watch(self) -> None:
         """End it when nothing has moved for ``fin_timeout`` seconds, else look again when it might be so."""
+        # Not asked of the record: its own look is the idle time-out's, and it ends with the client.
         now = self._clock.seconds()
-        quiet = now - self._watched_since
-        if not self._client.gone:
-            quiet = min(quiet, self._record.idle(now))
+        seen = (self._record.bytes_in, self._record.bytes_out, *self._on_their_way())
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, now
+        quiet = now - self._seen_at
         if quiet < self._fin_timeout:
             self._timer = self._clock.callLater(self._fin_timeout - quiet, self._watch)
             return
-        closed = (self._first_finished or self._client).closed
-        self._record.because(closed, f"nothing moved for {self._fin_timeout:g} s after the FIN")
+        who = "server" if self._first_finished is self._server else "client"
+        detail = f"nothing moved for {self._fin_timeout:g} s after the {who}'s FIN"
+        self._record.because(Reason.FIN_TIMEOUT, detail)
         self._client.cut()
         self._server.cut()
 

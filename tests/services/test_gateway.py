@@ -19,6 +19,7 @@ from tcpsuite.core.balancing import RoundRobin
 from tcpsuite.core.connections import Connection, Counted, Reason
 from tcpsuite.core.servers import Server
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.net import relay
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.upstream import Upstream
 from tcpsuite.options import UpstreamName
@@ -217,6 +218,22 @@ class JoinedTests(GatewayCase):
         self.clock.advance(30)
         self.assertTrue(self.far.disconnected)
 
+    def test_a_server_that_still_takes_is_not_cut(self):
+        """When its client is gone, a server has its time as long as what is queued for it gets less; what is
+        on its way to either side is told to the record.
+        """
+        queued = {self.client: 1, self.far: 3}
+        self.patch(relay, "unsent", queued.__getitem__)
+        self.assertEqual(self.record.unsent(), 4)
+        self.client.lose()
+        for left in (2, 1):
+            self.clock.advance(29)
+            queued[self.far] = left
+            self.clock.advance(1)
+        self.assertFalse(self.far.disconnected)
+        self.clock.advance(30)
+        self.assertTrue(self.far.disconnected)
+
     def test_a_client_that_is_cut_from_here_cuts_its_server(self):
         """When a listener cuts a client, the server is reset."""
         self.record.because(Reason.DRAINED)
@@ -236,16 +253,16 @@ class JoinedTests(GatewayCase):
         self.clock.advance(30)
         self.assertTrue(self.client.disconnected)
         self.assertTrue(self.far.disconnected)
-        self.assertIs(self.record.reason, Reason.CLIENT_CLOSED)
-        self.assertEqual(self.record.detail, "nothing moved for 30 s after the FIN")
+        self.assertIs(self.record.reason, Reason.FIN_TIMEOUT)
+        self.assertEqual(self.record.detail, "nothing moved for 30 s after the client's FIN")
 
     def test_says_its_state(self):
         """A relay tells how far each side is."""
-        relay = self.client.protocol._relay
-        self.assertEqual(repr(relay), "<Relay client open, server open>")
+        joined = self.client.protocol._relay
+        self.assertEqual(repr(joined), "<Relay client open, server open>")
         self.client.finish()
         self.far.lose(ConnectionLost())
-        self.assertEqual(repr(relay), "<Relay client finished, server gone>")
+        self.assertEqual(repr(joined), "<Relay client finished, server gone>")
         self.clock.advance(0)
 
 
