@@ -227,7 +227,8 @@ class Authenticator:
         :return: fires with the user's name; fails with :class:`~tcpsuite.errors.LoginFailed`, at once when
             the address has failed too often.  It takes as long for a user who does not exist.
         """
-        return Deferred.fromCoroutine(self._login(user, password, host))
+        # Who leaves meanwhile is judged all the same: by what it tried, not by its haste.
+        return shield(Deferred.fromCoroutine(self._login(user, password, host)))
 
     async def _login(self, user: str, password: str, host: str) -> str:
         wait = self._lockout.attempt(host, self._clock.seconds())

@@ -20,6 +20,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -289,6 +290,24 @@ class AuthenticatorTests(SynchronousTestCase):
         self.successResultOf(self.authenticator.login("alice", "alice", "192.0.2.2"))
         self.clock.advance(20)
         self.successResultOf(self.authenticator.login("alice", "alice", "192.0.2.1"))
+
+    def test_who_leaves_is_judged_by_what_was_tried(self) -> None:
+        """A right password is no failure when its client leaves before it was checked; a wrong one is."""
+        checks: list[Deferred[Any]] = []
+
+        def slowly(credentials: Any) -> Deferred[Any]:
+            checks.append(Deferred())
+            return checks[-1]
+
+        at_once = self.doorman.requestAvatarId
+        self.patch(self.doorman, "requestAvatarId", slowly)
+        for result in (*[b"alice"] * 4, *[Failure(UnauthorizedLogin())] * 3):
+            left = self.authenticator.login("alice", "alice", "192.0.2.1")
+            left.cancel()
+            self.failureResultOf(left, CancelledError)
+            checks[-1].callback(result)
+        self.patch(self.doorman, "requestAvatarId", at_once)
+        self.assertEqual(self.refused("alice", "alice"), "too many failed logins; try again in 20 s")
 
     def test_successes_do_not_count(self) -> None:
         """Logging in often is no failure, and neither is coming at a busy time."""
