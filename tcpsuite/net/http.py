@@ -10,6 +10,7 @@ size::
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ MAX_BODY = 64 * 1024
 """Bytes of a request's body, unless a site says otherwise: they are kept in memory."""
 MIN_BODY_RATE = 1024
 """Bytes of a body that buy one second more: an honest client on the worst of lines is faster."""
+
+
+_LENGTH = re.compile(rb"[ \t]*[0-9]{1,19}[ \t]*")
 
 
 class Phase(Enum):
@@ -67,6 +71,13 @@ class BoundedRequest(Request):
     def __init__(self, channel: BoundedChannel, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)  # type: ignore[no-untyped-call]
         self.max_body = channel.site.max_body
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, decoded as Latin-1, because peers may send any bytes; that of several lines
+        is the list that they are.  RFC 9110, section 5.2.
+        """
+        lines = self.requestHeaders.getRawHeaders(name.encode())
+        return None if lines is None else b", ".join(lines).decode("latin-1")
 
     def headers_received(self) -> None:
         """The headers are complete, and nothing of the body was read: ``method``, ``uri``, ``clientproto``
@@ -131,6 +142,15 @@ class BoundedChannel(HTTPChannel):
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line of the headers is longer than all of them may be."""
         self.refuse(431, f"headers have at most {self.totalHeadersSize} bytes here")
+
+    def headerReceived(self, line: bytes) -> bool:
+        """A header; whether the request may go on."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and not _LENGTH.fullmatch(value):
+            self.refuse(400, "a length is a number of up to 19 digits")
+            return False
+        valid: bool = super().headerReceived(line)  # type: ignore[no-untyped-call]
+        return valid
 
     def allHeadersReceived(self) -> None:
         """The body comes next, if it may."""

@@ -210,6 +210,16 @@ class BoundedTests(SynchronousTestCase):
             self.channel.dataReceived(long[start : start + 1000])
         self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 431 "))
 
+    def test_lengths(self) -> None:
+        """A length that no file has, or that is none, is answered 400 before it is taken for a number."""
+        for length in (b"9" * 5000, b"9" * 20, b"-1", b"+5", b"5, 5", b"0x5", b"", b"\xb2"):
+            answer = self.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\nhello")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), length)
+            self.lose()
+            self.connect()
+        self.assertEqual(self.page.bodies, [])
+        self.assertTrue(self.send(post(b"")[:-5] + b" " + b"9" * 19 + b"\r\n\r\n").startswith(b"HTTP/1.1 4"))
+
     def test_many_lines(self) -> None:
         """Headers of more than 16 KiB together are refused."""
         self.assertTrue(

@@ -11,9 +11,8 @@ from tcpsuite.core.conditions import Conditions
 from tcpsuite.core.paths import Path, parse_path
 
 if TYPE_CHECKING:
-    from twisted.web.http import Request
-
     from tcpsuite.errors import ProtocolError
+    from tcpsuite.net.http import BoundedRequest
     from tcpsuite.services.files.upload import UploadRights
 
 _STATUS = {
@@ -48,11 +47,11 @@ def path_of(uri: bytes) -> Path:
     return parse_path(path.partition(b"?")[0])
 
 
-def conditions_of(request: Request) -> Conditions:
+def conditions_of(request: BoundedRequest) -> Conditions:
     """The conditional headers of a request."""
     return Conditions(
-        if_match=_all(request, "If-Match"),
-        if_none_match=_all(request, "If-None-Match"),
+        if_match=request.header("If-Match"),
+        if_none_match=request.header("If-None-Match"),
         if_modified_since=_date(request, "If-Modified-Since"),
         if_unmodified_since=_date(request, "If-Unmodified-Since"),
     )
@@ -74,16 +73,10 @@ def _challenges(rights: UploadRights) -> list[bytes]:
     return basic + ([b'Bearer realm="files"'] if rights.token else [])
 
 
-def _all(request: Request, name: str) -> str | None:
-    """The value of a header that may be a list, in one line or in several."""
-    values = request.requestHeaders.getRawHeaders(name)
-    return None if values is None else ", ".join(values)
-
-
-def _date(request: Request, name: str) -> int | None:
+def _date(request: BoundedRequest, name: str) -> int | None:
     """Seconds since the epoch; ``None`` for what is no date of HTTP."""
-    value = request.getHeader(name.encode())
+    value = request.header(name)
     try:
-        return None if value is None else stringToDatetime(value)
+        return None if value is None else stringToDatetime(value.encode("latin-1"))
     except (ValueError, KeyError, IndexError, OverflowError):
         return None

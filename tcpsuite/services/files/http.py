@@ -141,7 +141,7 @@ class FilesResource(Resource):
         self, request: FilesRequest, opened: Opened, etag: str, modified: str
     ) -> tuple[Span, ...] | None:
         """What a ``Range`` asks for; ``None`` for the whole file."""
-        header, condition = request.getHeader("Range"), request.getHeader("If-Range")
+        header, condition = request.header("Range"), request.header("If-Range")
         if header is None or request.method != b"GET":
             return None
         settled = self._share.now() >= opened.modified + 1

@@ -48,18 +48,18 @@ class Incoming:
         if headers.hasHeader("Content-Range"):
             # A server that stored a part in the place of the whole would destroy the file.
             raise ProtocolError("bad-request", "a part of a file cannot be put")
-        if (request.getHeader("Content-Encoding") or "identity").lower() != "identity":
+        if (request.header("Content-Encoding") or "identity").lower() != "identity":
             raise ProtocolError("encoding", "a file is put as it is")
         self._request = request
         self._share = share
         self.path = path_of(request.uri)
         self._conditions = conditions_of(request)
-        self._digest = _digest(request.getHeader("Repr-Digest"))
-        self._authorization = request.getHeader("Authorization") or ""
+        self._digest = _digest(request.header("Repr-Digest"))
+        self._authorization = request.header("Authorization") or ""
         if not self._authorization:
             raise ProtocolError("login", "only who logs in may put files")
         # Twisted would let the client go on at once.
-        self._expects = (request.getHeader("Expect") or "").lower() == "100-continue"
+        self._expects = (request.header("Expect") or "").lower() == "100-continue"
         headers.removeHeader("Expect")
         transport = request.channel.transport
         self._body = Body(transport.pauseProducing, transport.resumeProducing)
@@ -106,7 +106,9 @@ class Incoming:
                 user, password = _basic(credentials.strip())
                 await self._share.rights.login(user, password, connection)
             case "bearer":
-                self._share.rights.check_token(credentials.strip(), connection)
+                # A header's bytes are Latin-1 here, a token's characters UTF-8.
+                token = credentials.strip().encode("latin-1").decode(errors="replace")
+                self._share.rights.check_token(token, connection)
             case _:
                 raise ProtocolError("login", "log in by Basic, or bear a token")
 

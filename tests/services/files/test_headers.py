@@ -1,0 +1,39 @@
+"""What the headers of a request say, and what of them is refused."""
+
+from __future__ import annotations
+
+from tests.services.files.test_put import PutCase
+from tests.support.files import CONTENT, Client
+
+
+class AnyBytesTests(PutCase):
+    """Headers hold any bytes; none of them is a fault of ours."""
+
+    def test_get(self) -> None:
+        """What is no condition and no range is ignored, or fails as one that does not hold."""
+        for name, status in {
+            b"Range": 200, b"If-Range": 200, b"If-None-Match": 200, b"If-Modified-Since": 200,
+            b"If-Unmodified-Since": 200, b"If-Match": 412, b"Authorization": 200, b"Expect": 200,
+        }.items():  # fmt: skip
+            answer = self.client.say(b"GET /file HTTP/1.1\r\nHost: x\r\n" + name + b": \xff\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % status), (name, answer))
+        self.assertTrue(answer.endswith(CONTENT))
+
+    def test_put(self) -> None:
+        """What an upload says of itself is refused when it cannot be understood."""
+        for name, status in {
+            "Authorization": 401, "Content-Encoding": 415, "If-Match": 412,
+            "If-None-Match": 201, "Expect": 204,
+        }.items():  # fmt: skip
+            head = self.head(**{name.replace("-", "_"): "VALUE"}).replace(b"VALUE", b"\xff")
+            answer = self.client.say(head + b"hello")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % status), (name, answer))
+            self.client.lose()
+            self.client = Client(self, self.site)
+
+    def test_credentials(self) -> None:
+        """Credentials of any bytes are wrong ones."""
+        for scheme in (b"Basic", b"Bearer", b"\xff"):
+            head = self.head(Authorization="VALUE").replace(b"VALUE", scheme + b" \xff\xfe")
+            self.assertTrue(self.client.say(head + b"hello").startswith(b"HTTP/1.1 401 "), scheme)
+            self.client = Client(self, self.site)
