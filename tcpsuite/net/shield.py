@@ -25,12 +25,21 @@ async def finished(work: Deferred[T], stop: Callable[[], None] | None = None) ->
 
     :param stop: called when nobody waits for its result any more.
     """
+    ended = False
+
+    def mark(result: T) -> T:
+        # ``work.called`` does not say it: a Deferred that waits for another one was called already.
+        nonlocal ended
+        ended = True
+        return result
+
+    work.addBoth(mark)
     try:
         return await shield(work)
     except CancelledError:
         if stop is not None:
             stop()
-        while not work.called:
+        while not ended:
             with suppress(CancelledError):
                 await shield(work)
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.net.shield import finished, shield
@@ -58,6 +58,20 @@ class FinishedTests(SynchronousTestCase):
             self.assertNoResult(self.waiter)
         self.work.callback(1)
         self.failureResultOf(self.waiter, CancelledError)
+
+    def test_cancelled_while_the_work_waits_for_other_work(self) -> None:
+        """Work that was begun and waits for a result has not ended."""
+        inner: Deferred[int] = Deferred()
+        places = DeferredSemaphore(1)
+        for work in (places.run(lambda: inner), places.run(lambda: inner)):
+            waiter = Deferred.fromCoroutine(finished(work))
+            waiter.addErrback(lambda failure: failure.trap(CancelledError))
+            waiter.cancel()
+            self.assertNoResult(waiter)
+        inner.callback(1)
+        self.assertIs(self.successResultOf(waiter), CancelledError)
+        self.work.callback(1)
+        self.successResultOf(self.waiter)
 
     def test_cancelled_and_failed(self) -> None:
         """How the work ends is then told to nobody."""
