@@ -16,14 +16,18 @@ DEFAULTS = ("--nodaemon", "--pidfile=")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--config", "-c", metavar="FILE", help="The configuration; without it, the demonstration.")
+@click.option("--config", "-c", metavar="FILE", help="The same as FILE.")
 @settings_option
-@click.argument("twistd_options", nargs=-1, type=click.UNPROCESSED)
-def run(config: str | None, settings: Sequence[str], twistd_options: Sequence[str]) -> None:
-    """Serve in the foreground, until Ctrl-C or SIGTERM.
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [TWISTD_OPTION]...")
+def run(config: str | None, settings: Sequence[str], words: Sequence[str]) -> None:
+    """Serve what FILE says, in the foreground, until Ctrl-C or SIGTERM.  Without FILE: the demonstration.
 
     It is twistd with other defaults; what is not an option here goes to it: --logfile=FILE, --reactor=NAME.
     """
+    if words and not words[0].startswith("-"):
+        if config is not None:
+            raise click.UsageError(f"one file, not {config} and {words[0]}")
+        config, *words = words
     from twisted.python.usage import UsageError
     from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
 
@@ -31,7 +35,7 @@ def run(config: str | None, settings: Sequence[str], twistd_options: Sequence[st
     options = ServerOptions()
     try:
         options.parseOptions(
-            [*DEFAULTS, *twistd_options, "tcpsuite", *ours, *(f"--set={setting}" for setting in settings)]
+            [*DEFAULTS, *words, "tcpsuite", *ours, *(f"--set={setting}" for setting in settings)]
         )
     except UsageError as error:
         raise click.UsageError(str(error)) from error

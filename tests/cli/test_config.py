@@ -187,9 +187,9 @@ class StartTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Folder(self)
 
-    def start(self, text: str, *arguments: str) -> str:
+    def start(self, text: str, *arguments: str, option: str = "--config=") -> str:
         path = self.folder.write(text)
-        done = tcpsuite("run", f"--config={path}", *arguments)
+        done = tcpsuite("run", f"{option}{path}", *arguments)
         self.assertEqual(done.returncode, 1)
         self.assertNotIn("Traceback", done.stdout + done.stderr)
         return done.stderr.replace(self.folder.path + os.sep, "")
@@ -201,6 +201,15 @@ class StartTests(SynchronousTestCase):
             "--set: listener.echo.service: expected the name of a service, got 'ecko'; did you mean echo?\n"
             "--set: x: unknown option\n",
         )
+
+    def test_file_as_an_argument(self) -> None:
+        """The file may be named as it is to check, before what is meant for twistd; there is only one."""
+        fault = "x.toml:1: x: unknown option\n"
+        self.assertEqual(self.start("x = 1\n", "--logfile=-", option=""), fault)
+        self.assertEqual(self.start("x = 1\n", option="-c"), fault)
+        done = tcpsuite("run", "--config=a.toml", "b.toml")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("one file, not a.toml and b.toml", done.stderr)
 
     def test_missing(self) -> None:
         """What only warns when a file is checked stops a start: a root that does not exist."""
