@@ -111,6 +111,11 @@ class BoundedChannel(HTTPChannel):
     _deadline: IDelayedCall | None = None
     _body_bytes = 0
 
+    @property
+    def framed(self) -> bool:
+        """Whether the request that is being read says where its body ends."""
+        return self._transferDecoder is not None
+
     def connectionMade(self) -> None:
         """Ready for a request."""
         super().connectionMade()  # type: ignore[no-untyped-call]
@@ -144,11 +149,22 @@ class BoundedChannel(HTTPChannel):
         self.refuse(431, f"headers have at most {self.totalHeadersSize} bytes here")
 
     def headerReceived(self, line: bytes) -> bool:
-        """A header; whether the request may go on."""
+        """A header; whether the request may go on.
+
+        What says where a body ends may say so in one way only: who reads it in another one takes the body for
+        requests.  RFC 9112, section 6.
+        """
         name, _, value = line.partition(b":")
-        if name.lower() == b"content-length" and not _LENGTH.fullmatch(value):
-            self.refuse(400, "a length is a number of up to 19 digits")
-            return False
+        match name.lower():
+            case b"content-length" if not _LENGTH.fullmatch(value):
+                self.refuse(400, "a length is a number of up to 19 digits")
+                return False
+            case b"transfer-encoding" if self._version != b"HTTP/1.1":
+                self.refuse(400, "HTTP/1.0 has no Transfer-Encoding")
+                return False
+            case b"transfer-encoding" if value.strip(b" \t").lower() != b"chunked":
+                self.refuse(501, "the only Transfer-Encoding here is chunked")
+                return False
         valid: bool = super().headerReceived(line)  # type: ignore[no-untyped-call]
         return valid
 

@@ -220,6 +220,28 @@ class BoundedTests(SynchronousTestCase):
         self.assertEqual(self.page.bodies, [])
         self.assertTrue(self.send(post(b"")[:-5] + b" " + b"9" * 19 + b"\r\n\r\n").startswith(b"HTTP/1.1 4"))
 
+    def test_transfer_encodings(self) -> None:
+        """A body is chunked, in HTTP/1.1, or has a length: what stands behind any other is no request."""
+        length, chunked = b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"
+        for first, headers, status in (
+            (b"HTTP/1.1", b"Transfer-Encoding: identity\r\n", 501),
+            (b"HTTP/1.1", b"transfer-encoding:gzip, chunked\r\n", 501),
+            (b"HTTP/1.1", b"Transfer-Encoding: identity\r\n" + length, 501),
+            (b"HTTP/1.1", b"Transfer-Encoding:\r\n" + length, 501),
+            (b"HTTP/1.1", b"Transfer-Encoding:\r\n identity\r\n", 501),
+            (b"HTTP/1.1", chunked + chunked, 400),
+            (b"HTTP/1.1", chunked + length, 400),
+            (b"HTTP/1.1", length + chunked, 400),
+            (b"HTTP/1.1", length + length, 400),
+            (b"HTTP/1.0", chunked, 400),
+        ):
+            answer = self.send(b"POST / " + first + b"\r\nHost: x\r\n" + headers + b"\r\n" + GET)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % status), (headers, answer))
+            self.assertEqual(answer.count(b"HTTP/1.1 "), 1, headers)
+            self.lose()
+            self.connect()
+        self.assertEqual(self.page.bodies, [])
+
     def test_many_lines(self) -> None:
         """Headers of more than 16 KiB together are refused."""
         self.assertTrue(

@@ -43,7 +43,7 @@ class Incoming:
         headers = request.requestHeaders
         if not share.rights.enabled:
             raise ProtocolError("method", "nothing can be put here")
-        if not headers.hasHeader("Content-Length") and not headers.hasHeader("Transfer-Encoding"):
+        if not request.channel.framed:
             raise ProtocolError("length", "say how long it is")
         if headers.hasHeader("Content-Range"):
             # A server that stored a part in the place of the whole would destroy the file.

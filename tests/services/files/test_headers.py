@@ -37,3 +37,15 @@ class AnyBytesTests(PutCase):
             head = self.head(Authorization="VALUE").replace(b"VALUE", scheme + b" \xff\xfe")
             self.assertTrue(self.client.say(head + b"hello").startswith(b"HTTP/1.1 401 "), scheme)
             self.client = Client(self, self.site)
+
+
+class FrameTests(PutCase):
+    def test_no_end(self) -> None:
+        """An upload that does not say where it ends replaces nothing, and none of it is a request."""
+        for encoding, status in ((None, 411), ("identity", 501)):
+            head = self.head("/file", Content_Length=None, Transfer_Encoding=encoding)
+            answer = self.client.say(head + b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % status), answer)
+            self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+            self.assertEqual(self.content("file"), CONTENT)
+            self.client = Client(self, self.site)
