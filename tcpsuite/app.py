@@ -127,6 +127,8 @@ class Suite(Service):
         """End every connection now; a drain under way is over with that."""
         for listener in self.listeners.values():
             listener.cut(Reason.CUT, "the operator was in a hurry")
+        for upstream in self.upstreams.values():
+            upstream.cut()
 
     def session_manager(self) -> SessionManager:
         """The one session manager, made when the first service asks for it."""
@@ -207,11 +209,14 @@ class Suite(Service):
 
     async def _stop(self) -> None:
         patience = self.config.drain_timeout
+        over = self.reactor.seconds() + patience
         self.draining = True
         if self.started_at is not None:
             self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
         await _all(listener.stop(patience) for listener in self.listeners.values())
-        await _all(upstream.stop() for upstream in self.upstreams.values())
+        # A server may still have to take what a client that has gone has sent.
+        left = max(0.0, over - self.reactor.seconds())
+        await _all(upstream.stop(left) for upstream in self.upstreams.values())
         if self.sessions is not None:
             await self.sessions.stop()
         # Last, so that one can look in to the end.

@@ -141,6 +141,9 @@ class IConnectionPool(Interface):
         seconds to end and are then cut.  Fires when nothing is left.
         """
 
+    def cut() -> None:
+        """Reset every lease now."""
+
 
 class IHealthCheck(Interface):
     """One way to ask a server whether it is well.  Keeps no state: rise and fall are counted elsewhere.

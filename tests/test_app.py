@@ -18,9 +18,10 @@ from twisted.web.client import Agent, readBody
 from tcpsuite.admin.welcome import welcome
 from tcpsuite.app import build
 from tcpsuite.config import load
-from tcpsuite.core.connections import Reason
+from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.errors import StartError
 from tests.support.client import connect
+from tests.support.gateways import listening
 
 SUITE = """
 state_directory = "state"
@@ -48,6 +49,18 @@ endpoint = "tcp:0:interface=127.0.0.1"
 
 [manhole]
 enabled = true
+"""
+
+SLOW_SERVER = """
+drain_timeout = "20s"
+
+[listener.front]
+endpoint = "tcp:0:interface=127.0.0.1"
+service = "gateway"
+upstream = "back"
+
+[upstream.back]
+servers = [{{ name = "only", address = "tcp:127.0.0.1:{back}" }}]
 """
 
 
@@ -143,6 +156,24 @@ async def test_cut_ends_a_drain_at_once(suite):
     await stopped
     assert await client.lost is not ConnectionDone
     assert suite.ledger.totals("front").ended == {Reason.CUT: 1}
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_drain_leaves_servers_their_time(make_suite, hurry):
+    """A connection to a server that outlives its client is waited for too, unless somebody is in a hurry."""
+    with listening() as server:
+        suite = make_suite(SLOW_SERVER.format(back=server.getsockname()[1]))
+        suite.privilegedStartService()
+        record = Connection("1", "unix", "", "front", "gateway", 0.0, 0.0)
+        lease = await suite.upstreams["back"].acquire("", record)
+        done: list[None] = []
+        stopped = suite.stopService().addCallback(done.append)
+        await deferLater(reactor, 0.1)
+        assert not done
+        (suite.cut if hurry else lease.close)()
+        await stopped
+        assert (await lease.ended()).ok
 
 
 @pytest_twisted.ensureDeferred

@@ -134,11 +134,17 @@ class ConnectionPool:
         self._carry_out(self._state.close())
         if not self._held and not self._attempts:
             return succeed(None)
-        cut = self._reactor.callLater(deadline, self._cut)
+        cut = self._reactor.callLater(deadline, self.cut)
         gone: Deferred[None] = Deferred()
         gone.addCallback(lambda _: cut.cancel() if cut.active() else None)
         self._closing.append(gone)
         return gone
+
+    def cut(self) -> None:
+        """Reset every lease now."""
+        for held in tuple(self._held.values()):
+            if held.leased:
+                held.cut()
 
     def _carry_out(self, decisions: Iterable[Decision], limit: float | None = None) -> None:
         for decision in decisions:
@@ -215,10 +221,6 @@ class ConnectionPool:
             self._timer.cancel()
         if due is not None:
             self._timer = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self.start)
-
-    def _cut(self) -> None:
-        for held in tuple(self._held.values()):
-            held.cut()
 
     def _tell_closing(self) -> None:
         if not self._held and not self._attempts:

@@ -102,6 +102,11 @@ class Upstream:
             self._checker.stop()
         await gatherResults([pool.close(deadline) for pool in self.pools.values()])
 
+    def cut(self) -> None:
+        """Reset every connection that somebody has; a stop under way is over with that."""
+        for pool in self.pools.values():
+            pool.cut()
+
     def acquire(self, client: str, connection: Connection) -> Deferred[ILease]:
         """A connection to one of the servers.
 

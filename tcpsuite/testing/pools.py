@@ -265,6 +265,19 @@ class ConnectionPoolContract(Case):
         self.assertEqual(len(taker.events), 2)
         self.successResultOf(closed)
 
+    def test_cutting_ends_leases_now(self) -> None:
+        """Leases are cut, before a close and while it waits for them, which is done with that."""
+        _lease, early = self._attached()
+        self.pool.cut()
+        self.endpoint.settle()
+        self.assertEqual(len(early.events), 2)
+        _lease, late = self._attached()
+        closed = self.pool.close(PATIENCE)
+        self.pool.cut()
+        self.endpoint.settle()
+        self.assertEqual(len(late.events), 2)
+        self.successResultOf(closed)
+
     def test_closing_does_not_wait_for_what_has_ended(self) -> None:
         """When the last lease ends before the deadline, closing is done."""
         lease, _taker = self._attached()
