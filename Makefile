@@ -8,6 +8,12 @@ PIP = .venv/bin/python -m pip install --quiet
 PYTHONS = python3 python3.13 python3.12 python3.11
 CONFIGURATIONS = $(wildcard etc/*.toml etc/examples/*.toml)
 
+# A virtual environment holds its own path in many places: in a checkout that was moved or copied it is made anew.
+MOVED := $(shell [ ! -e .venv/pyvenv.cfg ] || grep -qF "venv $$(pwd -P)/.venv" .venv/pyvenv.cfg || echo moved)
+ifdef MOVED
+.PHONY: .venv/bin/python .venv/run .venv/dev
+endif
+
 .DEFAULT_GOAL = help
 .PHONY: help run test trial test-deps lint coverage core-coverage clean
 
@@ -15,10 +21,11 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
 run: .venv/run  ## set up if needed, then serve the demonstration on loopback until Ctrl-C
-	@exec .venv/bin/tcpsuite run $(ARGS)
+	@exec .venv/bin/python -m tcpsuite run $(ARGS)
 
 test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes to pytest)
-	@.venv/bin/python -m pytest $(ARGS)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT INT TERM && \
+		PYTEST_DEBUG_TEMPROOT=$$folder .venv/bin/python -m pytest $(ARGS)  # not in here: paths of sockets are short
 
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
 	@.venv/bin/trial tests
@@ -51,7 +58,10 @@ clean:  ## remove the virtual environment and everything else that was made
 	@for python in $(PYTHONS); do \
 		if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 			echo "Making a virtual environment in .venv with $$($$python --version)"; \
-			exec $$python -m venv .venv; \
+			rm -rf .venv; \
+			trap 'rm -rf .venv; exit 1' INT TERM; \
+			$$python -m venv .venv || { rm -rf .venv; exit 1; }; \
+			exit 0; \
 		fi; \
 	done; \
 	echo "tcpsuite needs Python 3.11 or newer with venv: on Debian and Ubuntu, apt install python3 python3-venv" >&2; \

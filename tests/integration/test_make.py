@@ -1,17 +1,14 @@
-"""The Makefile, before anything is installed."""
+"""The Makefile: what it installs, and when."""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.integration.support.environments import CHECKOUT
 from tests.integration.support.programs import need, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("target", ["run", "test"])
@@ -30,3 +27,68 @@ def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str)
     assert "needs Python 3.11 or newer with venv: " in first
     assert "apt install python3 python3-venv" in first
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without code, where `python3` makes environments that install and run nothing."""
+    need("make")
+    monkeypatch.delenv("MAKEFLAGS", raising=False)  # as above
+    folder = tmp_path / "one"
+    folder.mkdir()
+    shutil.copy(CHECKOUT / "Makefile", folder)
+    shutil.copy(CHECKOUT / "pyproject.toml", folder)
+    python = tmp_path / "python3"
+    python.write_text(
+        """#!/bin/sh
+case "$*" in
+  *"import ensurepip"*) exit 0;;
+  --version) echo Python 3;;
+  "-m venv .venv")
+    mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo "made in $(pwd)"
+    [ ! -e broken ] || exit 1
+    echo "command = $0 -m venv $(pwd)/.venv" >.venv/pyvenv.cfg;;
+  "-m pip"*) ;;
+  *) echo "called: $* in $PYTEST_DEBUG_TEMPROOT"
+     [ -z "$PYTEST_DEBUG_TEMPROOT" ] || mkdir "$PYTEST_DEBUG_TEMPROOT/left behind"
+     exit 3;;
+esac
+"""
+    )
+    python.chmod(0o755)
+    return folder
+
+
+def make(checkout: Path, target: str) -> str:
+    """What `make` says there."""
+    return run("make", "-C", checkout, target, f"PYTHONS={checkout.parent / 'python3'}", check=False).stdout
+
+
+def test_moved(checkout: Path) -> None:
+    """The environment is made once; in a checkout that was moved it is made, and filled, again."""
+    assert f"made in {checkout}\n" in make(checkout, "run")
+    assert "called: -m tcpsuite run in " in make(checkout, "run")
+    assert "made in" not in make(checkout, "run")
+    moved = checkout.rename(checkout.with_name("an other"))
+    again = make(moved, "run")
+    assert f"made in {moved}\n" in again
+    assert "Installing tcpsuite" in again
+    assert "called: -m tcpsuite run in " in again
+    assert "made in" not in make(moved, "run")
+
+
+def test_half_made(checkout: Path) -> None:
+    """An environment that could not be made is taken away, so that the next time it is tried again."""
+    (checkout / "broken").touch()
+    assert "called" not in make(checkout, "run")
+    assert not (checkout / ".venv").exists()
+    (checkout / "broken").unlink()
+    assert "called" in make(checkout, "run")
+
+
+def test_temporary_files(checkout: Path) -> None:
+    """The tests' folders go when the tests end."""
+    (called,) = (line for line in make(checkout, "test").splitlines() if line.startswith("called: -m pytest"))
+    folder = called.partition(" in ")[2]
+    assert folder.startswith("/")
+    assert not Path(folder).exists()
