@@ -8,13 +8,18 @@ what was answered is on the disk, and outlives the process and a loss of power. 
 process too, but lose the last seconds with the power; and since changes that wait share one sync, the
 difference is paid once a transaction.  When a session was last used is only noted, and stored with the next
 change or sweep: after a crash a session may expire up to a sweep's interval sooner.
+
+The file is the process's own from ``open`` to ``close``: sessions in use are answered from memory, so two
+processes on one file would contradict each other.  When it vanishes meanwhile, every answer is a failure
+until it is back: what is written to a file without a name is lost.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail
@@ -26,6 +31,7 @@ from zope.interface import implementer
 from tcpsuite.core.sessions import Session
 from tcpsuite.errors import Closed, StartError, StoreFailed
 from tcpsuite.interfaces import ISessionStore
+from tcpsuite.stores.claim import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,9 +88,11 @@ class SQLiteStore:
         self.path = path
         self._thread = thread
         self._stop = stop
+        self._claim: Claim | None = None
         self._connection: sqlite3.Connection | None = None  # the thread's own
         self._waiting: list[tuple[Job, Deferred[Any]]] = []
         self._touched: dict[bytes, tuple[float, int]] = {}
+        self._fault = ""
         self._running = False
         self._closed: Deferred[None] | None = None
 
@@ -111,21 +119,25 @@ class SQLiteStore:
     def open(self) -> None:
         """Make the file if it is not there, and make sure that it is what it should be.
 
-        It is closed again: a connection must cross neither a fork nor a change of threads.
+        The database is closed again: a connection must not change threads.
+
+        :raises StartError: when it cannot be used, or another process uses it.
         """
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
+            claim = Claim(self.path)
             try:
-                _prepare(connection)
-            finally:
-                connection.close()
-            # Only now: whatever else the path might have named keeps its mode.
-            os.chmod(self.path, 0o600)
+                with closing(_open(self.path)) as connection:
+                    _prepare(connection)
+                # Only now: whatever else the path might have named keeps its mode.
+                claim.make_private()
+            except BaseException:
+                claim.release()
+                raise
         except OSError as error:
             raise StartError(f"{self.path}: {error.strerror}") from None
         except (sqlite3.Error, StartError) as error:
             raise StartError(f"{self.path}: {error}") from None
+        self._claim = claim
 
     def create(self, session: Session, limit: int) -> Deferred[bool]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -203,6 +215,9 @@ class SQLiteStore:
             self._thread(self._disconnect).addBoth(self._finish)
 
     def _stored(self, results: Sequence[Any], waiters: Sequence[Deferred[Any]]) -> None:
+        if self._fault:
+            self._fault = ""
+            self.log.info("{path}: it works again", path=self.path)
         for done, result in zip(waiters, results, strict=True):
             done.callback(result)
         self._next()
@@ -210,7 +225,11 @@ class SQLiteStore:
     def _failed(
         self, failure: Failure, waiters: Sequence[Deferred[Any]], touched: dict[bytes, tuple[float, int]]
     ) -> None:
-        self.log.error("{path}: {error}", path=self.path, error=failure.getErrorMessage())
+        fault = failure.getErrorMessage()
+        if fault != self._fault:
+            # Said once: a crowd asks a thousand times a second.
+            self._fault = fault
+            self.log.error("{path}: {error}", path=self.path, error=fault)
         if self._closed is None:
             self._touched = {**touched, **self._touched}
         for done in waiters:
@@ -219,13 +238,18 @@ class SQLiteStore:
 
     def _finish(self, _result: object) -> None:
         self._stop()
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         assert self._closed is not None
         self._closed.callback(None)
 
     # What follows runs in the thread.
 
     def _transact(self, jobs: Sequence[Job], touched: Mapping[bytes, tuple[float, int]]) -> list[Any]:
+        assert self._claim is not None, "open comes first"
         try:
+            self._claim.check()
             if self._connection is None:
                 self._connection = _connect(self.path)
             with self._connection as connection:
@@ -235,7 +259,7 @@ class SQLiteStore:
                     [(used, requests, digest) for digest, (used, requests) in touched.items()],
                 )
                 return [job(connection) for job in jobs]
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreFailed) as error:
             # Begin afresh the next time: whatever state the connection was left in goes with it.
             self._disconnect()
             raise StoreFailed(f"the session store failed: {error}") from None
@@ -246,8 +270,14 @@ class SQLiteStore:
             self._connection = None
 
 
+def _open(path: str) -> sqlite3.Connection:
+    """A connection to a file that exists; SQLite would make an empty one, as private as the umask is."""
+    uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)
+
+
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
+    connection = _open(path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

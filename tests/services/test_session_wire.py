@@ -110,31 +110,25 @@ class Collector(Protocol):
 
 @pytest_twisted.inlineCallbacks
 def test_survives_on_real_sockets(tmp_path: Path):
-    """A session is resumed by a second server on the file that a first one still holds open."""
+    """A session is resumed from a second server, on the file of a first one that has ended."""
     path = str(tmp_path / "sessions.db")
-    managers, ports = [], []
+    answers = []
+    say = "OPEN\nSET colour deep blue\n"
     for _ in range(2):
         store = SQLiteStore.on(reactor, path)
         store.open()
         manager = SessionManager(store, reactor)
         manager.start()
         factory = RecordedFactory(reactor, manager, anonymous=True)
-        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        managers.append(manager)
-        ports.append((yield endpoint.listen(factory)))
-    answers = []
-    say = "OPEN\nSET colour deep blue\n"
-    for port in ports:
+        port = yield TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
         collector = Collector(say)
         yield connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), collector)
         answers.append((yield collector.done).splitlines())
         say = f"RESUME {answers[0][0][3:]}\nGET colour\nQUIT\n"
+        yield port.stopListening()
+        yield manager.stop()
     assert answers[0][1:] == ["OK"]
     assert answers[1] == ["OK 1", "OK deep blue", "OK"]
-    for port in ports:
-        yield port.stopListening()
-    for manager in managers:
-        yield manager.stop()
 
 
 class RecordedFactory(SessionFactory):

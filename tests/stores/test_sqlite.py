@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.errors import StartError, StoreFailed
@@ -60,6 +64,13 @@ class OpenTests(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.path = self.folder / "sessions.db"
 
+    def open(self) -> SQLiteStore:
+        """A store that is open."""
+        store = SQLiteStore(str(self.path), execute)
+        store.open()
+        self.addCleanup(store.close)
+        return store
+
     def fault(self) -> str:
         """What is wrong with the file."""
         error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute).open)
@@ -72,23 +83,20 @@ class OpenTests(SynchronousTestCase):
     def test_new_file_is_private(self) -> None:
         """A new file is its owner's alone, whatever the umask is."""
         self.addCleanup(os.umask, os.umask(0))
-        SQLiteStore(str(self.path), execute).open()
+        self.open()
         self.assertEqual(self.mode(), 0o600)
 
     def test_old_file_becomes_private(self) -> None:
         """A file of ours that others could read is closed to them."""
-        SQLiteStore(str(self.path), execute).open()
+        self.open().close()
         self.path.chmod(0o644)
-        SQLiteStore(str(self.path), execute).open()
+        self.open()
         self.assertEqual(self.mode(), 0o600)
 
     def test_beside_the_file(self) -> None:
         """The log and the index that SQLite keeps beside the file are as private as it."""
         self.addCleanup(os.umask, os.umask(0))
-        store = SQLiteStore(str(self.path), execute)
-        store.open()
-        self.successResultOf(store.create(session("a"), 10))
-        self.addCleanup(store.close)
+        self.successResultOf(self.open().create(session("a"), 10))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.folder.iterdir()}
         self.assertEqual(modes, {"sessions.db": 0o600, "sessions.db-wal": 0o600, "sessions.db-shm": 0o600})
 
@@ -121,7 +129,7 @@ class OpenTests(SynchronousTestCase):
 
     def test_another_version(self) -> None:
         """A schema of another version is not guessed at."""
-        SQLiteStore(str(self.path), execute).open()
+        self.open().close()
         connection = sqlite3.connect(self.path)
         connection.execute("PRAGMA user_version = 7")
         connection.close()
@@ -129,9 +137,31 @@ class OpenTests(SynchronousTestCase):
 
     def test_no_write_ahead_log(self) -> None:
         """Where SQLite cannot write ahead, nothing is started."""
-        self.path = Path(":memory:")  # the one kind of database that never can, wherever the tests run
-        self.addCleanup(self.path.unlink, missing_ok=True)
+        connect = sqlite3.connect
+        # This kind of SQLite's file systems never can, wherever the tests run.
+        self.patch(sqlite3, "connect", lambda name, **options: connect(f"{name}&vfs=unix-dotfile", **options))
         self.assertIn("which SQLite's WAL needs", self.fault())
+
+    def test_any_name(self) -> None:
+        """The file may be called what it likes: nothing in its name is read as an option."""
+        self.path = self.folder / "50% of?mode=memory#1 ü.db"
+        self.open()
+        self.assertEqual([path.name for path in self.folder.iterdir()], [self.path.name])
+
+    def test_one_store_a_file(self) -> None:
+        """A file that is in use is nobody else's, until it is closed; a start that failed holds nothing."""
+        first = self.open()
+        self.assertEqual(self.fault(), f"{self.path}: in use by another process")
+        link = self.folder / "link"
+        os.link(self.path, link)
+        self.assertRaises(StartError, SQLiteStore(str(link), execute).open)
+        self.successResultOf(first.close())
+        connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA user_version = 7")
+        self.assertIn("version 7", self.fault())
+        connection.execute("PRAGMA user_version = 1")
+        connection.close()
+        self.open()
 
 
 class TransactionTests(SynchronousTestCase):
@@ -200,6 +230,7 @@ class TransactionTests(SynchronousTestCase):
         self.store.touch(digest_named("a"), 1234.0, 5)
         self.close()
         again = SQLiteStore(self.path, execute)
+        again.open()
         self.addCleanup(again.close)
         kept = self.successResultOf(again.get(digest_named("a")))
         assert kept is not None
@@ -240,6 +271,38 @@ class TransactionTests(SynchronousTestCase):
         self.assertIsNone(b)
         self.close()
 
+    def ask(self) -> Deferred[Any]:
+        """Ask for a session, and let the thread answer."""
+        asked = self.store.get(digest_named("a"))
+        self.thread.run()
+        return asked
+
+    def assert_fails(self, *answers: Deferred[Any]) -> None:
+        """What was asked failed because the file is not there."""
+        for answer in answers:
+            self.assertIn("its file is gone", str(self.failureResultOf(answer, StoreFailed).value))
+
+    def test_file_removed(self) -> None:
+        """A store whose file is gone says so to everyone, makes no other one, and logs it once."""
+        created = self.store.create(session("a"), 10)
+        self.thread.run()
+        self.successResultOf(created)
+        moved = self.path + ".moved"
+        os.rename(self.path, moved)
+        with capturedLogs() as events:
+            self.assert_fails(self.ask(), self.ask(), self.ask())
+            self.assertFalse(os.path.exists(self.path))
+            # Another file in its place is not it.
+            Path(self.path).touch()
+            self.assert_fails(self.ask())
+            self.assertEqual(os.stat(self.path).st_size, 0)
+            # It comes back, with all that was stored.
+            os.rename(moved, self.path)
+            self.assertEqual(self.successResultOf(self.ask()), session("a"))
+        levels = [event["log_level"].name for event in events]
+        self.assertEqual(levels, ["error", "error", "info"])
+        self.close()
+
     def test_failure_at_the_close(self) -> None:
         """A touch that cannot be stored does not keep the store from closing."""
         self.store.touch(digest_named("a"), 1.0, 1)
@@ -265,11 +328,28 @@ def test_survives_the_process(tmp_path: Path):
     second.open()
     kept = yield second.get(digest_named("a"))
     assert (kept.data, kept.used, kept.requests) == ({"colour": "blue", "size": "9"}, 1010.0, 1)
-    # The same file, held open by the first.
-    third = SQLiteStore.on(reactor, path)
-    third.open()
-    assert (yield third.get(digest_named("a"))) == kept
-    yield gatherResults([first.close(), second.close(), third.close()])
+    yield gatherResults([first.close(), second.close()])
+
+
+def test_one_process_a_file(tmp_path: Path):
+    """A second process is refused while the first has the file, and not when that was killed."""
+    path = str(tmp_path / "sessions.db")
+    script = (
+        "import sys; from tcpsuite.stores.sqlite import SQLiteStore; SQLiteStore(sys.argv[1], None).open();"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(StartError, match=r"sessions\.db: in use by another process"):
+            SQLiteStore(path, execute).open()
+        process.kill()
+    store = SQLiteStore(path, execute)
+    store.open()
+    store.close()
 
 
 @pytest_twisted.inlineCallbacks
