@@ -15,7 +15,7 @@ from enum import Enum
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request, Site
@@ -96,7 +96,7 @@ class BoundedRequest(Request):
             self.content.write(data)
 
 
-@implementer(IRecorded)
+@implementer(IRecorded, IHalfCloseableProtocol)
 class BoundedChannel(HTTPChannel):
     """One connection of a :class:`BoundedSite`.
 
@@ -110,6 +110,7 @@ class BoundedChannel(HTTPChannel):
     phase = Phase.IDLE
     _deadline: IDelayedCall | None = None
     _body_bytes = 0
+    _half_closed = False
 
     @property
     def framed(self) -> bool:
@@ -121,6 +122,14 @@ class BoundedChannel(HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.site.channels.add(self)
         self._enter(Phase.IDLE)
+
+    def readConnectionLost(self) -> None:
+        """The peer sends nothing more, and may still read: what it asked is answered."""
+        self._half_closed = True
+        self._close_when_answered()
+
+    def writeConnectionLost(self) -> None:
+        """The peer is told nothing more: it was refused."""
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Gone: a request that was being answered is told."""
@@ -135,6 +144,7 @@ class BoundedChannel(HTTPChannel):
         if data and self.phase is Phase.IDLE:
             self._enter(Phase.HEADERS)
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+        self._close_when_answered()
 
     def lineReceived(self, line: bytes) -> bool:
         """A line of the headers; ``True`` drops what stands behind it."""
@@ -208,6 +218,7 @@ class BoundedChannel(HTTPChannel):
         if not self.persistent:
             self._because(Reason.SERVICE_CLOSED, "answered")
         super().requestDone(request)  # type: ignore[no-untyped-call]
+        self._close_when_answered()
 
     def refuse(self, code: int, text: str, more: Mapping[bytes, list[bytes]] | None = None) -> None:
         """Answer the request that is being read with an error, and close; whatever else the peer sends is
@@ -244,6 +255,19 @@ class BoundedChannel(HTTPChannel):
             self.loseConnection()  # type: ignore[no-untyped-call]
         elif self.phase in {Phase.BODY, Phase.ANSWER}:
             self.persistent = 0
+
+    def _close_when_answered(self) -> None:
+        """Close what the peer has half-closed, when it is owed no answer: part of a request gets none."""
+        if not self._half_closed or self._busyReceiving or self.phase is Phase.ANSWER:
+            return
+        if self.transport.disconnecting:  # type: ignore[attr-defined]
+            return
+        if self.phase is Phase.BODY:
+            self._enter(Phase.CLOSING)
+        elif self.phase is Phase.HEADERS:
+            # Perhaps an empty line behind the last request: its answers have the time that they need.
+            self._enter(Phase.IDLE)
+        self.loseConnection()  # type: ignore[no-untyped-call]
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own word for everything that is no HTTP.

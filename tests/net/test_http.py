@@ -48,7 +48,7 @@ class Page(Resource):
         return b"taken"
 
 
-class BoundedTests(SynchronousTestCase):
+class BoundedCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.page = Page()
@@ -86,6 +86,8 @@ class BoundedTests(SynchronousTestCase):
             self.channel.dataReceived(bytes([byte]))
             self.clock.advance(seconds)
 
+
+class BoundedTests(BoundedCase):
     def test_whole_and_byte_by_byte(self) -> None:
         """A request is answered alike in one piece, byte by byte, and with the next one behind it."""
         whole = self.send(GET)
