@@ -24,7 +24,7 @@ from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.root import Root
 from tcpsuite.services.files.share import Share
 from tcpsuite.services.files.sums import Sums
-from tcpsuite.services.files.upload import UploadRights
+from tcpsuite.services.files.upload import UploadRights, Uploads
 
 TOKEN = "a token of some length"
 CONTENT = b"0123456789" * 100
@@ -115,9 +115,11 @@ class FilesCase(SynchronousTestCase):
 
     def make_share(self) -> Share:
         """What is shared."""
+        root = Root(str(self.root))
         return Share(
-            Root(str(self.root)),
+            root,
             Sums(self.threads),
+            Uploads(root, self.threads),
             UploadRights(self.uploads, self.max_upload, TOKEN, self.authenticator),
             self.listing,
             self.threads,

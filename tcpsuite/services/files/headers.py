@@ -31,6 +31,7 @@ _STATUS = {
     "encoding": 415,
     "range": 416,
     "digest": 422,
+    "busy": 503,
     "unavailable": 503,
     "no-space": 507,
 }

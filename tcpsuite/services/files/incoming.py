@@ -14,7 +14,6 @@ from tcpsuite.errors import ProtocolError
 from tcpsuite.net.body import Body
 from tcpsuite.net.http import BoundedRequest, Phase
 from tcpsuite.services.files.headers import conditions_of, path_of, status_of
-from tcpsuite.services.files.upload import Upload, store
 
 if TYPE_CHECKING:
     from typing import Any
@@ -91,10 +90,10 @@ class Incoming:
 
     async def _store(self) -> bool:
         await self._authorize()
-        upload = Upload(self._share.root, self.path, self._conditions)
+        upload = self._share.uploads.begin(self.path, self._conditions)
         if self._expects and self._request.clientproto == b"HTTP/1.1":
             self._request.channel.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return await store(upload, self._body, self._digest, self._share.in_thread)
+        return await self._share.uploads.store(upload, self._body, self._digest)
 
     async def _authorize(self) -> None:
         connection = self._request.channel.connection

@@ -11,7 +11,6 @@ from tcpsuite.core.connections import Reason
 from tcpsuite.core.paths import parse_path, quote_name
 from tcpsuite.core.ranges import Span
 from tcpsuite.errors import ProtocolError
-from tcpsuite.services.files.upload import Upload, store
 from tcpsuite.services.lines import Command, LineProtocol
 
 if TYPE_CHECKING:
@@ -82,9 +81,9 @@ class FilesProtocol(LineProtocol):
         if not _SHA256.fullmatch(sha256):
             raise ProtocolError("usage", "a SHA-256 is 64 hexadecimal digits")
         self._share.rights.check_size(size)
-        upload = Upload(self._share.root, parse_path(path.encode()))
+        upload = self._share.uploads.begin(parse_path(path.encode()))
         body = self.receive(size)
-        new = await store(upload, body, bytes.fromhex(sha256), self._share.in_thread)
+        new = await self._share.uploads.store(upload, body, bytes.fromhex(sha256))
         return "created" if new else "replaced"
 
     async def log_in(self, user: str, password: str) -> str:

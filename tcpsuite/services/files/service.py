@@ -15,15 +15,16 @@ from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.root import Root
 from tcpsuite.services.files.share import Share
 from tcpsuite.services.files.sums import Sums
-from tcpsuite.services.files.upload import UploadRights
+from tcpsuite.services.files.upload import UploadRights, Uploads
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
     from tcpsuite.interfaces import IServiceContext
 
-THREADS = 3
-"""Threads that may write or list at once, beside those that hash: the pool has ten, for everyone."""
+LISTERS = 1
+"""Threads that may list directories for one listener, beside those that write uploads, close them and hash:
+the pool has ten, for everyone, and making a page is work for one core anyway."""
 MIN_TOKEN = 16
 """Characters of a token: whoever can reach the service may guess at it."""
 
@@ -65,8 +66,9 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
     )
     reactor = context.reactor
     pool = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    in_thread = partial(DeferredSemaphore(THREADS).run, pool)
-    share = Share(Root(options.root), Sums(pool), rights, options.listing, in_thread, reactor)
+    in_thread = partial(DeferredSemaphore(LISTERS).run, pool)
+    root = Root(options.root)
+    share = Share(root, Sums(pool), Uploads(root, pool), rights, options.listing, in_thread, reactor)
     return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)
 
 

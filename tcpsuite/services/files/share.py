@@ -6,9 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-
-from tcpsuite.services.files.upload import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.services.files.root import Root
     from tcpsuite.services.files.sums import InThread, Sums
-    from tcpsuite.services.files.upload import UploadRights
+    from tcpsuite.services.files.upload import UploadRights, Uploads
 
 
 @define(eq=False)
@@ -25,13 +24,15 @@ class Share:
     """A root, and what clients may do with it.
 
     :ivar listing: whether clients may see what a directory holds.
-    :ivar in_thread: calls a function with arguments in a thread, and gives a Deferred of its result.
+    :ivar in_thread: calls a function with arguments in a thread, and gives a Deferred of its result; for what
+        is read, so that it neither waits for uploads nor holds them up.
     :ivar reactor: an ``IReactorTime``.
     :ivar now: seconds since the epoch.
     """
 
     root: Root
     sums: Sums
+    uploads: Uploads
     rights: UploadRights
     listing: bool
     in_thread: InThread
@@ -44,7 +45,7 @@ class Share:
         """A port was opened: what crashed uploads have left is removed, meanwhile."""
         self._stopped = False
         if self.rights.enabled:
-            sweeping = self.in_thread(sweep, self.root, lambda: self._stopped)
+            sweeping = Deferred.fromCoroutine(self.uploads.sweep(lambda: self._stopped))
             sweeping.addCallbacks(self._swept, self._not_swept)
 
     def stop(self) -> None:

@@ -18,11 +18,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from tcpsuite.core.conditions import Condition, Conditions, Validators
 from tcpsuite.core.paths import Path
-from tcpsuite.errors import LoginFailed, ProtocolError
+from tcpsuite.errors import Closed, LoginFailed, ProtocolError
 from tcpsuite.net.auth import is_private
+from tcpsuite.net.places import Places
 from tcpsuite.net.shield import finished
 from tcpsuite.services.files.root import TEMPORARY, Opened, Root, refusal
 
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
     from tcpsuite.net.body import Body
     from tcpsuite.services.files.sums import InThread
 
+WRITERS = 2
+"""Threads that write uploads of one listener: more would only wait for the same disk."""
+CLOSERS = 1
+"""Threads that remove cut uploads: they wait for no other upload to reach the disk."""
+MAX_UPLOADS = 64
+"""Uploads of one listener at a time, with those that are being removed: 128 descriptors, 20 MiB of memory."""
 UNCONDITIONAL = Conditions()
 """Whatever there is may be replaced."""
 
@@ -94,7 +102,10 @@ class UploadRights:
 
 
 class Upload:
-    """One file that is being put.  All but its making may block: call it in a thread, one call at a time.
+    """One file that is being put.  All but its making may block: call it in a thread.
+
+    Of two calls in two threads one waits for the other: a descriptor that was closed under a write would let
+    the bytes go wherever its number leads by then.
 
     :param root: beneath which it is put.
     :param path: where; its directory exists.
@@ -104,6 +115,8 @@ class Upload:
 
     def __init__(self, root: Root, path: Path, conditions: Conditions = UNCONDITIONAL) -> None:
         self._conditions = conditions
+        self._calling = Lock()
+        self._open = True
         self._digest = hashlib.sha256()
         self._temporary: bytes | None = TEMPORARY + secrets.token_hex(8).encode()
         self._directory, self._name = root.parent(path)
@@ -121,11 +134,16 @@ class Upload:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: bytes) -> None:
-        """More of it."""
-        self._digest.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        """More of it.
+
+        :raises Closed: it was let go.
+        """
+        with self._calling:
+            self._need_open()
+            self._digest.update(data)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
 
     def commit(self, digest: bytes | None) -> bool:
         """That was all: make it durable, and put it in its place.
@@ -133,7 +151,24 @@ class Upload:
         :param digest: the SHA-256 that it must have, unless ``None``.
         :return: whether there was no such file before.
         :raises ProtocolError: ``digest``, when it has another; ``precondition``, ``is-directory``.
+        :raises Closed: it was let go.
         """
+        with self._calling:
+            self._need_open()
+            return self._put_in_place(digest)
+
+    def close(self) -> None:
+        """Let go of it; unless it was put in its place, nothing is left.  Safe to call twice."""
+        with self._calling:
+            if self._open:
+                self._open = False
+                self._let_go()
+
+    def _need_open(self) -> None:
+        if not self._open:
+            raise Closed("this upload was let go")
+
+    def _put_in_place(self, digest: bytes | None) -> bool:
         if digest is not None and digest != self._digest.digest():
             raise ProtocolError("digest", f"what arrived has the SHA-256 {self._digest.hexdigest()}")
         os.fchmod(self._fd, 0o644)
@@ -146,8 +181,7 @@ class Upload:
         os.fsync(self._directory)
         return new
 
-    def close(self) -> None:
-        """Let go of it; unless it was put in its place, nothing is left."""
+    def _let_go(self) -> None:
         if self._temporary is not None:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._directory)
@@ -169,23 +203,64 @@ class Upload:
         return current.etag is None
 
 
-async def store(upload: Upload, body: Body, digest: bytes | None, in_thread: InThread) -> bool:
-    """Take a body to its place.
+class Uploads:
+    """All uploads of a listener: so many at a time, in threads of their own.
 
-    :param digest: the SHA-256 that it must have, unless ``None``.
-    :return: whether there was no such file before, once it is durable.
-    :raises ProtocolError: when it is not stored, and nothing is left of it.
+    :param root: beneath which they are put.
+    :param in_thread: calls a function with arguments in a thread, and gives a Deferred of its result.
     """
-    try:
-        while data := await body.read():
-            await finished(in_thread(upload.write, data))
-        new: bool = await finished(in_thread(upload.commit, digest))
-    except OSError as error:
-        raise refusal(error) from None
-    else:
-        return new
-    finally:
-        await finished(in_thread(upload.close))
+
+    def __init__(self, root: Root, in_thread: InThread) -> None:
+        self._root = root
+        self._writing = Places(in_thread, WRITERS)
+        self._closing = Places(in_thread, CLOSERS)
+        self._count = 0
+
+    def __repr__(self) -> str:
+        return f"<Uploads {self._count} writing={self._writing!r} closing={self._closing!r}>"
+
+    def begin(self, path: Path, conditions: Conditions = UNCONDITIONAL) -> Upload:
+        """Make an upload, which :meth:`store` must be given then.
+
+        :raises ProtocolError: ``busy``, when there are too many; and as :class:`Upload` does.
+        """
+        if self._count >= MAX_UPLOADS:
+            raise ProtocolError("busy", "too many files are being put; try again later")
+        upload = Upload(self._root, path, conditions)
+        self._count += 1
+        return upload
+
+    async def store(self, upload: Upload, body: Body, digest: bytes | None) -> bool:
+        """Take a body to its place.
+
+        Who is cancelled writes nothing that does not yet have a thread.
+
+        :param digest: the SHA-256 that it must have, unless ``None``.
+        :return: whether there was no such file before, once it is durable.
+        :raises ProtocolError: when it is not stored, and nothing is left of it.
+        """
+        try:
+            while data := await body.read():
+                await self._writing.run(upload.write, data)
+            new: bool = await self._writing.run(upload.commit, digest)
+        except OSError as error:
+            raise refusal(error) from None
+        else:
+            return new
+        finally:
+            await self._end(upload)
+
+    async def sweep(self, unwanted: Callable[[], bool]) -> int:
+        """Do as :func:`sweep` does, in a thread."""
+        removed: int = await self._writing.run(sweep, self._root, unwanted)
+        return removed
+
+    async def _end(self, upload: Upload) -> None:
+        """Let go of an upload, whoever gives up waiting for that; its place is free only then."""
+        try:
+            await finished(Deferred.fromCoroutine(self._closing.run(upload.close)))
+        finally:
+            self._count -= 1
 
 
 def sweep(root: Root, unwanted: Callable[[], bool]) -> int:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+
+from twisted.internet.defer import CancelledError, Deferred
 
 from tcpsuite.core.conditions import Conditions
 from tcpsuite.core.paths import parse_path
-from tcpsuite.errors import ProtocolError
+from tcpsuite.errors import Closed, ProtocolError
+from tcpsuite.net.body import Body
 from tcpsuite.services.files import upload
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
-from tcpsuite.services.files.upload import Upload, sweep
+from tcpsuite.services.files.upload import CLOSERS, MAX_UPLOADS, WRITERS, Upload, sweep
 from tests.support.files import FilesCase, left_behind
 
 LEFT = ".tcpsuite-upload-" + "ab" * 8
@@ -158,3 +162,87 @@ class UploadTests(FilesCase):
         self.assertTrue(under_way.commit(None))
         under_way.close()
         self.assertEqual((self.root / "new").read_bytes(), b"hello")
+
+    def test_closed_under_a_write(self) -> None:
+        """It is not closed while a thread writes, and nothing is written to it later."""
+        began, go_on, write = threading.Event(), threading.Event(), os.write
+
+        def slow_write(fd: int, data: bytes) -> int:
+            began.set()
+            go_on.wait(20)
+            return write(fd, data)
+
+        self.patch(os, "write", slow_write)
+        under_way = Upload(self.share.root, parse_path(b"new"))
+        writing = threading.Thread(target=under_way.write, args=(b"hello",))
+        closing = threading.Thread(target=under_way.close)
+        writing.start()
+        began.wait(20)
+        closing.start()
+        closing.join(0.05)
+        self.assertTrue(closing.is_alive())
+        go_on.set()
+        for thread in (writing, closing):
+            thread.join(20)
+        self.assertRaises(Closed, under_way.write, b"more")
+        self.assertRaises(Closed, under_way.commit, None)
+        under_way.close()
+
+
+class UploadsTests(FilesCase):
+    """So many at a time, and none waits for others to be gone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.uploads_of_all = self.share.uploads
+        self.bodies: list[Body] = []
+
+    def begin(self) -> Deferred[bool]:
+        body = Body(lambda: None, lambda: None)
+        under_way = self.uploads_of_all.begin(parse_path(b"new%d" % len(self.bodies)))
+        self.bodies.append(body)
+        stored = Deferred.fromCoroutine(self.uploads_of_all.store(under_way, body, None))
+        stored.addErrback(lambda failure: failure.trap(CancelledError, ProtocolError))
+        return stored
+
+    def test_bounded(self) -> None:
+        """Those that are being removed count, too: a client that cuts its uploads gains nothing."""
+        stored = [self.begin() for _ in range(MAX_UPLOADS)]
+        self.threads.wait = True
+        for body, one in zip(self.bodies, stored, strict=True):
+            body.fail(ProtocolError("cut", "gone"))
+            one.cancel()
+        self.assertEqual(self.assertRaises(ProtocolError, self.begin).code, "busy")
+        done, function, arguments = self.threads.waiting.pop(0)
+        done.callback(function(*arguments))
+        self.assertIs(self.successResultOf(stored[0]), CancelledError)
+        self.begin()
+        self.assertRaises(ProtocolError, self.begin)
+        self.bodies[-1].end()
+        self.threads.work()
+        self.assertEqual(left_behind(self.root), [])
+        self.assertTrue(repr(self.uploads_of_all).startswith("<Uploads 0 "))
+
+    def test_cut_while_it_waits_for_a_thread(self) -> None:
+        """What was to be written is let go at once, and removing it waits for no other upload."""
+        self.threads.wait = True
+        stored = [self.begin() for _ in range(WRITERS + 1)]
+        for body in self.bodies:
+            body.feed(b"data")
+        self.assertEqual(len(self.threads.waiting), WRITERS)
+        stored[-1].cancel()
+        self.assertEqual(len(self.threads.waiting), WRITERS + CLOSERS)
+        done, function, arguments = self.threads.waiting.pop()
+        done.callback(function(*arguments))
+        self.assertIs(self.successResultOf(stored[-1]), CancelledError)
+        self.assertEqual(len(left_behind(self.root)), WRITERS)
+        for body in self.bodies:
+            body.end()
+        self.threads.work()
+        self.assertEqual((self.root / "new0").read_bytes(), b"data")
+
+    def test_refused_at_once(self) -> None:
+        """What cannot be put takes no place."""
+        for _ in range(MAX_UPLOADS + 1):
+            error = self.assertRaises(ProtocolError, self.uploads_of_all.begin, parse_path(b"sub"))
+            self.assertEqual(error.code, "is-directory")

@@ -27,7 +27,7 @@ from tcpsuite.options import DirectoryPath, OptionError, Secret, Size
 from tcpsuite.services.files import FilesOptions, build, example
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
-from tcpsuite.services.files.service import THREADS
+from tcpsuite.services.files.service import LISTERS
 from tcpsuite.testing.contexts import FakeContext
 from tests.support.exchange import exchange
 from tests.support.files import HOSTILE, SECRET, TOKEN, left_behind, make_tree
@@ -252,13 +252,13 @@ async def test_threads(tmp_path: Path) -> None:
         started.append(number)
         go_on.wait(20)
 
-    jobs = [factory.share.in_thread(work, number) for number in range(THREADS + 2)]
-    await until(lambda: len(started) == THREADS)
+    jobs = [factory.share.in_thread(work, number) for number in range(LISTERS + 2)]
+    await until(lambda: len(started) == LISTERS)
     await deferLater(reactor, 0.05)
-    assert len(started) == THREADS
+    assert len(started) == LISTERS
     go_on.set()
     await gatherResults(jobs)
-    assert sorted(started) == list(range(THREADS + 2))
+    assert sorted(started) == list(range(LISTERS + 2))
     factory.share.root.close()
 
 
