@@ -9,7 +9,8 @@ PYTHONS = python3 python3.13 python3.12 python3.11
 CONFIGURATIONS = $(wildcard etc/*.toml etc/examples/*.toml)
 
 # A virtual environment holds its own path in many places: in a checkout that was moved or copied it is made anew.
-MOVED := $(shell [ ! -e .venv/pyvenv.cfg ] || grep -qF "venv $$(pwd -P)/.venv" .venv/pyvenv.cfg || echo moved)
+MOVED := $(shell ! grep -qs "^command = .*venv " .venv/pyvenv.cfg || \
+	grep -qF "venv $$(pwd -P)/.venv" .venv/pyvenv.cfg || echo moved)
 ifdef MOVED
 .PHONY: .venv/bin/python .venv/run .venv/dev
 endif
