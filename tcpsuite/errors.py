@@ -6,6 +6,7 @@
     ├── LocalError            our caller asked for what cannot be: raised, never counted
     │   ├── ConfigError       the configuration has faults (all of them, in ``faults``)
     │   ├── StartError        what the configuration asks for cannot be started
+    │   ├── OutOfResources    this machine has no descriptor, buffer or memory left
     │   ├── Closed            the pool, upstream or store was closed
     │   └── MetricError       a metric that its text format cannot say; a ValueError too
     └── RemoteError           a peer's doing: counted and closed, without a traceback
@@ -43,6 +44,10 @@ class ConfigError(LocalError):
 
 class StartError(LocalError):
     """What the configuration asks for cannot be started: a port in use, a root that does not exist."""
+
+
+class OutOfResources(LocalError):
+    """This process or machine has no descriptor, buffer or memory left for what was asked."""
 
 
 class Closed(LocalError):

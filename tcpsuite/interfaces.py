@@ -30,6 +30,8 @@ class Outcome:
     """What went wrong, for people; empty when nothing did."""
     seconds: float = 0.0
     """How long it took."""
+    local: bool = False
+    """Whether it failed for want of something here, a descriptor say: that tells nothing of the server."""
 
 
 @frozen(eq=False)
@@ -118,8 +120,9 @@ class IConnectionPool(Interface):
 
         :param timeout: seconds to wait at most; the pool's own time-out if ``None``.
         :return: fires with the lease when it is connected.  Fails with
-            :class:`~tcpsuite.errors.ConnectFailed`, :class:`~tcpsuite.errors.PoolExhausted` or
-            :class:`~tcpsuite.errors.Closed`.  Cancelling it loses no connection.
+            :class:`~tcpsuite.errors.ConnectFailed`, :class:`~tcpsuite.errors.PoolExhausted`,
+            :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
+            loses no connection.
         """
 
     def release(lease: ILease, reusable: bool = True) -> None:

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from tcpsuite.core.health import RiseFall, Schedule
 from tcpsuite.interfaces import IHealthCheck, Outcome
 from tcpsuite.net.endpoints import failure_text, timed_out
+from tcpsuite.net.shortage import Complaints, is_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,12 +59,15 @@ class TCPCheck:
         """Connect to ``server``, and leave."""
         begun = self._reactor.seconds()
 
-        def outcome(error: str) -> Outcome:
-            return Outcome(ok=not error, error=error, seconds=self._reactor.seconds() - begun)
+        def outcome(failure: Failure | None = None) -> Outcome:
+            seconds = self._reactor.seconds() - begun
+            if failure is None:
+                return Outcome(True, seconds=seconds)
+            return Outcome(False, failure_text(failure), seconds, local=is_shortage(failure))
 
         asking = maybeDeferred(self._ask, server.address)
         asking.addTimeout(self._timeout, self._reactor, onTimeoutCancel=timed_out)
-        return asking.addCallbacks(lambda _: outcome(""), lambda failure: outcome(failure_text(failure)))
+        return asking.addCallbacks(lambda _: outcome(), outcome)
 
     def _ask(self, address: str) -> Deferred[None]:
         if plain := _PLAIN_TCP.fullmatch(address):
@@ -186,6 +190,7 @@ class HealthChecker:
         self._reactor = reactor
         self._schedule = schedule or Schedule()
         self._chance = chance or random.SystemRandom()
+        self._complaints = Complaints(upstream, reactor)
         self._running = False
 
     def __repr__(self) -> str:
@@ -233,6 +238,14 @@ class HealthChecker:
         watched.asking = None
         if not self._running:
             return
+        if outcome.local:
+            self._complaints.complain(outcome.error)
+            watched.next = self._reactor.callLater(self._schedule.fast_interval, self._ask, watched)
+        else:
+            self._count(outcome, watched)
+            self._wait(watched)
+
+    def _count(self, outcome: Outcome, watched: _Watched) -> None:
         server = watched.server
         if outcome.ok:
             watched.ok += 1
@@ -250,4 +263,3 @@ class HealthChecker:
                 state="up" if transition.up else "down",
                 reason=transition.reason,
             )
-        self._wait(watched)

@@ -11,10 +11,11 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from tcpsuite.core.pooling import Close, Connect, Lease, PoolState, Reject
-from tcpsuite.errors import Closed, ConnectFailed
+from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, TcpsuiteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.net.endpoints import failure_text, timed_out
 from tcpsuite.net.held import Held
+from tcpsuite.net.shortage import is_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -146,7 +147,12 @@ class ConnectionPool:
             if held.leased:
                 held.cut()
 
-    def _carry_out(self, decisions: Iterable[Decision], limit: float | None = None) -> None:
+    def _carry_out(
+        self,
+        decisions: Iterable[Decision],
+        limit: float | None = None,
+        rejection: type[TcpsuiteError] = ConnectFailed,
+    ) -> None:
         for decision in decisions:
             match decision:
                 case Connect(connection):
@@ -158,7 +164,7 @@ class ConnectionPool:
                 case Close(connection):
                     self._close(connection)
                 case Reject(taker, why):
-                    error = Closed if self._state.closed else ConnectFailed
+                    error = Closed if self._state.closed else rejection
                     self._takers.pop(taker).errback(error(why))
         self._set_timer()
 
@@ -183,7 +189,8 @@ class ConnectionPool:
     def _failed(self, failure: Failure, connection: int) -> None:
         self._attempts.pop(connection, None)
         now, chance = self._reactor.seconds(), self._chance.random()
-        self._carry_out(self._state.failed(connection, failure_text(failure), now, chance))
+        decisions = self._state.failed(connection, failure_text(failure), now, chance)
+        self._carry_out(decisions, rejection=OutOfResources if is_shortage(failure) else ConnectFailed)
         self._tell_closing()
 
     def _lease(self, connection: int) -> PooledLease:

@@ -14,10 +14,11 @@ from tcpsuite.core.connections import Attempt
 from tcpsuite.core.health import RiseFall, Schedule
 from tcpsuite.core.pooling import PoolState
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import ConnectFailed, NoServer, RemoteError, StartError
+from tcpsuite.errors import ConnectFailed, NoServer, OutOfResources, RemoteError, StartError
 from tcpsuite.interfaces import IHealthCheck, ILoadBalancer, Outcome
 from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker, TCPCheck
 from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.net.shortage import Complaints
 from tcpsuite.options import import_provider
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Upstream:
         self._checker = checker
         self._retries = retries
         self._connect_budget = connect_budget
+        self._complaints = Complaints(name, clock)
 
     def __repr__(self) -> str:
         up = sum(server.up for server in self.servers)
@@ -113,8 +115,9 @@ class Upstream:
         :param client: the client's IP address; empty for a UNIX peer.
         :param connection: the client's record: every attempt, and the server at last, are noted there.
         :return: fires with the lease.  Fails with :class:`~tcpsuite.errors.ConnectFailed` when servers were
-            tried in vain, :class:`~tcpsuite.errors.NoServer` when there was none to try, or
-            :class:`~tcpsuite.errors.Closed`.  Cancelling it gives the attempt up.
+            tried in vain, :class:`~tcpsuite.errors.NoServer` when there was none to try,
+            :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
+            gives the attempt up.
         """
         return Deferred.fromCoroutine(self._acquire(client, connection))
 
@@ -159,7 +162,9 @@ class Upstream:
             self._tried(server, connection, Outcome(False, str(error), self._clock.seconds() - begun))
             raise
         except BaseException as error:
-            # Nobody's fault out there: the client left, or we are closing.
+            # Nobody's fault out there: the client left, we are closing, or have no descriptor left.
+            if isinstance(error, OutOfResources):
+                self._complaints.complain(str(error))
             why = "the client left" if isinstance(error, CancelledError) else str(error)
             outcome = Outcome(True, seconds=self._clock.seconds() - begun)
             connection.attempts.append(Attempt(server.name, why, outcome.seconds))

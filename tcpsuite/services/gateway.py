@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.errors import Closed, ConnectFailed, NoServer
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.relay import Relay, ServerSide, Side
 from tcpsuite.options import Duration, Size, UpstreamName, between, option
@@ -53,6 +53,7 @@ class GatewayOptions:
 
 _REFUSALS: dict[Any, Reason] = {
     ConnectFailed: Reason.CONNECT_FAILED,
+    OutOfResources: Reason.CONNECT_FAILED,
     NoServer: Reason.NO_SERVER,
     Closed: Reason.NO_SERVER,
 }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 import socket
+from errno import ECONNREFUSED, EMFILE, ENFILE, ENOBUFS
 from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectBindError, ConnectError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -25,6 +28,7 @@ from tcpsuite.testing.healthchecks import HealthCheckContract
 from tests.support.gateways import address, listening, turn
 
 GOOD, BAD = Outcome(True), Outcome(False, "connection refused")
+SHORT = Outcome(False, "too many open files", local=True)
 
 
 class TCPCheckContractTests(HealthCheckContract, SynchronousTestCase):
@@ -142,6 +146,17 @@ class HealthCheckerTests(SynchronousTestCase):
         self.assertTrue(self.servers[0].up)
         self.assertEqual(repr(self.checker), "<HealthChecker db stopped up=2 of 2>")
 
+    def test_a_shortage_here_is_not_held_against_a_server(self):
+        """A check that had no descriptor to ask with does not count, is said once, and soon asked again."""
+        self.checker.start()
+        with capturedLogs() as events:
+            for outcome in (SHORT, SHORT, SHORT, BAD):
+                self.answer(outcome)
+                self.clock.advance(1)
+        self.assertEqual(self.checker.status(self.servers[0])["checks"], {"ok": 0, "failed": 1})
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.error, LogLevel.warn])
+        self.assertEqual(events[1]["reason"], "1 check failed: connection refused")
+
     def test_a_broken_check_is_a_failed_one_and_our_own_fault(self):
         """A check that raises is logged with its traceback, counts as failed, and checking goes on."""
 
@@ -175,6 +190,20 @@ class HealthCheckerTests(SynchronousTestCase):
 
 class KnockTests(SynchronousTestCase):
     """The knock on a reactor of memory."""
+
+    def test_a_shortage_here_is_told_from_a_refusal(self):
+        """For want of a descriptor or a buffer the outcome is local, for what a server does it is not."""
+        for error, local in (
+            (ConnectBindError(EMFILE, "Too many open files"), True),
+            (ConnectError(ENOBUFS, "No buffer space available"), True),
+            (OSError(ENFILE, "Too many open files in system"), True),
+            (ConnectionRefusedError(ECONNREFUSED, "Connection refused"), False),
+            (ValueError("no such host"), False),
+        ):
+            memory = MemoryReactorClock()
+            asked = TCPCheck(memory, 2.0).check(Server("a", "tcp:192.0.2.1:1"))
+            memory.tcpClients[0][2].clientConnectionFailed(None, Failure(error))
+            self.assertEqual(self.successResultOf(asked).local, local, error)
 
     def test_who_answers_is_left_at_once(self):
         """In the moment that the connection is made it is reset, and the outcome comes when it is gone."""

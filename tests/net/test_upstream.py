@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from errno import EMFILE
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectBindError, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -16,7 +18,7 @@ from tcpsuite.core.balancing import LeastConnections, RoundRobin
 from tcpsuite.core.connections import Connection
 from tcpsuite.core.pooling import PoolState
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import Closed, ConnectFailed, NoServer, StartError
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, StartError
 from tcpsuite.interfaces import ILoadBalancer
 from tcpsuite.net.healthcheck import HealthChecker, TCPCheck
 from tcpsuite.net.options import HealthOptions, PoolOptions, ServerOptions, UpstreamOptions
@@ -213,6 +215,24 @@ class UpstreamTests(SynchronousTestCase):
         self.assertEqual(self.balancer.events[-1], ("finished", "a", 0, True, 1.0))
         self.assertEqual(self.record.attempts[0].error, "the client left")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_shortage_here_is_no_fault_of_the_server(self):
+        """Without a descriptor left no server is blamed and no other one tried; the record says it each time,
+        the log once a minute.
+        """
+        with capturedLogs() as events:
+            for seconds in (59, 1, 0):
+                acquired = self.acquire()
+                self.endpoints["a"].refuse(ConnectBindError(EMFILE, "Too many open files"))
+                failure = self.failureResultOf(acquired, OutOfResources)
+                self.assertEqual(str(failure.value), "too many open files")
+                self.clock.advance(seconds)
+        self.assertEqual([event["upstream"] for event in events], ["db", "db"])
+        self.assertEqual(self.counts("a"), (0, 0, 0))
+        self.assertEqual(self.servers[0].last_error, "")
+        self.assertEqual(self.endpoints["b"].asked, 0)
+        self.assertEqual(self.record.attempts[0].error, "too many open files")
+        self.assertEqual(self.balancer.events[-1], ("finished", "a", 0, True, 0.0))
 
     def test_a_broken_balancer_is_an_error(self):
         """What a balancer raises is what the Deferred fails with."""
