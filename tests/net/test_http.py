@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tcpsuite.core.connections import Connection, Reason
-from tcpsuite.net.http import BoundedChannel, BoundedRequest, BoundedSite
+from tcpsuite.net.http import PIPELINED, BoundedChannel, BoundedRequest, BoundedSite
 from tests.support.exchange import exchange
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -78,6 +78,14 @@ class BoundedCase(SynchronousTestCase):
         answer: bytes = self.transport.value()
         return answer
 
+    def turn(self) -> None:
+        """One turn of the reactor, where a Clock takes all that need no time."""
+        for call in tuple(self.clock.getDelayedCalls()):
+            if call.getTime() <= self.clock.seconds():
+                call.func(*call.args)
+                if call.active():
+                    call.cancel()
+
     def trickle(self, data: bytes, seconds: float) -> None:
         """Send a byte every so many seconds, until all is sent or the connection closes."""
         for byte in data:
@@ -98,6 +106,45 @@ class BoundedTests(BoundedCase):
         self.assertEqual(self.transport.value().count(b"\r\n\r\npage"), 1)
         self.assertEqual(self.send(GET + GET[:9]).count(b"\r\n\r\npage"), 1)
         self.assertEqual(self.send(GET[9:] + GET + GET).count(b"\r\n\r\npage"), 3)
+
+    def test_pipelined(self) -> None:
+        """Of many requests that come at once some are answered in each turn of the reactor, unread meanwhile
+        is what comes behind them.
+        """
+        for tail in (b"", GET[:9]):
+            self.transport.clear()
+            self.channel.dataReceived(GET * (2 * PIPELINED + 1) + tail)
+            states = {PIPELINED: "paused", 2 * PIPELINED: "paused", 2 * PIPELINED + 1: "producing"}
+            for count, state in states.items():
+                self.assertEqual(self.transport.value().count(b"HTTP/1.1 200 "), count)
+                self.assertEqual(self.transport.producerState, state)
+                self.turn()
+            self.lose()
+            self.connect()
+
+    def test_pipelined_with_bodies(self) -> None:
+        """It is the same when they have bodies, and when they waited behind a slow one."""
+        self.page.wait = True
+        self.channel.dataReceived(GET + post(b"12345") * 3 * PIPELINED)
+        self.page.waiting.pop().finish()
+        for turns in (1, 2, 3, 3):
+            count = min(turns * PIPELINED, 3 * PIPELINED + 1)
+            self.assertEqual(self.transport.value().count(b"HTTP/1.1 200 "), count)
+            self.turn()
+        self.assertEqual(len(self.page.bodies), 3 * PIPELINED)
+
+    def test_lost_between_turns(self) -> None:
+        """A connection that is lost between two turns leaves no timer behind."""
+        self.send(GET * 3 * PIPELINED)
+        self.lose()
+
+    def test_drained_between_turns(self) -> None:
+        """A request that waits for its turn when the last port closes is answered, and is the last."""
+        self.send(GET * 3 * PIPELINED)
+        self.site.doStop()
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200 "), PIPELINED + 1)
+        self.assertTrue(self.transport.disconnecting)
 
     def test_headers_deadline(self) -> None:
         """Headers that are not complete 30 seconds after their first byte are answered 408, however many

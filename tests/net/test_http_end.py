@@ -14,7 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.http import BoundedSite, Phase
+from tcpsuite.net.http import PIPELINED, BoundedSite, Phase
 from tests.net.test_http import GET, BoundedCase, Page, post
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ class HalfClosedTests(BoundedCase):
         self.page.wait = False
         self.page.waiting.pop().finish()
         self.assertEqual(self.transport.value().count(b"HTTP/1.1 200 "), 3)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_between_turns(self) -> None:
+        """Requests that wait for their turn are answered."""
+        self.send(GET * 3 * PIPELINED)
+        self.channel.readConnectionLost()
+        self.assertFalse(self.transport.disconnecting)
+        self.clock.pump([0, 0, 0])
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200 "), 3 * PIPELINED)
         self.assertTrue(self.transport.disconnecting)
 
     def test_between_requests(self) -> None:
