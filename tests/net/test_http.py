@@ -127,7 +127,7 @@ class BoundedTests(BoundedCase):
         self.page.wait = True
         self.channel.dataReceived(GET + post(b"12345") * 3 * PIPELINED)
         self.page.waiting.pop().finish()
-        for turns in (1, 2, 3, 3):
+        for turns in (1, 2, 3, 4):
             count = min(turns * PIPELINED, 3 * PIPELINED + 1)
             self.assertEqual(self.transport.value().count(b"HTTP/1.1 200 "), count)
             self.turn()
