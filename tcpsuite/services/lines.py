@@ -50,6 +50,9 @@ READ_TIMEOUT = 30.0
 """Seconds from the first byte of a request to its end."""
 MIN_BODY_RATE = 1024
 """Bytes behind a request that buy one second more: an honest client on the worst of lines is faster."""
+TURN = 0.005
+"""Seconds for which one connection's requests are answered before the others have their turn: a single read
+may hold thousands."""
 LINGER = 5.0
 """Seconds that a peer has to read why it is sent away, and to leave."""
 
@@ -117,6 +120,7 @@ class LineProtocol(Protocol):
         self._errors = 0
         self._answering: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
+        self._next_turn: IDelayedCall | None = None
         self._reading = True
         self._read_closed = False
         self._closing = False
@@ -165,8 +169,7 @@ class LineProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone: what is being answered is cancelled."""
-        self._closing = True
-        self._disarm()
+        self._end()
         if self._body is not None:
             self._body.fail(ProtocolError("cut", "the connection was lost before the last byte"))
         if self._answering is not None:
@@ -196,8 +199,7 @@ class LineProtocol(Protocol):
 
     def close(self, reason: Reason, detail: str = "") -> None:
         """Close once what was written has left; nothing more is read from the peer."""
-        self._closing = True
-        self._disarm()
+        self._end()
         self.connection.because(reason, detail)
         self.transport.unregisterProducer()
         if (
@@ -212,19 +214,29 @@ class LineProtocol(Protocol):
         else:
             self.transport.loseConnection()
 
+    def _end(self) -> None:
+        """Answer nothing more."""
+        self._closing = True
+        self._disarm()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+
     def _produce(self) -> None:
         """Be the transport's producer (again)."""
         self._full = False
         self.transport.registerProducer(self, True)
 
+    @property
+    def _waiting(self) -> bool:
+        """Whether further requests wait behind one, or for a turn of the reactor."""
+        return self._answering is not None or self._next_turn is not None
+
     def _read_on(self) -> None:
         """Read from the peer if there is room for what it sends, and only then."""
         if self._closing or self._read_closed:
             return
-        if self._body is not None:
-            ahead = self._body.full
-        else:
-            ahead = self._answering is not None and len(self._lines) > MAX_AHEAD
+        ahead = self._body.full if self._body is not None else self._waiting and len(self._lines) > MAX_AHEAD
         wanted = not self._full and not ahead
         if wanted != self._reading:
             self._reading = wanted
@@ -247,8 +259,9 @@ class LineProtocol(Protocol):
         return data[len(mine) :]
 
     def _go_on(self) -> None:
-        """Answer the lines that are complete, until one takes time."""
-        while self._answering is None and not self._closing and not self._full:
+        """Answer the lines that are complete, until one takes time, or all together have."""
+        until = self._reactor.seconds() + TURN
+        while not self._waiting and not self._closing and not self._full:
             try:
                 line = self._lines.next()
                 if line is None:
@@ -259,9 +272,11 @@ class LineProtocol(Protocol):
                 self._refuse(_no_http() if _is_http(error) else error)
             except ProtocolError as error:
                 self._refuse(error)
+            if not self._closing and self._reactor.seconds() >= until:
+                self._next_turn = self._reactor.callLater(0, self._take_turn)
         if self._closing or self._body is not None:
             return
-        if self._full or self._answering is not None:
+        if self._full or self._waiting:
             self._disarm()
         elif self._read_closed:
             self.close(Reason.CLIENT_CLOSED)
@@ -269,6 +284,11 @@ class LineProtocol(Protocol):
             self._disarm()
         elif self._deadline is None:
             self._arm(READ_TIMEOUT)
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        self._go_on()
+        self._read_on()
 
     def _has_body(self, verb: str) -> bool:
         return verb.upper() in self.commands and self.commands[verb.upper()].body

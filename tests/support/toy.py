@@ -27,6 +27,7 @@ class Toy(LineProtocol):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
+        self.clock = clock
         self.waiting: list[Deferred[str]] = []
         self.cancelled = 0
         self.taken: list[bytes] = []
@@ -52,6 +53,11 @@ class Toy(LineProtocol):
         except CancelledError:
             self.cancelled += 1
             raise
+
+    async def work(self, seconds: str) -> str:
+        """Keep the reactor busy."""
+        self.clock.rightNow += float(seconds)
+        return seconds
 
     async def fail(self, how: str) -> str:
         """Fail in one way or another."""
@@ -90,6 +96,7 @@ class Toy(LineProtocol):
         "PAIR": Command(pair, "PAIR first [second]"),
         "NOTHING": Command(nothing, "NOTHING"),
         "WAIT": Command(wait, "WAIT"),
+        "WORK": Command(work, "WORK seconds"),
         "FAIL": Command(fail, "FAIL how"),
         "COUNT": Command(count, "COUNT"),
         "TAKE": Command(take, "TAKE length", body=True),
