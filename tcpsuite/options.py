@@ -127,6 +127,16 @@ def at_least(low: float, unit: str = "") -> Callable[[float], None]:
     return check
 
 
+MIN_TOKEN = 16
+"""Characters of a token: whoever can reach the service may guess at it."""
+
+
+def token_length(value: str) -> None:
+    """A check that a token, if there is one, is too long to be guessed; what it is stays untold."""
+    if 0 < len(value) < MIN_TOKEN:
+        raise OptionError(f"at least {MIN_TOKEN} characters, or none", "fewer")
+
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {
     "d": Fraction(86400), "h": Fraction(3600), "m": Fraction(60), "s": Fraction(1), "ms": Fraction(1, 1000),

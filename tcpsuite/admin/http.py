@@ -16,7 +16,7 @@ from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.http import BoundedRequest, BoundedSite, Phase
 from tcpsuite.net.listener import Listener
-from tcpsuite.options import Endpoints, Secret, option
+from tcpsuite.options import Endpoints, Secret, option, token_length
 
 if TYPE_CHECKING:
     from typing import Any
@@ -47,7 +47,9 @@ class AdminOptions:
         (), "Host names that requests may carry, besides the loopback names and the address itself."
     )
     token: Secret = option(
-        Secret(""), "When set, all but /healthz and /readyz wants the header Authorization: Bearer TOKEN."
+        Secret(""),
+        "When set, all but /healthz and /readyz wants the header Authorization: Bearer TOKEN.",
+        check=token_length,
     )
 
 

@@ -26,7 +26,7 @@ LOOPBACK = Endpoints(("tcp:0:interface=127.0.0.1",))
 async def admin() -> AsyncIterator[AdminListener]:
     from twisted.internet import reactor
 
-    listener = AdminListener(AdminOptions(LOOPBACK, token=Secret("s3cret")), busy_suite(), reactor)
+    listener = AdminListener(AdminOptions(LOOPBACK, token=Secret("s3cret-of-enough")), busy_suite(), reactor)
     await listener.start()
     yield listener
     await listener.stop()
@@ -44,7 +44,9 @@ async def test_served(admin: AdminListener) -> None:
     (address,) = admin.addresses
     assert (await get(address, "/healthz")).endswith("\r\n\r\nok\n")
     assert "HTTP/1.1 401" in await get(address, "/metrics")
-    assert "\ntcpsuite_connections_open{" in await get(address, "/metrics", "Authorization: Bearer s3cret")
+    assert "\ntcpsuite_connections_open{" in await get(
+        address, "/metrics", "Authorization: Bearer s3cret-of-enough"
+    )
     assert "HTTP/1.1 403" in await get(address, "/healthz", host="example.com")
     assert "listening" in repr(admin)
 

@@ -205,10 +205,11 @@ class FaultsTests(SynchronousTestCase):
     def test_secrets_are_not_told(self) -> None:
         """No message shows what a secret is."""
         web = '[listener.web]\nendpoint = "tcp:1"\nservice = "files"\nroot = "."\n'
-        for text in ("token = 31337", "token = ['31337']", "token = '31337'"):
-            (fault,) = self.folder.faults(f"{web}{text}\n")
-            self.assertIn("x.toml:5: listener.web.token: expected ", fault)
-            self.assertNotIn("31337", fault)
+        for table, where in ((web, "x.toml:5: listener.web"), ("[admin]\n", "x.toml:2: admin")):
+            for text in ("token = 31337", "token = ['31337']", "token = '31337'"):
+                (fault,) = self.folder.faults(f"{table}{text}\n")
+                self.assertIn(f"{where}.token: expected ", fault)
+                self.assertNotIn("31337", fault)
 
     def test_a_slip_beside_an_unknown_service(self) -> None:
         """What looks like a common option is told even where the service, and so its own, are unknown."""

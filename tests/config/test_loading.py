@@ -71,12 +71,12 @@ class SourcesTests(SynchronousTestCase):
             ECHO.replace("listener.echo", "listener.My-Echo"),
             environ={
                 "TCPSUITE__LISTENER__MY_ECHO__IDLE_TIMEOUT": "7s",
-                "TCPSUITE__ADMIN__TOKEN": "12",
+                "TCPSUITE__ADMIN__TOKEN": "1234567890123456",
                 "TCPSUITE_LIMITS__CONNECTIONS": "no double underscore: not ours",
             },
         )
         self.assertEqual(loaded.config.listeners["My-Echo"].idle_timeout, 7.0)
-        self.assertEqual(loaded.config.admin.token, "12")
+        self.assertEqual(loaded.config.admin.token, "1234567890123456")
         self.assertEqual(str(loaded.tree.origin(("admin", "token"))), "TCPSUITE__ADMIN__TOKEN")
 
     def test_settings(self) -> None:
@@ -106,7 +106,7 @@ class SourcesTests(SynchronousTestCase):
             "listener.db.idle_timeout=90",
             "listener.db.early_data=1024",
             'admin.hosts=["a", "b"]',
-            "admin.token=true",
+            "upstream.pg.servers[0].name=true",
             "upstream.pg.health={ rise = 7 }",
             "manhole.enabled=Yes",
             "admin.endpoint=",
@@ -114,7 +114,7 @@ class SourcesTests(SynchronousTestCase):
         listener = config.listeners["db"]
         self.assertEqual((listener.limits.connections, listener.limits.exempt_loopback), (16, False))
         self.assertEqual((listener.idle_timeout, listener.options.early_data), (90.0, 1024))
-        self.assertEqual((config.admin.hosts, config.admin.token), (("a", "b"), "true"))
+        self.assertEqual((config.admin.hosts, config.upstreams["pg"].servers[0].name), (("a", "b"), "true"))
         self.assertEqual(config.upstreams["pg"].health.rise, 7)
         self.assertTrue(config.manhole.enabled)
         self.assertEqual(config.admin.endpoint, ())

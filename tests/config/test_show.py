@@ -66,7 +66,7 @@ class ShowTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         """Of a secret one sees that there is one, and where; not what it is.  The text loads all the same."""
-        text = self.show(ECHO + '[admin]\ntoken = "31337"\n')
+        text = self.show(ECHO + '[admin]\ntoken = "31337-and-some-more"\n')
         self.assertIn('# token = "***"  # x.toml:6; a secret, not shown', text)
         self.assertNotIn("31337", text)
         self.assertEqual(self.folder.load(text).config.admin.token, "")

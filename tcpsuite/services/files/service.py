@@ -9,7 +9,7 @@ from attrs import NOTHING, frozen
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 
-from tcpsuite.options import DirectoryPath, OptionError, Secret, Size, at_least, option
+from tcpsuite.options import DirectoryPath, Secret, Size, at_least, option, token_length
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.root import Root
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 LISTERS = 1
 """Threads that may list directories for one listener, beside those that write uploads, close them and hash:
 the pool has ten, for everyone, and making a page is work for one core anyway."""
-MIN_TOKEN = 16
-"""Characters of a token: whoever can reach the service may guess at it."""
-
-
-def _token(value: str) -> None:
-    if 0 < len(value) < MIN_TOKEN:
-        raise OptionError(f"at least {MIN_TOKEN} characters, or none", "fewer")
 
 
 @frozen
@@ -48,7 +41,7 @@ class FilesOptions:
     token: Secret = option(
         Secret(""),
         "What a client may bear instead of logging in, to put files; empty for none.",
-        check=_token,
+        check=token_length,
     )
 
 
