@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from tcpsuite.core.passwords import MAX_PASSWORD
 from tcpsuite.errors import LocalError
 from tcpsuite.options import OptionError
 
@@ -20,10 +21,10 @@ def passwd(file: str, user: str) -> None:
     """
     from tcpsuite.net.auth import set_password
 
-    if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\n")
+    try:
+        password = _ask()
+    except UnicodeError:
+        raise click.UsageError(f"a password is UTF-8, at most {MAX_PASSWORD} bytes of it") from None
     if not password:
         raise click.UsageError("a password of no characters is none")
     try:
@@ -33,3 +34,10 @@ def passwd(file: str, user: str) -> None:
     except (LocalError, OptionError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{user}: {'added to' if new else 'changed in'} {file}")
+
+
+def _ask() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    line = sys.stdin.buffer.readline(MAX_PASSWORD + len(b"\r\n"))  # more is too much already
+    return line.removesuffix(b"\n").removesuffix(b"\r").decode()

@@ -28,6 +28,9 @@ MAX_MEMORY = 64 * 2**20
 MAX_PASSES = 16
 """The highest p: time grows with it, and memory does not show it."""
 
+MAX_PASSWORD = 8 * 1024
+"""Bytes of a password: it fits a line of a line service, and in base64 a header of HTTP."""
+
 _USER = re.compile(r"(?![#~])[!-9;-~]{1,64}")
 
 
@@ -72,6 +75,15 @@ def decoy(n: int, r: int, p: int) -> PasswordHash:
 def is_user(name: str) -> bool:
     """May a user be called so?"""
     return _USER.fullmatch(name) is not None
+
+
+def is_password(password: str) -> bool:
+    """Can it be sent?  Nothing could be the whole rest of a line otherwise, and be told from its end."""
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError:
+        return False
+    return 1 <= size <= MAX_PASSWORD and "\n" not in password and not password.endswith("\r")
 
 
 def parse_passwords(text: str) -> dict[str, PasswordHash]:

@@ -5,8 +5,10 @@ The checker is a ``twisted.cred`` one behind a ``Portal``, so another may stand 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
 from math import ceil
@@ -26,11 +28,13 @@ from zope.interface import Attribute, Interface, implementer
 from tcpsuite.core.lockout import FAILURES, Lockout
 from tcpsuite.core.passwords import (
     COST,
+    MAX_PASSWORD,
     SALT_BYTES,
     PasswordFileError,
     PasswordHash,
     decoy,
     hashed,
+    is_password,
     is_user,
     parse_passwords,
     with_user,
@@ -40,7 +44,7 @@ from tcpsuite.net.shield import shield
 from tcpsuite.options import FilePath, OptionError, between, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -167,10 +171,11 @@ class ScryptPasswordFile:
             status = os.stat(self.path)
         except OSError:
             return ()  # reading it says why
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        # The change time tells of a new mode or owner too: who could not be read perhaps can be now.
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def _read(self) -> None:
-        _, users = _read(self.path)
+        users = read_users(self.path)
         if users:
             # Whoever does not exist costs as much as the first who does.
             first = next(iter(users.values()))
@@ -199,6 +204,10 @@ class Authenticator:
         self._portal = Portal(Accounts(), [checker])
         self._clock = clock
         self._lockout = Lockout(failures_per_minute)
+        self._checker = checker
+
+    def __repr__(self) -> str:
+        return f"<Authenticator {self._checker!r}>"
 
     @classmethod
     def build(cls, options: AuthOptions, reactor: Any) -> Authenticator:
@@ -257,10 +266,10 @@ def set_password(path: str, user: str, password: str) -> bool:
     """Give ``user`` a new password in the file, which is made, with mode 0600, when it does not exist.
 
     The file is replaced in one step, so that who reads it sees the old one or the new one; its owner and mode
-    stay.
+    stay.  Several processes may do so at once: each waits for the one before.
 
     :return: whether the user is new.
-    :raises OptionError: when nobody can be called so.
+    :raises OptionError: when nobody can be called so, or it cannot be a password.
     :raises StartError: when the file cannot be read, or is malformed: with its path and line.
     :raises OSError: when it cannot be replaced.
     """
@@ -268,10 +277,44 @@ def set_password(path: str, user: str, password: str) -> bool:
         raise OptionError(
             "a user of 1 to 64 printable ASCII characters but ':', not beginning with # or ~", user
         )
-    path = os.path.realpath(path)
+    if not is_password(password):
+        raise OptionError(
+            f"a password of 1 to {MAX_PASSWORD} bytes of UTF-8, on one line, not ending with CR",
+            f"{len(password)} characters",
+        )
+    path, entry = os.path.realpath(path), hashed(password, os.urandom(SALT_BYTES))
+    with _alone_in(os.path.dirname(path)):
+        return _replace(path, user, entry)
+
+
+def read_users(path: str) -> dict[str, PasswordHash]:
+    """The users of a password file; may block.
+
+    :raises StartError: when it cannot be read, or is malformed: with its path and line.
+    """
+    return _read(path)[1]
+
+
+@contextmanager
+def _alone_in(folder: str) -> Iterator[None]:
+    """Let nobody else change a password file of that folder.
+
+    The file cannot be locked itself: it is replaced.
+
+    :raises OSError: when there is no such folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: str, user: str, entry: PasswordHash) -> bool:
     status = os.stat(path) if os.path.exists(path) else None
     old, users = _read(path) if status is not None else ("", {})
-    text = with_user(old, user, hashed(password, os.urandom(SALT_BYTES)))
+    text = with_user(old, user, entry)
     # Made with mode 0600, beside the file, so that it can take its place.
     folder = os.path.dirname(path)
     with NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".passwords-", delete=False) as file:
@@ -295,7 +338,9 @@ def _read(path: str) -> tuple[str, dict[str, PasswordHash]]:
     :raises StartError: when it cannot be read, or is malformed: with its path and line.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StartError(f"{path}: it is no ordinary file")
             text = file.read()
         return text, parse_passwords(text)
     except OSError as error:
@@ -304,6 +349,11 @@ def _read(path: str) -> tuple[str, dict[str, PasswordHash]]:
         raise StartError(f"{path}:{error.line}: {error}") from None
     except UnicodeDecodeError:
         raise StartError(f"{path}: it is not UTF-8") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A pipe would wait for its other end.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def is_private(connection: Connection) -> bool:

@@ -19,7 +19,7 @@ class PasswdTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = os.path.abspath(self.mktemp())
 
-    def passwd(self, user: str, typed: str) -> Result:
+    def passwd(self, user: str, typed: str | bytes) -> Result:
         return CliRunner().invoke(main, ["passwd", self.path, user], input=typed)
 
     def test_new_and_changed(self) -> None:
@@ -47,6 +47,29 @@ class PasswdTests(SynchronousTestCase):
         result = self.passwd("ann", "x\n")
         self.assertEqual(result.exit_code, 1)
         self.assertIn(self.path, result.stderr)
+
+    def test_ends_of_lines(self) -> None:
+        """The line's end is no part of the password, as LF or as CR LF; spaces are."""
+        for typed in (b" a b ", b" a b \n", b" a b \r\n", b" a b \r\nmore"):
+            self.assertEqual(self.passwd("ann", typed).exit_code, 0)
+            with open(self.path) as file:
+                self.assertTrue(parse_passwords(file.read())["ann"].matches(" a b "), typed)
+
+    def test_no_password(self) -> None:
+        """What is no text, or too long for a login, is refused in a line."""
+        for typed in (b"caf\xe9\n", b"x" * 100_000, b"\r\n", b"a\r\r\n"):
+            result = self.passwd("ann", typed)
+            self.assertIn(result.exit_code, (1, 2))
+            self.assertIsInstance(result.exception, SystemExit)
+            self.assertIn("password", result.stderr)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_no_ordinary_file(self) -> None:
+        """A pipe is refused at once, and a folder."""
+        os.mkfifo(self.path)
+        self.assertIn("no ordinary file", self.passwd("ann", "x\n").stderr)
+        self.path = os.path.dirname(self.path)
+        self.assertIn("Is a directory", self.passwd("ann", "x\n").stderr)
 
     def test_not_a_password_file(self) -> None:
         """A file that is something else is left as it is."""

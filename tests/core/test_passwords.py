@@ -7,10 +7,13 @@ from base64 import b64encode
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.core.lines import MAX_LINE
 from tcpsuite.core.passwords import (
+    MAX_PASSWORD,
     PasswordFileError,
     decoy,
     hashed,
+    is_password,
     is_user,
     parse_hash,
     parse_passwords,
@@ -20,6 +23,18 @@ from tcpsuite.core.passwords import (
 SALT = bytes(range(16))
 KEY = hashlib.scrypt(b"sesame", salt=SALT, n=16, r=1, p=1, dklen=32)
 CHEAP = f"scrypt$16$1$1${b64encode(SALT).decode()}${b64encode(KEY).decode()}"
+
+
+class PasswordTests(SynchronousTestCase):
+    """What a password may be."""
+
+    def test_can_be_sent(self) -> None:
+        """It is text that can be the rest of a line, as long as a line has room for it."""
+        for good in (" ", "☃ open sesame", "x" * MAX_PASSWORD, "a\rb"):
+            self.assertTrue(is_password(good), good[:9])
+        for bad in ("", "x" * (MAX_PASSWORD + 1), "☃" * (MAX_PASSWORD // 3 + 1), "a\nb", "a\r", "\udcff"):
+            self.assertFalse(is_password(bad), bad[:9])
+        self.assertLess(len("LOGIN ") + 64 + len(" ") + MAX_PASSWORD, MAX_LINE)
 
 
 class HashTests(SynchronousTestCase):

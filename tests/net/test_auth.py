@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.connections import Connection
-from tcpsuite.core.passwords import PasswordHash, parse_hash
+from tcpsuite.core.passwords import PasswordHash
 from tcpsuite.errors import LoginFailed, StartError
 from tcpsuite.net.auth import (
     HASHES_AT_ONCE,
@@ -36,10 +35,9 @@ from tcpsuite.net.auth import (
     AuthOptions,
     IAccount,
     ScryptPasswordFile,
-    hash_password,
     set_password,
 )
-from tcpsuite.options import FilePath, OptionError
+from tcpsuite.options import FilePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +144,22 @@ class PasswordFileTests(SynchronousTestCase):
         self.assertEqual(len(faults), 2)
         self.assertIn(f"{self.path}:1: expected user:scrypt", faults[0])
         self.assertEqual(faults[1], f"{self.path}: No such file or directory")
+
+    def test_readable_again(self) -> None:
+        """A change of the mode alone is a change: who may read the file at last does."""
+        users = self.checker._users
+        self.path.chmod(0o640)
+        self.check("alice", "sesame")
+        self.assertIsNot(self.checker._users, users)
+
+    def test_no_file(self) -> None:
+        """A folder is no password file; neither is a pipe, and nobody waits for its other end."""
+        self.path.unlink()
+        os.mkfifo(self.path)
+        self.assertEqual(self.fault(), f"{self.path}: it is no ordinary file")
+        self.path.unlink()
+        self.path.mkdir()
+        self.assertEqual(self.fault(), f"{self.path}: Is a directory")
 
     def test_faults_at_the_start(self) -> None:
         """Nothing starts with a file that is absent, malformed or no text; its path and line are told."""
@@ -265,6 +279,10 @@ class AuthenticatorTests(SynchronousTestCase):
         for user in ("alice", "☃"):
             self.assertEqual(self.successResultOf(self.authenticator.login(user, user, "")), user)
 
+    def test_repr(self) -> None:
+        """It shows what it asks, and nobody's password."""
+        self.assertEqual(repr(self.authenticator), f"<Authenticator {self.doorman!r}>")
+
     def test_accounts_only(self) -> None:
         """The realm has accounts and nothing else, and none without a name."""
         realm = Accounts()
@@ -331,68 +349,6 @@ class AuthenticatorTests(SynchronousTestCase):
             self.assertTrue(may(self.connection(host, secure=True)), host)
             lax = Authenticator(self.doorman, self.clock, allow_plaintext=True)
             self.assertTrue(lax.may_use_password(self.connection(host)), host)
-
-
-class SetPasswordTests(SynchronousTestCase):
-    """Writing the file."""
-
-    def setUp(self) -> None:
-        """A folder for it."""
-        self.folder = Path(self.mktemp()).resolve()
-        self.folder.mkdir(parents=True)
-        self.path = self.folder / "passwords"
-
-    def test_new_file(self) -> None:
-        """A new file is its owner's alone, and the only thing that is left in the folder."""
-        self.assertTrue(set_password(str(self.path), "alice", "open sesame"))
-        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
-        self.assertEqual(list(self.folder.iterdir()), [self.path])
-        user, _, text = self.path.read_text().strip().partition(":")
-        self.assertEqual(user, "alice")
-        self.assertTrue(parse_hash(text).matches("open sesame"))
-
-    def test_old_user(self) -> None:
-        """A user who was there gets the new password; the others stay."""
-        self.path.write_text("# mine\n" + line("alice", "old") + line("bob", "x"))
-        self.assertFalse(set_password(str(self.path), "alice", "new"))
-        comment, alice, bob = self.path.read_text().splitlines(keepends=True)
-        self.assertEqual((comment, bob), ("# mine\n", line("bob", "x")))
-        self.assertTrue(parse_hash(alice.strip().partition(":")[2]).matches("new"))
-
-    def test_kept(self) -> None:
-        """A file that others may read stays so, and a link to it stays a link."""
-        self.path.write_text(line("bob", "x"))
-        self.path.chmod(0o640)
-        link = self.folder / "link"
-        link.symlink_to(self.path.absolute())
-        set_password(str(link), "alice", "x")
-        self.assertTrue(link.is_symlink())
-        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o640)
-        self.assertIn("alice:", self.path.read_text())
-
-    def test_refused(self) -> None:
-        """A name that none may have, and a malformed file, change nothing."""
-        self.assertRaises(OptionError, set_password, str(self.path), "a b", "x")
-        self.assertFalse(self.path.exists())
-        self.path.write_text("nonsense")
-        error = self.assertRaises(StartError, set_password, str(self.path), "a", "x")
-        self.assertIn(f"{self.path}:1: ", str(error))
-        self.assertEqual(self.path.read_text(), "nonsense")
-
-    def test_cannot_be_replaced(self) -> None:
-        """When the file cannot be replaced, nothing is left beside it."""
-        self.patch(os, "replace", refuse)
-        self.assertRaises(PermissionError, set_password, str(self.path), "a", "x")
-        self.assertEqual(list(self.folder.iterdir()), [])
-
-    def test_salted(self) -> None:
-        """Two hashes of one password differ."""
-        self.assertNotEqual(hash_password("x"), hash_password("x"))
-
-
-def refuse(*_arguments: object) -> None:
-    """Stand for a system call that is refused."""
-    raise PermissionError(13, "Permission denied")
 
 
 @pytest_twisted.inlineCallbacks
