@@ -195,6 +195,9 @@ class SessionFactory(Factory):
         self._authenticator = authenticator
         self._anonymous = anonymous
 
+    def __repr__(self) -> str:
+        return f"<SessionFactory {self._sessions!r} {'anonymous' if self._anonymous else 'with logins'}>"
+
     def buildProtocol(self, addr: IAddress | None) -> SessionProtocol:
         """One connection."""
         return SessionProtocol(self._reactor, self._sessions, self._authenticator, self._anonymous)

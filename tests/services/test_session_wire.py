@@ -86,6 +86,14 @@ class BuildTests(SessionCase):
         self.assertEqual(example(SessionOptions(), "127.0.0.1", 7090), "nc 127.0.0.1 7090")
 
 
+class ReprTests(SessionCase):
+    def test_repr(self) -> None:
+        """A factory shows whom it serves, and no id."""
+        for anonymous, served in ((True, "anonymous"), (False, "with logins")):
+            factory = SessionFactory(self.clock, self.sessions, anonymous=anonymous)
+            self.assertEqual(repr(factory), f"<SessionFactory {self.sessions!r} {served}>")
+
+
 class Collector(Protocol):
     """Fires with all that was said, at the end of the connection."""
 
