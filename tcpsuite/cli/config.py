@@ -33,6 +33,10 @@ def check(file: str, settings: Sequence[str]) -> None:
     as it is.
     """
     loaded = load_or_exit(file, settings)
+    if loaded.broken:
+        for fault in loaded.broken:
+            click.echo(fault, err=True)
+        sys.exit(1)
     warnings = (*loaded.missing, *loaded.doubts)
     for warning in warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)

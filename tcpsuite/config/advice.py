@@ -12,6 +12,8 @@ from tcpsuite.config.endpoints import address_of
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
 from tcpsuite.config.walk import entries
+from tcpsuite.errors import StartError
+from tcpsuite.net.auth import read_users
 from tcpsuite.net.endpoints import BACKLOG
 from tcpsuite.options import DirectoryPath, FilePath, format_duration
 
@@ -66,6 +68,11 @@ def missing(config: Config, tree: Tree) -> list[Fault]:
     )
 
 
+def broken(config: Config, tree: Tree) -> list[Fault]:
+    """Files that are there and cannot be used as what they are named for; a start will fail."""
+    return _faults(tree, _passwords(config.auth.passwords))
+
+
 def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
     """Values that make no sense together, or not on this machine."""
     return [
@@ -81,6 +88,14 @@ def _faults(tree: Tree, remarks: Remarks) -> list[Fault]:
         origin = tree.origin(path)
         found.append(Fault(origin.source, origin.line, format_path(path), "", text))
     return found
+
+
+def _passwords(file: str) -> Remarks:
+    if os.path.exists(file):
+        try:
+            read_users(file)
+        except StartError as error:
+            yield ("auth", "passwords"), str(error)
 
 
 def _listeners(config: Config) -> Remarks:

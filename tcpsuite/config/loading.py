@@ -11,7 +11,7 @@ from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValida
 from cattrs.errors import IterableValidationNote
 
 from tcpsuite.config import sources
-from tcpsuite.config.advice import Machine, doubts, missing
+from tcpsuite.config.advice import Machine, broken, doubts, missing
 from tcpsuite.config.conflicts import conflicts
 from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
@@ -37,12 +37,14 @@ class Loaded:
     """A configuration that is in force, and where each of its values came from.
 
     :ivar missing: files and directories that it names and that do not exist: it is right, but cannot start.
+    :ivar broken: files that are there and cannot be used: it cannot start either.
     :ivar doubts: what makes no sense together, or not on this machine.
     """
 
     config: Config
     tree: Tree
     missing: tuple[Fault, ...]
+    broken: tuple[Fault, ...]
     doubts: tuple[Fault, ...]
 
 
@@ -69,7 +71,11 @@ def load(
         faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
         raise ConfigError(faults)
     return Loaded(
-        config, tree, tuple(missing(config, tree)), tuple(doubts(config, tree, machine or Machine.this()))
+        config,
+        tree,
+        missing=tuple(missing(config, tree)),
+        broken=tuple(broken(config, tree)),
+        doubts=tuple(doubts(config, tree, machine or Machine.this())),
     )
 
 

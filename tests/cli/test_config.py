@@ -68,6 +68,15 @@ class CheckTests(SynchronousTestCase):
         words = [line.split(": ", 2)[:2] for line in result.stderr.splitlines()]
         self.assertEqual(words, [["warning", f"{path}:8"], ["warning", f"{path}:2"]])
 
+    def test_broken(self) -> None:
+        """A password file that no start could use is a fault, and does not keep the file from being shown."""
+        path = self.folder.write(ECHO + '[auth]\npasswords = "users"\n')
+        users = self.folder.write("nonsense\n", "users")
+        result = invoke("check", path)
+        self.assertEqual((result.exit_code, result.stdout), (1, ""))
+        self.assertIn(f": auth.passwords: {users}:1: expected user:scrypt", result.stderr)
+        self.assertEqual(invoke("show-config", path).exit_code, 0)
+
     def test_settings_and_environment(self) -> None:
         """What goes over the file is checked with it."""
         path = self.folder.write(ECHO)

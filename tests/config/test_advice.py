@@ -39,6 +39,31 @@ class MissingTests(SynchronousTestCase):
         self.assertEqual(self.missing('state_directory = "none/"\n' + FILES + 'root = "state:sample"\n'), [])
 
 
+class BrokenTests(SynchronousTestCase):
+    """What a start will find, and have no use for."""
+
+    def setUp(self) -> None:
+        self.folder = Folder(self)
+
+    def broken(self, text: str) -> list[str]:
+        return self.folder.lines(self.folder.load(text).broken)
+
+    def test_password_file(self) -> None:
+        """A password file that is malformed, or no file, is told; a good or absent one is not."""
+        text = ECHO + '[auth]\npasswords = "users"\n'
+        where = f"x.toml:{text.count(chr(10))}: auth.passwords: users"
+        self.assertEqual(self.broken(text), [])
+        self.folder.write("# mine\n", "users")
+        self.assertEqual(self.broken(text), [])
+        self.folder.write("# mine\nalice:plain\n", "users")
+        self.assertEqual(self.broken(text), [f"{where}:2: expected a hash of the form scrypt$n$r$p$salt$key"])
+        self.folder.write("", "folder/a")
+        self.assertEqual(
+            self.broken(text.replace("users", "folder")),
+            [where.replace("users", "folder: Is a directory")],
+        )
+
+
 class DoubtsTests(SynchronousTestCase):
     """Values that make no sense together, or not on this machine."""
 
