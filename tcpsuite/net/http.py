@@ -119,6 +119,11 @@ class BoundedChannel(HTTPChannel):
     _next_turn: IDelayedCall | None = None
 
     @property
+    def buffered(self) -> bool:
+        """Whether more has arrived than was looked at: in a request's headers, its body has begun."""
+        return bool(self._buffer)
+
+    @property
     def framed(self) -> bool:
         """Whether the request that is being read says where its body ends."""
         return self._transferDecoder is not None
@@ -191,6 +196,9 @@ class BoundedChannel(HTTPChannel):
         request: BoundedRequest = self.requests[-1]
         # Twisted tells a request its own first line only when its body is complete.
         request.method, request.uri, request.clientproto = self._command, self._path, self._version
+        if self._version == b"HTTP/1.1" and len(request.requestHeaders.getRawHeaders(b"Host", [])) != 1:
+            self.refuse(400, "a request names its Host, and once")
+            return
         request.headers_received()
         if self.length is not None and self.length > request.max_body:
             self.refuse(413, f"a body has at most {request.max_body} bytes here")
@@ -203,11 +211,11 @@ class BoundedChannel(HTTPChannel):
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         """Whether the connection stays open behind this request."""
-        persistent: bool = super().checkPersistence(request, version)  # type: ignore[no-untyped-call]
-        if persistent and self.site.draining:
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-            return False
-        return persistent
+        options = {option.strip(" \t") for option in (request.header("Connection") or "").lower().split(",")}
+        if version == b"HTTP/1.1" and "close" not in options and not self.site.draining:
+            return True
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body, or of the next requests."""
@@ -296,6 +304,11 @@ class BoundedChannel(HTTPChannel):
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own word for everything that is no HTTP.
         self.refuse(400, "this is not a request of HTTP/1.1")
+
+    def _send100Continue(self) -> None:
+        # Who is sending already waits for no word.
+        if not self.buffered:
+            super()._send100Continue()  # type: ignore[no-untyped-call]
 
     def _because(self, reason: Reason, detail: str) -> None:
         if self.connection is not None:

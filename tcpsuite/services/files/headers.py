@@ -9,9 +9,9 @@ from twisted.web.http import stringToDatetime
 
 from tcpsuite.core.conditions import Conditions
 from tcpsuite.core.paths import Path, parse_path
+from tcpsuite.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from tcpsuite.errors import ProtocolError
     from tcpsuite.net.http import BoundedRequest
     from tcpsuite.services.files.upload import UploadRights
 
@@ -44,7 +44,10 @@ def path_of(uri: bytes) -> Path:
 
     :raises ProtocolError: ``bad-path``.
     """
-    path = _ORIGIN.sub(b"", uri, count=1) if _ORIGIN.match(uri) else uri
+    origin = _ORIGIN.match(uri)
+    path = uri[origin.end() :] if origin else uri
+    if not origin and not path.startswith(b"/"):
+        raise ProtocolError("bad-path", "a path begins with a slash")
     return parse_path(path.partition(b"?")[0])
 
 

@@ -91,8 +91,10 @@ class Incoming:
     async def _store(self) -> bool:
         await self._authorize()
         upload = self._share.uploads.begin(self.path, self._conditions)
-        if self._expects and self._request.clientproto == b"HTTP/1.1":
-            self._request.channel.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        channel = self._request.channel
+        begun = self._body.received or channel.buffered
+        if self._expects and not begun and self._request.clientproto == b"HTTP/1.1":
+            channel.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return await self._share.uploads.store(upload, self._body, self._digest)
 
     async def _authorize(self) -> None:

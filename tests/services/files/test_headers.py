@@ -49,3 +49,15 @@ class FrameTests(PutCase):
             self.assertEqual(answer.count(b"HTTP/1.1"), 1)
             self.assertEqual(self.content("file"), CONTENT)
             self.client = Client(self, self.site)
+
+
+class ExpectTests(PutCase):
+    def test_begun(self) -> None:
+        """Who sends the body with the headers is not told to go on, however long the login takes."""
+        self.assertEqual(self.client.say(self.head(Expect="100-continue") + b"he"), b"")
+        self.assertTrue(self.client.say(b"llo").startswith(b"HTTP/1.1 201 "))
+        checks = self.hold_logins()
+        self.client.say(self.head(Expect="100-continue"))
+        self.client.say(b"he")
+        checks[0].callback(b"ada")
+        self.assertTrue(self.client.say(b"llo").startswith(b"HTTP/1.1 204 "))

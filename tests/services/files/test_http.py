@@ -107,9 +107,9 @@ class GetTests(HTTPCase):
         self.assertEqual(self.get("/file").status, 200)
 
     def test_without_a_slash(self) -> None:
-        """What is no path at all is refused; a bare name is one."""
+        """What is no path is refused."""
         self.assertEqual(self.get("*").status, 405)
-        self.assertEqual(self.get("file").status, 200)
+        self.assertEqual(self.get("file").status, 400)
 
     def test_other_methods(self) -> None:
         """What cannot be done is answered with what can."""
