@@ -32,6 +32,7 @@ from tcpsuite.options import (
     UpstreamName,
     error_text,
     import_provider,
+    option,
     parse_duration,
     parse_size,
 )
@@ -56,6 +57,13 @@ _TRUTHS = {
     "off": False,
     "0": False,
 }
+
+
+@attrs.frozen
+class _Upstream:
+    """What is judged of a service that nobody knows: one option means the same in all services."""
+
+    upstream: UpstreamName = option("", "An upstream.")
 
 
 class Structure(Converter):
@@ -124,11 +132,11 @@ class Structure(Converter):
         service = self._services.get(str(table.get("service")))
         if service is None:
             # Nobody knows what that service's own options would be: only the common ones, and what looks like
-            # one of them, can be judged.
-            names = {field.name for field in attrs.fields(listener_table(None))}
+            # one of them, can be judged; and whether the upstream is there.
+            names = {field.name for field in attrs.fields(listener_table(_Upstream))}
             table = {key: value for key, value in table.items() if key in names or nearest(key, names)}
         options = None if service is None else _options_of(service)
-        flat = self.structure(table, listener_table(options))
+        flat = self.structure(table, listener_table(options or _Upstream))
         assert options is not None, "the name of the service is at fault at least"
 
         def part(cls: Any) -> dict[str, Any]:
@@ -171,9 +179,11 @@ def _is(origin: Any) -> Callable[[Any], bool]:
 
 def _options_of(service: IServiceType) -> Any:
     try:
-        return service.options()
+        options = service.options()
+        listener_table(options)
     except (Exception, SystemExit) as error:  # an import runs somebody's module, and that may raise anything
         raise OptionError(f"a service that can be imported ({error_text(error)})", service.name) from error
+    return options
 
 
 def _checked(field: attrs.Attribute[Any], structure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

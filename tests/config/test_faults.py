@@ -226,16 +226,27 @@ class FaultsTests(SynchronousTestCase):
             ],
         )
 
+    def test_an_upstream_beside_an_unknown_service(self) -> None:
+        """An upstream that is not there is told even where the service is unknown, or missing."""
+        for line in ('service = "ecko"', "# no service"):
+            faults = self.folder.faults(f'[listener.db]\nendpoint = "tcp:1"\n{line}\nupstream = "nope"\n')
+            self.assertEqual(
+                [fault.partition(", got")[0] for fault in faults][1:],
+                ["x.toml:4: listener.db.upstream: expected the name of an upstream"],
+            )
+
     def test_a_service_that_is_not_all_there(self) -> None:
         """A service whose module cannot be imported, for whatever reason, is a fault of who wants it."""
         self.folder.write("raise SystemExit(3)\n", "exits_in_a_test.py")
         self.folder.write("raise RuntimeError('out of\\n  order')\n", "raises_in_a_test.py")
         self.folder.write("", "lacks_in_a_test.py")
+        self.folder.write("class Options: ...\n", "odd_in_a_test.py")
         self.patch(sys, "path", [self.folder.path, *sys.path])
         for module, why in {
             "no_such_module_of_a_test": "No module named 'no_such_module_of_a_test'",
             "exits_in_a_test": "SystemExit(3)",
             "raises_in_a_test": "out of order",
+            "odd_in_a_test": "<class 'odd_in_a_test.Options'> is not an attrs-decorated class.",
             "lacks_in_a_test": "module 'lacks_in_a_test' has no attribute 'Options'",
         }.items():
             broken = ServiceType("broken", "", module, "Options")
