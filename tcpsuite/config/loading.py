@@ -75,7 +75,12 @@ def load(
         tree,
         missing=tuple(missing(config, tree)),
         broken=tuple(broken(config, tree)),
-        doubts=tuple(doubts(config, tree, machine or Machine.this())),
+        doubts=(
+            *sources.misspelt(
+                environ, (FILE_KEYS.get(field.name, field.name) for field in attrs.fields(Config))
+            ),
+            *doubts(config, tree, machine or Machine.this()),
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from tcpsuite.config.tree import Tree
 from tcpsuite.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tcpsuite.config.lines import Path
 
@@ -49,6 +49,20 @@ def read(file: str | None, settings: Sequence[str], environ: Mapping[str, str]) 
     if faults:
         raise ConfigError(faults)
     return tree
+
+
+def misspelt(environ: Mapping[str, str], names: Iterable[str]) -> list[Fault]:
+    """Variables that were meant for an option, it seems, and are passed over: with one underscore for two.
+
+    :param names: of what stands at the top of a file.
+    """
+    found = []
+    pattern = re.compile(rf"TCPSUITE_({'|'.join(names)})(?:_+(\w+))?", re.IGNORECASE)
+    for variable in sorted(environ):
+        if match := pattern.fullmatch(variable):
+            meant = PREFIX + "__".join(part for part in match.groups() if part)
+            found.append(Fault(variable, 0, "", "", "passed over", f"did you mean {meant}?"))
+    return found
 
 
 def _drop_ins(file: str) -> tuple[list[str], list[Fault]]:

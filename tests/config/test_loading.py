@@ -72,12 +72,38 @@ class SourcesTests(SynchronousTestCase):
             environ={
                 "TCPSUITE__LISTENER__MY_ECHO__IDLE_TIMEOUT": "7s",
                 "TCPSUITE__ADMIN__TOKEN": "1234567890123456",
-                "TCPSUITE_LIMITS__CONNECTIONS": "no double underscore: not ours",
             },
         )
         self.assertEqual(loaded.config.listeners["My-Echo"].idle_timeout, 7.0)
         self.assertEqual(loaded.config.admin.token, "1234567890123456")
         self.assertEqual(str(loaded.tree.origin(("admin", "token"))), "TCPSUITE__ADMIN__TOKEN")
+
+    def test_misspelt_variables(self) -> None:
+        """A variable with one underscore where two are wanted is passed over, and doubted."""
+        loaded = self.folder.load(
+            ECHO,
+            environ={
+                "TCPSUITE_LIMITS__CONNECTIONS": "5",
+                "TCPSUITE_LISTENER__ECHO__ENDPOINT": "tcp:1",
+                "TCPSUITE_DRAIN_TIMEOUT": "5s",
+                "TCPSUITE_ADMIN_TOKEN": "x",
+                "TCPSUITE_VERSION": "others'",
+                "TCPSUITE_LIMITSX": "others'",
+            },
+        )
+        self.assertEqual(loaded.config.limits, LimitsOptions())
+        self.assertEqual(
+            [str(doubt) for doubt in loaded.doubts],
+            [
+                f"TCPSUITE_{given}: passed over; did you mean TCPSUITE__{meant}?"
+                for given, meant in (
+                    ("ADMIN_TOKEN", "ADMIN__TOKEN"),
+                    ("DRAIN_TIMEOUT", "DRAIN_TIMEOUT"),
+                    ("LIMITS__CONNECTIONS", "LIMITS__CONNECTIONS"),
+                    ("LISTENER__ECHO__ENDPOINT", "LISTENER__ECHO__ENDPOINT"),
+                )
+            ],
+        )
 
     def test_settings(self) -> None:
         """A setting goes over the environment; a number counts the elements of a list."""
