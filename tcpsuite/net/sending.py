@@ -22,7 +22,7 @@ class Sending:
     a fast consumer does not keep others waiting.  The generator is closed when there is nothing more to do,
     whatever happened.
 
-    :param blocks: yields the blocks; what it raises fails the sending.
+    :param blocks: yields the blocks; an empty one gives others their turn.  What it raises fails the sending.
     """
 
     def __init__(self, blocks: Generator[bytes, None, None], reactor: IReactorTime) -> None:

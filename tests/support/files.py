@@ -118,7 +118,7 @@ class FilesCase(SynchronousTestCase):
         root = Root(str(self.root))
         return Share(
             root,
-            Sums(self.threads),
+            Sums(self.threads, lambda: 2e9),
             Uploads(root, self.threads),
             UploadRights(self.uploads, self.max_upload, TOKEN, self.authenticator),
             self.listing,

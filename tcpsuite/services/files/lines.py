@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from twisted.internet.protocol import Factory
@@ -161,14 +162,13 @@ def _number(text: str) -> int:
 
 
 def _listing(opened: Opened) -> Generator[bytes, None, None]:
-    """The lines that list a directory, some at a time, and the one that ends them."""
-    lines = []
-    for entry in opened.entries():
-        lines.append(_line(entry))
-        if len(lines) == ENTRIES_AT_ONCE:
-            yield b"".join(lines)
-            lines.clear()
-    yield b"".join([*lines, b".\n"])
+    """The lines that list a directory, and the one that ends them; a block for each so many names, though it
+    may be empty.
+    """
+    entries = opened.entries()
+    while some := list(islice(entries, ENTRIES_AT_ONCE)):
+        yield b"".join(_line(entry) for entry in some if entry is not None)
+    yield b".\n"
 
 
 def _line(entry: Entry) -> bytes:

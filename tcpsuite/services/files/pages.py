@@ -9,6 +9,7 @@ from http import HTTPStatus
 from itertools import islice
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 from tcpsuite.core.paths import quote_name
 
@@ -59,9 +60,12 @@ def content_type(name: bytes) -> str:
     return f"{kind}; charset=utf-8" if kind.startswith("text/") and kind != "text/html" else kind
 
 
-def listing_page(path: Path, entries: Iterable[Entry]) -> bytes:
-    """A directory: its directories first, then its files, by name; no more than :data:`MAX_ENTRIES`."""
-    shown = list(islice(entries, MAX_ENTRIES + 1))
+def listing_page(path: Path, entries: Iterable[Entry | None]) -> bytes:
+    """A directory: its directories first, then its files, by name; no more than :data:`MAX_ENTRIES`.
+
+    :param entries: ``None`` for what is not shown.
+    """
+    shown = list(islice((entry for entry in entries if entry is not None), MAX_ENTRIES + 1))
     more = len(shown) > MAX_ENTRIES
     shown = sorted(
         shown[:MAX_ENTRIES], key=lambda entry: (not entry.directory, entry.name.lower(), entry.name)
@@ -102,7 +106,7 @@ def _page(title: str, body: str) -> bytes:
 
 def _entry_row(entry: Entry) -> str:
     slash = "/" if entry.directory else ""
-    modified = strftime("%Y-%m-%d %H:%M", gmtime(entry.modified))
+    modified = _time(entry.modified)
     size = "" if entry.directory else _size(entry.size)
     return _row(quote_name(entry.name) + slash, _text(entry.name) + slash, size, modified)
 
@@ -115,8 +119,19 @@ def _row(link: str, text: str, size: str, modified: str) -> str:
 
 
 def _text(name: bytes) -> str:
-    """A name for reading; what is no UTF-8 shows as such."""
-    return name.decode(errors="replace")
+    """A name for reading.  What is no UTF-8 shows as such, and so does what cannot be seen: a character that
+    turns the direction of text round makes ``fdp.exe`` look like ``exe.pdf``.
+    """
+    text = name.decode(errors="replace")
+    return "".join("\ufffd" if category(character) in {"Cc", "Cf"} else character for character in text)
+
+
+def _time(seconds: int) -> str:
+    """A time in minutes; nothing when it lies further away than calendars go."""
+    try:
+        return strftime("%Y-%m-%d %H:%M", gmtime(seconds))
+    except (OSError, OverflowError, ValueError):
+        return ""
 
 
 def _size(size: int) -> str:

@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -97,19 +98,24 @@ class Opened:
     @property
     def modified(self) -> int:
         """Seconds since the epoch."""
-        return int(self.status.st_mtime)
+        return _seconds(self.status)
 
     @property
-    def version(self) -> tuple[int, int, int, int]:
-        """What changes when the file's bytes do."""
+    def version(self) -> tuple[int, int, int, int, int]:
+        """What changes when the file's bytes do.
+
+        Who writes into a file may set its time of modification back (``rsync --inplace -t``), but not its
+        time of change.  That a ``chmod`` or a new hard link counts as a new version costs a transfer; the
+        other way round, a download that is resumed could be made of two files.
+        """
         status = self.status
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     @property
     def validators(self) -> Validators:
         """What HTTP tells this version from another by."""
-        _, inode, size, modified = self.version
-        return Validators(f'"{inode:x}-{size:x}-{modified:x}"', self.modified)
+        _, inode, size, modified, changed = self.version
+        return Validators(f'"{inode:x}-{size:x}-{modified:x}-{changed:x}"', self.modified)
 
     def close(self) -> None:
         """Let go of it; once."""
@@ -128,13 +134,12 @@ class Opened:
             yield data
             at += len(data)
 
-    def entries(self) -> Generator[Entry, None, None]:
-        """What the directory holds and a client may ask for, in the order in which the system gives it."""
+    def entries(self) -> Generator[Entry | None, None, None]:
+        """What the directory holds, in the order in which the system gives it; ``None`` for each name that no
+        client may ask for, so that whoever takes turns can count what was looked at.
+        """
         with os.scandir(self.fd) as scan:
-            for item in scan:
-                entry = _entry(item)
-                if entry is not None:
-                    yield entry
+            yield from map(_entry, scan)
 
 
 class Root:
@@ -205,7 +210,16 @@ def _open(directory: int, name: bytes, flags: int) -> int:
     try:
         return os.open(name, flags, dir_fd=directory)
     except OSError as error:
+        if error.errno == errno.ENOTDIR and _is_link(directory, name):
+            # O_DIRECTORY does not tell a link from a file.
+            error.errno = errno.ELOOP
         raise refusal(error) from None
+
+
+def _is_link(directory: int, name: bytes) -> bool:
+    with suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    return False
 
 
 def _check(name: bytes) -> None:
@@ -222,6 +236,11 @@ def _look(fd: int) -> Opened:
     raise ProtocolError("forbidden", "it is neither a file nor a directory")
 
 
+def _seconds(status: os.stat_result) -> int:
+    """The second in which a file was modified; before 1970 it is negative."""
+    return status.st_mtime_ns // 10**9
+
+
 def _entry(item: os.DirEntry[str]) -> Entry | None:
     """What a listing says of a name; ``None`` for what nobody may ask for, or what is gone by now."""
     name = os.fsencode(item.name)
@@ -234,4 +253,4 @@ def _entry(item: os.DirEntry[str]) -> Entry | None:
     directory = stat.S_ISDIR(status.st_mode)
     if not directory and not stat.S_ISREG(status.st_mode):
         return None
-    return Entry(name, directory, 0 if directory else status.st_size, int(status.st_mtime))
+    return Entry(name, directory, 0 if directory else status.st_size, _seconds(status))

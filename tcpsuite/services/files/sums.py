@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +12,22 @@ from twisted.internet.defer import DeferredSemaphore
 
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.shield import finished
-from tcpsuite.services.files.root import refusal
+from tcpsuite.services.files.root import Opened, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
 
-    from tcpsuite.services.files.root import Opened
-
     InThread = Callable[..., Deferred[Any]]
 
 AT_ONCE = 2
 """Threads that may hash: the reactor's pool has ten, and what hashes keeps a core busy."""
 REMEMBERED = 1000
-"""Digests that are kept: some 150 KiB of them."""
+"""Digests that are kept: some 500 KiB of them."""
+SETTLED = 2.0
+"""Seconds after which a further change is sure to give a file another time: FAT counts in twos, and others by
+the ticks of the kernel's clock."""
 STEP = 1024 * 1024
 """Bytes between two looks at whether anyone still waits: a millisecond's work."""
 
@@ -34,10 +36,12 @@ class Sums:
     """Digests of files, each computed once for each version of a file, as long as it is remembered.
 
     :param in_thread: calls a function with arguments in a thread, and gives a Deferred of its result.
+    :param now: seconds since the epoch.
     """
 
-    def __init__(self, in_thread: InThread) -> None:
+    def __init__(self, in_thread: InThread, now: Callable[[], float] = time.time) -> None:
         self._in_thread = in_thread
+        self._now = now
         self._places = DeferredSemaphore(AT_ONCE)
         self._known: OrderedDict[tuple[int, ...], str] = OrderedDict()
 
@@ -69,14 +73,20 @@ class Sums:
 
     async def _compute(self, opened: Opened) -> str:
         hashing = _Hashing(opened)
+        # Judged before the first byte is read: a change while it is read must show at the end.
+        settled = self._now() - opened.status.st_ctime >= SETTLED
         try:
             digest: str = await finished(self._in_thread(hashing.run), hashing.stop)
         except OSError as error:
             raise refusal(error) from None
-        self._known[opened.version] = digest
+        if settled:
+            self._remember(opened.version, digest)
+        return digest
+
+    def _remember(self, version: tuple[int, ...], digest: str) -> None:
+        self._known[version] = digest
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return digest
 
     def _recall(self, version: tuple[int, ...]) -> str | None:
         digest = self._known.get(version)
@@ -102,8 +112,7 @@ class _Hashing:
         while not self._unwanted and (data := os.pread(self._opened.fd, STEP, at)):
             digest.update(data)
             at += len(data)
-        status = os.fstat(self._opened.fd)
-        before = self._opened.status
-        if at != before.st_size or status.st_mtime_ns != before.st_mtime_ns:
+        now = Opened(self._opened.fd, os.fstat(self._opened.fd))
+        if at != self._opened.size or now.version != self._opened.version:
             raise ProtocolError("changed", "the file changed while it was read")
         return digest.hexdigest()

@@ -72,6 +72,8 @@ class ReadTests(LinesCase):
         self.assertEqual(self.ask("STAT file"), "OK file 1000 77\n")
         self.assertEqual(self.ask("STAT sub"), "OK directory\n")
         self.assertEqual(self.ask("STAT /"), "OK directory\n")
+        os.utime(self.root / "file", (0, -77))
+        self.assertEqual(self.ask("STAT file"), "OK file 1000 -77\n")
 
     def test_list(self) -> None:
         """LIST gives a line for each name, percent-encoded, and a . behind the last."""
@@ -175,10 +177,24 @@ class FlowTests(LinesCase):
         self.client.protocol.dataReceived(b"LIST sub\n")
         self.producer.pauseProducing()
         first = self.client.answer()
-        self.assertEqual(first.count(b"\n"), ENTRIES_AT_ONCE + 1)
+        # One name among them all is not shown.
+        self.assertIn(first.count(b"\n"), {ENTRIES_AT_ONCE, ENTRIES_AT_ONCE + 1})
         self.producer.resumeProducing()
         lines = (first + self.client.answer()).decode().splitlines()
         self.assertEqual({line.split()[-1] for line in lines[1:-1]}, names | {"inner"})
+
+    def test_many_names_that_are_not_shown(self) -> None:
+        """Looking at what is not shown takes turns, too."""
+        for number in range(3 * ENTRIES_AT_ONCE):
+            (self.root / "sub" / f"link{number}").symlink_to("inner")
+        self.client.protocol.dataReceived(b"LIST sub\n")
+        self.assertNotIn(b"\n.\n", self.client.transport.value())
+        turns = 0
+        while b"\n.\n" not in self.client.transport.value():
+            turns += 1
+            self.clock.calls.pop(0).func()
+        self.assertEqual(turns, 3 + 1)
+        self.assertEqual(len(self.client.answer().splitlines()), 3)
 
     def test_client_leaves(self) -> None:
         """A client that leaves in the middle leaves no descriptor open."""

@@ -51,6 +51,23 @@ class ListingTests(SynchronousTestCase):
         rows = self.rows(file(b"b"), file(b"C"), file(b"a"), Entry(b"z", directory=True, size=0, modified=0))
         self.assertEqual([row.split('"')[1] for row in rows], ["z/", "a", "b", "C"])
 
+    def test_what_cannot_be_seen(self) -> None:
+        """Characters that hide, or turn text round, are shown as such; the link keeps them."""
+        row = self.rows(file("a\u202efdp.exe\x07\u200b\n".encode()))[0]
+        self.assertIn(">a\ufffdfdp.exe\ufffd\ufffd\ufffd<", row)
+        self.assertIn('"a%E2%80%AEfdp.exe%07%E2%80%8B%0A"', row)
+
+    def test_times(self) -> None:
+        """A time is for reading, as far as there is a calendar for it."""
+        for seconds, text in {-1: "1969-12-31 23:59", 0: "1970-01-01 00:00", 2**62: ""}.items():
+            row = self.rows(Entry(b"x", directory=False, size=0, modified=seconds))[0]
+            self.assertTrue(row.endswith(f'<td class="n">{text}'), row)
+
+    def test_hidden(self) -> None:
+        """What no client may ask for is not shown, and does not count."""
+        page = listing_page(Path(), iter([None, None])).decode()
+        self.assertIn("There is nothing here", page)
+
     def test_sizes(self) -> None:
         """Sizes are for reading."""
         for size, text in {

@@ -236,7 +236,7 @@ class RefusalTests(PutCase):
         """A file is not put where a directory is, or none, or something special."""
         for path, status in {
             "/": 409, "/sub": 409, "/sub/": 409, "/nothing/new": 404, "/file/new": 404,
-            "/link": 403, "/fifo": 403, "/socket": 403, "/loop": 403, "/folderlink/x": 404,
+            "/link": 403, "/fifo": 403, "/socket": 403, "/loop": 403, "/folderlink/x": 403,
         }.items():  # fmt: skip
             self.assert_refused(status, path=path)
 

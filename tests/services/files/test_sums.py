@@ -12,14 +12,15 @@ from tcpsuite.core.paths import Path
 from tcpsuite.errors import ProtocolError
 from tcpsuite.services.files import sums
 from tcpsuite.services.files.root import Opened
-from tcpsuite.services.files.sums import AT_ONCE, STEP, Sums
+from tcpsuite.services.files.sums import AT_ONCE, SETTLED, STEP, Sums
 from tests.support.files import CONTENT, FilesCase
 
 
 class SumsTests(FilesCase):
     def setUp(self) -> None:
         super().setUp()
-        self.sums = Sums(self.threads)
+        self.now = 2e9
+        self.sums = Sums(self.threads, lambda: self.now)
         self.open_files = ExitStack()
         self.addCleanup(self.open_files.close)
 
@@ -45,6 +46,33 @@ class SumsTests(FilesCase):
         self.assertNoResult(again := self.digest())
         self.threads.work()
         self.assertEqual(self.successResultOf(again), first)
+
+    def test_young(self) -> None:
+        """A file that has just changed is read again: another change could have the same time."""
+        changed = (self.root / "file").stat().st_ctime
+        for age, known in ((-10, 0), (0, 0), (SETTLED - 0.1, 0), (SETTLED + 0.1, 1)):
+            self.now = changed + age
+            self.successResultOf(self.digest())
+            self.assertIn(f"known={known} ", repr(self.sums), age)
+
+    def test_written_in_place(self) -> None:
+        """A file that got other bytes and its old size and time has another digest."""
+        path = self.root / "file"
+        before = path.stat()
+        first = self.successResultOf(self.digest())
+        while path.stat().st_ctime_ns == before.st_ctime_ns:
+            path.write_bytes(CONTENT[::-1])
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.assertNotEqual(self.successResultOf(self.digest()), first)
+
+    def test_written_in_place_meanwhile(self) -> None:
+        """That is seen while the file is read, too."""
+        self.threads.wait = True
+        digest, before = self.digest(), (self.root / "file").stat()
+        while (self.root / "file").stat().st_ctime_ns == before.st_ctime_ns:
+            os.utime(self.root / "file", ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.threads.work()
+        self.assertEqual(self.failureResultOf(digest, ProtocolError).value.code, "changed")
 
     def test_bounded(self) -> None:
         """What was not asked for longest is forgotten first."""
