@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
+from binascii import Error as Base64Error
 from typing import TYPE_CHECKING
 
 from twisted.web.http import stringToDatetime
@@ -36,6 +38,7 @@ _STATUS = {
     "no-space": 507,
 }
 
+_DIGEST = re.compile(r"[ \t]*([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):[ \t]*")
 _ORIGIN = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 
 
@@ -59,6 +62,37 @@ def conditions_of(request: BoundedRequest) -> Conditions:
         if_modified_since=_date(request, "If-Modified-Since"),
         if_unmodified_since=_date(request, "If-Unmodified-Since"),
     )
+
+
+def is_plain(request: BoundedRequest) -> bool:
+    """Whether a body is the file itself, not packed in any way."""
+    codings = (request.header("Content-Encoding") or "").lower().split(",")
+    return {coding.strip(" \t") for coding in codings} <= {"", "identity"}
+
+
+def sha256_of(request: BoundedRequest) -> bytes | None:
+    """The SHA-256 in a ``Repr-Digest``, of several the last; other digests are not looked at.  RFC 9530, and
+    RFC 8941 for the dictionary that it is, of bytes without parameters.
+
+    :raises ProtocolError: ``bad-request`` for anything else: who sends a digest must not believe that it was
+        compared when it was not.
+    """
+    header = request.header("Repr-Digest")
+    if header is None:
+        return None
+    members = [_DIGEST.fullmatch(member) for member in header.split(",")]
+    digests = {member[1]: member[2] for member in members if member}
+    if None in members:
+        raise ProtocolError("bad-request", "digests are a list of name=:base64:")
+    if "sha-256" not in digests:
+        return None
+    try:
+        digest = b64decode(digests["sha-256"], validate=True)
+    except Base64Error:
+        digest = b""
+    if len(digest) != 32:
+        raise ProtocolError("bad-request", "a sha-256 is :44 characters of base64:")
+    return digest
 
 
 def status_of(error: ProtocolError, rights: UploadRights) -> tuple[int, dict[bytes, list[bytes]]]:

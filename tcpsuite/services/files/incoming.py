@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from twisted.logger import Logger
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.body import Body
 from tcpsuite.net.http import BoundedRequest, Phase
-from tcpsuite.services.files.headers import conditions_of, path_of, status_of
+from tcpsuite.services.files.headers import conditions_of, is_plain, path_of, sha256_of, status_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from tcpsuite.services.files.share import Share
-
-_DIGEST = re.compile(r"(?:^|,)[ \t]*sha-256=(?::([A-Za-z0-9+/=]*):)?")
 
 
 class Incoming:
@@ -47,13 +44,13 @@ class Incoming:
         if headers.hasHeader("Content-Range"):
             # A server that stored a part in the place of the whole would destroy the file.
             raise ProtocolError("bad-request", "a part of a file cannot be put")
-        if (request.header("Content-Encoding") or "identity").lower() != "identity":
+        if not is_plain(request):
             raise ProtocolError("encoding", "a file is put as it is")
         self._request = request
         self._share = share
         self.path = path_of(request.uri)
         self._conditions = conditions_of(request)
-        self._digest = _digest(request.header("Repr-Digest"))
+        self._digest = sha256_of(request)
         self._authorization = request.header("Authorization") or ""
         if not self._authorization:
             raise ProtocolError("login", "only who logs in may put files")
@@ -139,17 +136,3 @@ def _basic(credentials: str) -> tuple[str, str]:
     if not colon:
         raise ProtocolError("login", "these are no credentials")
     return user, password
-
-
-def _digest(header: str | None) -> bytes | None:
-    """The SHA-256 in a ``Repr-Digest``, RFC 9530; other digests are not looked at."""
-    match = _DIGEST.search(header or "")
-    if match is None:
-        return None
-    try:
-        digest = b64decode(match[1] or "", validate=True)
-    except Base64Error:
-        digest = b""
-    if len(digest) != 32:
-        raise ProtocolError("bad-request", "a sha-256 is :44 characters of base64:")
-    return digest
