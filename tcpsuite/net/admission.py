@@ -77,9 +77,9 @@ class Admitted(Protocol):
 
     def _join(self, inner: IProtocol) -> None:
         self._inner = inner
-        # A service that honours half-close, and only such a one, is told of it.
+        # A service that honours half-close or listens for TLS, and only such a one, is told of it.
         directlyProvides(self, providedBy(inner))
-        for name in ("dataReceived", "readConnectionLost", "writeConnectionLost"):
+        for name in ("dataReceived", "readConnectionLost", "writeConnectionLost", "handshakeCompleted"):
             if hasattr(inner, name):
                 setattr(self, name, getattr(inner, name))
         if IRecorded.providedBy(inner):

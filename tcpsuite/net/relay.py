@@ -193,10 +193,11 @@ class Relay:
             other.close()
             self._begin_to_watch()
         else:
-            if not reason.check(ConnectionAborted):
-                # A plain reset says all; TLS has more to tell.
-                detail = "" if reason.type is ConnectionLost else reason.getErrorMessage()
-                self._record.because(side.reset, detail)
+            if reason.type is ConnectionLost:
+                self._record.because(side.reset)
+            elif side is self._server and not reason.check(ConnectionAborted):
+                # TLS has more to tell.  What a client does to it, its listener has the words for.
+                self._record.because(side.reset, reason.getErrorMessage())
             # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
             self._clock.callLater(0, other.cut)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import NOTHING, frozen
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -59,9 +60,12 @@ _REFUSALS: dict[Any, Reason] = {
 }
 
 
-@implementer(IRecorded)
+@implementer(IRecorded, IHandshakeListener)
 class GatewayConnection(Side):
-    """A client's connection: asks for a server, keeps what the client says meanwhile, then joins the two."""
+    """A client's connection: asks for a server, keeps what the client says meanwhile, then joins the two.
+
+    Over TLS it asks when the handshake is done: who cannot do that much costs no server a connection.
+    """
 
     connection: Connection
     log = Logger()
@@ -76,10 +80,13 @@ class GatewayConnection(Side):
         self._acquiring: Deferred[Any] | None = None
 
     def connectionMade(self) -> None:
-        """Ask for a server."""
-        acquiring = self.factory.upstream.acquire(self.connection.host, self.connection)
-        self._acquiring = acquiring
-        acquiring.addCallback(self._attach).addErrback(self._refuse)
+        """Ask for a server, unless there is a handshake to come."""
+        if not ISSLTransport.providedBy(self.transport):
+            self._ask()
+
+    def handshakeCompleted(self) -> None:
+        """The client speaks TLS: ask for a server."""
+        self._ask()
 
     def dataReceived(self, data: bytes) -> None:
         """To the server, or kept until there is one."""
@@ -90,6 +97,11 @@ class GatewayConnection(Side):
         super().connectionLost(reason)
         if self._server is None and self._acquiring is not None:
             self._acquiring.cancel()
+
+    def _ask(self) -> None:
+        acquiring = self.factory.upstream.acquire(self.connection.host, self.connection)
+        self._acquiring = acquiring
+        acquiring.addCallback(self._attach).addErrback(self._refuse)
 
     def _keep(self, data: bytes) -> None:
         self._early.append(data)

@@ -7,7 +7,11 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolNegotiationFactory
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProtocolNegotiationFactory,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -132,6 +136,22 @@ class AdmissionTests(SynchronousTestCase):
         IHalfCloseableProtocol(protocol).readConnectionLost()
         protocol.writeConnectionLost()
         self.assertEqual(self.services[0].told, ["fin", "written"])
+
+    def test_hands_the_end_of_a_handshake_to_the_service(self):
+        """A service that listens for the end of TLS's handshake is told of it, another is not said to."""
+        protocol, _ = self.connect(self.admission())
+        self.assertFalse(IHandshakeListener.providedBy(protocol))
+
+        @implementer(IHandshakeListener)
+        class Listening(Service):
+            def handshakeCompleted(self):
+                self.told.append("shaken")
+
+        service = Listening()
+        self.factory.buildProtocol = lambda _: service
+        protocol, _ = self.connect(self.admission(), port=4712)
+        IHandshakeListener(protocol).handshakeCompleted()
+        self.assertEqual(service.told, ["shaken"])
 
     def test_a_service_without_half_close_is_not_said_to_honour_it(self):
         """The transport closes on a FIN when the service does not know half-closes."""

@@ -8,7 +8,12 @@ import threading
 
 import pytest_twisted
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IPushProducer,
+    ISSLTransport,
+)
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
@@ -266,15 +271,45 @@ class JoinedTests(GatewayCase):
         self.clock.advance(0)
 
 
+FAULT = Exception("wrong version number")
+"""What TLS has to say of a peer."""
+
+
 class TLSTests(GatewayCase):
     """A client over TLS, which as Twisted has it knows no half-close."""
 
     def connect(self):
         return super().connect(ISSLTransport)
 
+    def join(self):
+        self.client.protocol.handshakeCompleted()
+        return self.endpoint.accept()
+
+    def test_no_server_is_taken_before_the_handshake(self):
+        """A client that has not shown that it speaks TLS costs no server a connection."""
+        self.assertEqual(self.endpoint.asked, 0)
+        self.assertTrue(verifyObject(IHandshakeListener, self.client.protocol))
+        self.client.lose(FAULT)
+        self.assertEqual((self.endpoint.asked, self.record.reason), (0, None))
+
+    def test_what_a_client_does_to_tls_is_no_reset(self):
+        """A fault of TLS on the client's side is left to its listener to name; the server is reset."""
+        far = self.join()
+        self.client.lose(FAULT)
+        self.clock.advance(0)
+        self.assertTrue(far.disconnected)
+        self.assertIsNone(self.record.reason)
+
+    def test_what_a_server_does_to_tls_is_said(self):
+        """A fault of TLS on the server's side resets the client, and stands in the record."""
+        self.join().lose(FAULT)
+        self.clock.advance(0)
+        self.assertTrue(self.client.disconnected)
+        self.assertEqual((self.record.reason, self.record.detail), (Reason.SERVER_RESET, str(FAULT)))
+
     def test_a_fin_towards_tls_is_the_end(self):
         """A server's FIN closes a TLS client behind what is queued, and then the server too."""
-        far = self.endpoint.accept()
+        far = self.join()
         far.say(b"answer")
         far.finish()
         self.assertFalse(self.client.finished)
