@@ -94,8 +94,6 @@ class Schedule:
         default=Factory(lambda self: min(FAST_INTERVAL, self.interval), takes_self=True)
     )
     """While the state is changing.  Unless given, a second, or the interval if that is shorter."""
-    down_interval: float = field(default=Factory(lambda self: 2 * self.interval, takes_self=True))
-    """While the server is down.  Unless given, twice the interval: it has enough to do."""
     jitter: float = JITTER
 
     def wait(self, health: RiseFall, chance: float) -> float:
@@ -106,7 +104,5 @@ class Schedule:
         if health.last is None:
             # At once, but not all servers in one moment.
             return self.jitter * self.fast_interval * chance
-        usual = self.interval if health.up else self.down_interval
-        if health.changing:
-            usual = self.fast_interval
+        usual = self.fast_interval if health.changing else self.interval
         return usual * (1 + self.jitter * (2 * chance - 1))

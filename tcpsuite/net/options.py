@@ -64,13 +64,19 @@ class HealthOptions:
         choices=("tcp", "none"),
     )
     interval: Duration = option(
-        Duration(5.0), "Time between two checks of a server.", check=between(0.1, 86400, "seconds")
+        Duration(5.0),
+        "Time between two checks of a server; a second at most while the last one speaks against its state.",
+        check=between(0.1, 86400, "seconds"),
     )
     timeout: Duration = option(
         Duration(2.0), "A check that takes longer has failed.", check=between(0.01, 3600, "seconds")
     )
     rise: int = option(2, "So many good checks in a row bring a server up.", check=between(1, 1000))
-    fall: int = option(3, "So many failed checks in a row take a server down.", check=between(1, 1000))
+    fall: int = option(
+        3,
+        "So many failed checks in a row take a server down; the very first one does so alone.",
+        check=between(1, 1000),
+    )
 
 
 @frozen
