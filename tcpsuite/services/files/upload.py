@@ -118,20 +118,17 @@ class Upload:
         self._calling = Lock()
         self._open = True
         self._digest = hashlib.sha256()
-        self._temporary: bytes | None = TEMPORARY + secrets.token_hex(8).encode()
+        self._temporary: bytes | None
         self._directory, self._name = root.parent(path)
         try:
             self._judge()
-            self._fd = os.open(self._temporary, _NEW, mode=0o600, dir_fd=self._directory)
+            self._temporary, self._fd = _make_temporary(self._directory)
         except ProtocolError:
             os.close(self._directory)
             raise
         except OSError as error:
             os.close(self._directory)
             raise refusal(error) from None
-        with suppress(OSError):
-            # A file system without locks: then nobody takes it for a leftover either.
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: bytes) -> None:
         """More of it.
@@ -201,6 +198,34 @@ class Upload:
         if self._conditions.judge(current, reading=False) is not Condition.HOLDS:
             raise ProtocolError("precondition", "the file is not the one that was meant")
         return current.etag is None
+
+
+def _make_temporary(directory: int) -> tuple[bytes, int]:
+    """Make a file, its name and descriptor, that is locked and still there: before it is locked, a process that
+    starts may take it for a leftover.
+    """
+    while True:
+        name = TEMPORARY + secrets.token_hex(8).encode()
+        fd = os.open(name, _NEW, mode=0o600, dir_fd=directory)
+        if _lock(fd, directory, name):
+            return name, fd
+        os.close(fd)
+
+
+def _lock(fd: int, directory: int, name: bytes) -> bool:
+    """Whether a file is ours now, and not one that is being swept away."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks: then nobody takes it for a leftover either.
+        return True
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class Uploads:

@@ -47,6 +47,27 @@ class SweepTests(FilesCase):
         self.assertTrue(under_way.commit(None))
         self.assertEqual((self.root / "new").read_bytes(), b"hello")
 
+    def test_being_made(self) -> None:
+        """An upload that is taken for a leftover, because it is not locked yet, is made again."""
+        lock, sweeps = fcntl.flock, [None, BlockingIOError(11, "Resource temporarily unavailable")]
+
+        def sweep_first(fd: int, how: int) -> None:
+            if sweeps:
+                for name in left_behind(self.root):
+                    os.unlink(name)
+                if (still_locked := sweeps.pop()) is not None:
+                    raise still_locked
+            lock(fd, how)
+
+        before = len(os.listdir("/proc/self/fd"))
+        self.patch(fcntl, "flock", sweep_first)
+        under_way = Upload(self.share.root, parse_path(b"new"))
+        self.assertEqual(sweeps, [])
+        self.assertEqual(len(left_behind(self.root)), 1)
+        self.assertTrue(under_way.commit(None))
+        under_way.close()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
     def test_what_is_no_leftover(self) -> None:
         """What is no regular file of ours, or is called otherwise, is left alone."""
         self.sweep()
