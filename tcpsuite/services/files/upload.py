@@ -201,8 +201,9 @@ class Upload:
 
 
 def _make_temporary(directory: int) -> tuple[bytes, int]:
-    """Make a file, its name and descriptor, that is locked and still there: before it is locked, a process that
-    starts may take it for a leftover.
+    """The name and descriptor of a new file, locked and still there.
+
+    Before it is locked, a process that starts may take it for a leftover.
     """
     while True:
         name = TEMPORARY + secrets.token_hex(8).encode()
