@@ -11,8 +11,10 @@ Rules, in both directions alike:
   without a word, or never answers, holds nothing for ever.  What either side takes of what is queued for it
   moves too: the last megabytes towards a slow server take their time.
 
-TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.  What the kernel
-does not tell of a connection that is not being read (a FIN, a reset) is seen when its reading goes on.
+* The reset of a side that is not read does not come by itself: :meth:`Relay.look` looks for it.  It counts
+  when the other side has taken nothing between two looks, for what came before it might yet arrive.
+
+TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.transport import unsent
+from tcpsuite.net.transport import unsent, was_reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,7 @@ class Side(Protocol):
     :param closed: why a relay ended whose first FIN came from this side.
     :param reset: why a relay ended that this side reset.
     :ivar finished: whether its FIN has come.
+    :ivar paused: whether it is not read, since the other side takes no more.
     :ivar gone: whether the connection is gone, and ``reason`` why.
     """
 
@@ -53,6 +56,7 @@ class Side(Protocol):
         self.closed = closed
         self.reset = reset
         self.finished = False
+        self.paused = False
         self.gone = False
         self.reason: Failure | None = None
         self._relay: Relay | None = None
@@ -79,10 +83,12 @@ class Side(Protocol):
 
     def pauseProducing(self) -> None:
         """The other side takes no more."""
+        self.paused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The other side has taken what was queued."""
+        self.paused = False
         # Reading on behind a FIN would find the FIN again.
         if not self.finished:
             self.transport.resumeProducing()
@@ -137,10 +143,17 @@ class Relay:
     :param record: the client's record; it is told to ask both sides for what is on its way.
     :param fin_timeout: seconds.
     :param clock: an ``IReactorTime``.
+    :param relays: it is one of these while it lasts.
     """
 
     def __init__(
-        self, client: Side, server: Side, record: Connection, fin_timeout: float, clock: Any
+        self,
+        client: Side,
+        server: Side,
+        record: Connection,
+        fin_timeout: float,
+        clock: Any,
+        relays: set[Relay],
     ) -> None:
         self._client = client
         self._server = server
@@ -150,7 +163,10 @@ class Relay:
         self._first_finished: Side | None = None
         self._seen: tuple[int, ...] = ()
         self._seen_at = 0.0
+        self._left: dict[Side, int] = {}
+        self._relays = relays
         self._timer: IDelayedCall | None = None
+        relays.add(self)
         record.unsent = lambda: sum(self._on_their_way())
         client.transport.registerProducer(server, True)
         server.transport.registerProducer(client, True)
@@ -185,6 +201,7 @@ class Relay:
         """The connection of ``side`` is gone."""
         other = self._other(side)
         if other.gone:
+            self._relays.discard(self)
             self._stop_watching()
         elif reason.check(ConnectionDone):
             # Closed as a whole: by our own side for its own reason, or by a peer that speaks TLS.
@@ -200,6 +217,19 @@ class Relay:
                 self._record.because(side.reset, reason.getErrorMessage())
             # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
             self._clock.callLater(0, other.cut)
+
+    def look(self) -> None:
+        """Notice the reset of a side that is not read; to be called now and then."""
+        for side in (self._client, self._server):
+            if not (side.paused and was_reset(side.transport)):
+                continue
+            left = unsent(self._other(side).transport)
+            if left == self._left.get(side):
+                self._record.because(side.reset, "while the other side took nothing")
+                self._client.cut()
+                self._server.cut()
+                return
+            self._left[side] = left
 
     def _other(self, side: Side) -> Side:
         return self._server if side is self._client else self._client

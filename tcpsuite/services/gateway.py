@@ -12,6 +12,7 @@ from attrs import NOTHING, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection
     from tcpsuite.interfaces import ILease, IServiceContext
     from tcpsuite.net.upstream import Upstream
+
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks for resets that the reactor cannot see; two of them end a connection."""
 
 
 @frozen
@@ -122,7 +126,8 @@ class GatewayConnection(Side):
             self._early.clear()
             if self._early_size >= self.factory.early_data:
                 self.resumeProducing()
-        Relay(self, self._server, self.connection, self.factory.fin_timeout, self.factory.clock)
+        factory = self.factory
+        Relay(self, self._server, self.connection, factory.fin_timeout, factory.clock, factory.relays)
 
     def _refuse(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -142,6 +147,7 @@ class GatewayFactory(Factory):
     :param clock: an ``IReactorTime``.
     :param fin_timeout: seconds without a byte, once a side has finished, that end the connection.
     :param early_data: bytes of a client that are kept before its server is connected; then it is not read.
+    :ivar relays: those that last.
     """
 
     noisy = False
@@ -153,13 +159,29 @@ class GatewayFactory(Factory):
         self.clock = clock
         self.fin_timeout = fin_timeout
         self.early_data = early_data
+        self.relays: set[Relay] = set()
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = clock
 
     def __repr__(self) -> str:
         return f"<GatewayFactory to {self.upstream.name}>"
 
+    def startFactory(self) -> None:
+        """A listener opened its first port."""
+        self._looking.start(LOOK_INTERVAL, now=False)
+
+    def stopFactory(self) -> None:
+        """A listener closed its last port; what goes on has the drain's time."""
+        if self._looking.running:
+            self._looking.stop()
+
     def buildProtocol(self, addr: IAddress | None) -> GatewayConnection:  # type: ignore[override]
         """The protocol of one client; its ``connection`` must be set before it is connected."""
         return GatewayConnection(self)
+
+    def _look(self) -> None:
+        for relay in tuple(self.relays):
+            relay.look()
 
 
 def build(options: GatewayOptions, context: IServiceContext) -> IProtocolFactory:

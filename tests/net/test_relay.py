@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import select
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -181,6 +182,28 @@ async def test_a_slow_reader_slows_the_sender(way):
 
     await _relayed(scene)
     assert seen.digest() == sent.digest()
+
+
+@WAYS
+@pytest_twisted.ensureDeferred
+async def test_a_reset_is_noticed_while_the_other_takes_nothing(way, monkeypatch):
+    """A side that is not read, because the other one takes nothing, is seen resetting all the same."""
+    monkeypatch.setattr("tcpsuite.services.gateway.LOOK_INTERVAL", 0.1)
+
+    def scene(client, server):
+        actor, witness = _sorted(way, client, server)
+        _meet(actor, witness)
+        actor.settimeout(0.3)
+        _send_until(TimeoutError, actor, b"x" * MEGABYTE)
+        reset(actor)
+        # Nothing is read before the reset has come, for that would let the relay read on.
+        poll = select.poll()
+        poll.register(witness, 0)
+        assert poll.poll(10_000)
+
+    record = await _relayed(scene)
+    assert record.reason is (Reason.CLIENT_RESET if way == "to the server" else Reason.SERVER_RESET)
+    assert record.detail == "while the other side took nothing"
 
 
 @WAYS

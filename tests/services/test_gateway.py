@@ -62,6 +62,7 @@ class GatewayCase(SynchronousTestCase):
             transport.lose()
         self.clock.advance(0)
         self.assertEqual(self.server.active, 0)
+        self.assertEqual(self.factory.relays, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def connect(self, *provided):
@@ -260,6 +261,29 @@ class JoinedTests(GatewayCase):
         self.assertTrue(self.far.disconnected)
         self.assertIs(self.record.reason, Reason.FIN_TIMEOUT)
         self.assertEqual(self.record.detail, "nothing moved for 30 s after the client's FIN")
+
+    def test_a_reset_waits_for_who_still_takes(self):
+        """The reset of a side that is not read counts when the other took nothing between two looks."""
+        queued = {self.client: 0, self.far: 9}
+        self.patch(relay, "unsent", queued.__getitem__)
+        self.patch(relay, "was_reset", lambda transport: transport is self.client)
+        self.factory.doStart()
+        self.clock.advance(4)
+        self.assertFalse(self.far.disconnected, "nobody is held back")
+        _producer(self.far).pauseProducing()
+        for left in (7, 3):
+            self.clock.advance(2)
+            queued[self.far] = left
+        self.clock.advance(2)
+        self.assertFalse(self.far.disconnected)
+        self.clock.advance(2)
+        self.assertTrue(self.far.disconnected)
+        self.assertTrue(self.client.disconnected)
+        self.assertEqual(
+            (self.record.reason, self.record.detail),
+            (Reason.CLIENT_RESET, "while the other side took nothing"),
+        )
+        self.factory.doStop()
 
     def test_says_its_state(self):
         """A relay tells how far each side is."""
