@@ -58,7 +58,7 @@ class ConsoleTests(SynchronousTestCase):
     def test_contexts(self) -> None:
         """An exception shows those that came before it in the same line, and none of another line."""
         lines = ["1 / 0"]
-        console = Console(
+        console: Any = Console(
             {"waiting": self.waiting},
             self.output.append,
             lambda _: lines and console.push(lines.pop(0)),

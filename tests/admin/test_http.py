@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
@@ -72,9 +72,9 @@ async def test_silent_crowd(admin: AdminListener) -> None:
     host, port = address.split(":")
     endpoint = TCP4ClientEndpoint(reactor, host, int(port))
     for number in range(MOST_CONNECTIONS + 5):
-        silent = await connectProtocol(endpoint, Protocol())
+        silent: Any = await connectProtocol(endpoint, Protocol())
         if number % 2:
-            silent.transport.write(b"GET")  # type: ignore[union-attr]
+            silent.transport.write(b"GET")
     answer = Deferred.fromCoroutine(get(address, "/healthz"))
     assert (await answer.addTimeout(5, reactor)).endswith("\r\n\r\nok\n")
 

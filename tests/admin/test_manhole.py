@@ -244,8 +244,9 @@ class HalfClosedTests(SynchronousTestCase):
         ours, self.peer = socket.socketpair()
         self.addCleanup(ours.close)
         self.addCleanup(self.peer.close)
-        self.transport: Any = StringTransportWithDisconnection()
-        self.transport.socket = ours
+        transport: Any = StringTransportWithDisconnection()
+        transport.socket = ours
+        self.transport = transport
         self.transport.protocol = self.door
         self.door.makeConnection(self.transport)
         self.door.dataReceived(b"await waiting\n")
@@ -266,6 +267,6 @@ class HalfClosedTests(SynchronousTestCase):
 
     def test_answered(self) -> None:
         """The peer that waits is answered, and nothing goes on looking for it."""
-        self.waiting.callback(None)
+        self.waiting.callback(0)
         self.assertFalse(self.transport.connected)
         self.assertEqual(self.clock.getDelayedCalls(), [])

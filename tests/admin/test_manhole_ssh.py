@@ -109,9 +109,10 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+    observer: Any = events.append
+    globalLogPublisher.addObserver(observer)
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observer)
 
 
 @pytest_twisted.async_yield_fixture
@@ -318,7 +319,8 @@ class SessionTests(SynchronousTestCase):
 class ForwardingTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """Nothing is forwarded, and to want it is no fault of ours."""
-        channels, sent = module._Channels(), []
+        channels: Any = module._Channels()
+        sent: list[Any] = []
         channels.transport = _Packets(sent)
         channels.ssh_CHANNEL_OPEN(NS(b"direct-tcpip") + pack(">3L", 7, 9000, 9000) + NS(b"example.com"))
         self.assertEqual(

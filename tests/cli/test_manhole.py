@@ -95,8 +95,9 @@ class Bench:
     def start_in_shell(self, process: Process, redirection: str) -> None:
         from twisted.internet import reactor
 
+        spawn: Any = reactor
         script = f"exec {shlex.join((*COMMAND, self.manhole.path))} {redirection}"
-        reactor.spawnProcess(process, "/bin/sh", ("sh", "-c", script), dict(os.environ))  # type: ignore[attr-defined]
+        spawn.spawnProcess(process, "/bin/sh", ("sh", "-c", script), dict(os.environ))
 
 
 @pytest_twisted.async_yield_fixture

@@ -202,7 +202,8 @@ class KnockTests(SynchronousTestCase):
         ):
             memory = MemoryReactorClock()
             asked = TCPCheck(memory, 2.0).check(Server("a", "tcp:192.0.2.1:1"))
-            memory.tcpClients[0][2].clientConnectionFailed(None, Failure(error))
+            client: Any = memory.tcpClients[0][2]
+            client.clientConnectionFailed(None, Failure(error))
             self.assertEqual(self.successResultOf(asked).local, local, error)
 
     def test_who_answers_is_left_at_once(self):

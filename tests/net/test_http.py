@@ -80,7 +80,8 @@ class BoundedCase(SynchronousTestCase):
 
     def turn(self) -> None:
         """One turn of the reactor, where a Clock takes all that need no time."""
-        for call in tuple(self.clock.getDelayedCalls()):
+        calls: Any = self.clock.getDelayedCalls()
+        for call in tuple(calls):
             if call.getTime() <= self.clock.seconds():
                 call.func(*call.args)
                 if call.active():

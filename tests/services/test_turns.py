@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.testing import StringTransport
 
 from tcpsuite.core.connections import Reason
@@ -17,10 +19,11 @@ class TurnTests(LineCase):
 
     def turn(self) -> int:
         """How many requests were answered in this turn of the reactor; then comes the next one."""
-        count = self.transport.value().count(b"\n")
+        count: int = self.transport.value().count(b"\n")
         self.transport.clear()
-        call, *_ = self.clock.getDelayedCalls() or [None]
-        if call is not None:
+        calls: Any = self.clock.getDelayedCalls()
+        if calls:
+            call = calls[0]
             self.clock.calls.remove(call)
             call.func()
         return count
