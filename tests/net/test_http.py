@@ -80,8 +80,7 @@ class BoundedCase(SynchronousTestCase):
 
     def turn(self) -> None:
         """One turn of the reactor, where a Clock takes all that need no time."""
-        calls: Any = self.clock.getDelayedCalls()
-        for call in tuple(calls):
+        for call in tuple[Any, ...](self.clock.getDelayedCalls()):
             if call.getTime() <= self.clock.seconds():
                 call.func(*call.args)
                 if call.active():
