@@ -54,14 +54,12 @@ class AdminOptions:
 
 
 class AdminRequest(BoundedRequest):
-    """A request that can be guarded: it names a page, and the host that it is meant for."""
+    """A request that can be guarded: it names a page."""
 
     def headers_received(self) -> None:
         """Refuse what is no question for a page, before anything answers it."""
         if not self.uri.startswith(b"/"):
             self.channel.refuse(400, "what is asked for here is a path")
-        elif self.clientproto != b"HTTP/1.0" and not self.requestHeaders.hasHeader(b"Host"):
-            self.channel.refuse(400, "a request names its Host")
 
 
 class AdminListener:

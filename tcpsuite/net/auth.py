@@ -257,11 +257,6 @@ class Authenticator:
         return str(account.name)
 
 
-def hash_password(password: str) -> str:
-    """What a password file holds of ``password``.  Takes tens of milliseconds."""
-    return str(hashed(password, os.urandom(SALT_BYTES)))
-
-
 def set_password(path: str, user: str, password: str) -> bool:
     """Give ``user`` a new password in the file, which is made, with mode 0600, when it does not exist.
 

@@ -196,7 +196,7 @@ class BoundedChannel(HTTPChannel):
         request: BoundedRequest = self.requests[-1]
         # Twisted tells a request its own first line only when its body is complete.
         request.method, request.uri, request.clientproto = self._command, self._path, self._version
-        if self._version == b"HTTP/1.1" and len(request.requestHeaders.getRawHeaders(b"Host", [])) != 1:
+        if self._version != b"HTTP/1.0" and len(request.requestHeaders.getRawHeaders(b"Host", [])) != 1:
             self.refuse(400, "a request names its Host, and once")
             return
         request.headers_received()
