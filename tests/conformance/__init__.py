@@ -1,0 +1,1 @@
+"""Twisted's own tests, on our reactor and on stock epoll beside it."""
