@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.interfaces import Outcome
+from tcpsuite.net.socket_options import TO_SERVERS, SocketOptions, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ class Held(Protocol):
     :param clock: an ``IReactorTime``.
     :param lost: called with this when the connection is gone, and when the server has closed its half of one
         that was not leased.
+    :param socket: how its socket is set up.
     :ivar leased: whether it was handed out.
     :ivar gone: whether the connection is gone.
     """
@@ -46,11 +48,12 @@ class Held(Protocol):
     log = Logger()
     transport: IStreamTransport
 
-    def __init__(self, clock: Any, lost: Callable[[Held], None]) -> None:
+    def __init__(self, clock: Any, lost: Callable[[Held], None], socket: SocketOptions = TO_SERVERS) -> None:
         self.leased = False
         self.gone = False
         self._clock = clock
         self._lost = lost
+        self._socket = socket
         self._early: list[bytes] = []
         self._early_size = 0
         self._finished = False
@@ -68,9 +71,7 @@ class Held(Protocol):
 
     def connectionMade(self) -> None:
         """The connection is made."""
-        if ITCPTransport.providedBy(self.transport):
-            # Small requests must not wait for the acknowledgement of the ones before them.
-            self.transport.setTcpNoDelay(True)
+        set_up(self._socket, self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Nobody has taken it: keep what the server says, up to a limit."""

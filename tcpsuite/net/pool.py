@@ -16,6 +16,7 @@ from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.net.endpoints import failure_text, timed_out
 from tcpsuite.net.held import Held
 from tcpsuite.net.shortage import is_shortage
+from tcpsuite.net.socket_options import TO_SERVERS, SocketOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,6 +62,7 @@ class ConnectionPool:
     :param state: decides; by default one that connects on demand.
     :param connect_timeout: seconds until an attempt is given up.
     :param chance: drawn from for the back-off of the warm supply.
+    :param socket: how the sockets to the server are set up.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class ConnectionPool:
         state: PoolState | None = None,
         connect_timeout: float = 5.0,
         chance: random.Random | None = None,
+        socket: SocketOptions = TO_SERVERS,
     ) -> None:
         self.server = server
         self._endpoint = endpoint
         self._reactor = reactor
         self._state = PoolState() if state is None else state
         self._connect_timeout = connect_timeout
+        self._socket = socket
         self._chance = chance or random.SystemRandom()
         self._takers: dict[int, Deferred[ILease]] = {}
         self._numbers = count(1)
@@ -169,7 +173,7 @@ class ConnectionPool:
         self._set_timer()
 
     def _connect(self, connection: int, timeout: float) -> None:
-        held = Held(self._reactor, lambda held: self._lost(connection, held))
+        held = Held(self._reactor, lambda held: self._lost(connection, held), self._socket)
         attempt = self._endpoint.connect(_Only(held))
         self._attempts[connection] = attempt
         attempt.addTimeout(timeout, self._reactor, onTimeoutCancel=timed_out)
