@@ -1,22 +1,49 @@
-"""Server transports that count what moves.
+"""Stream transports that write through, and count what moves.
 
-``Port.transport`` is the documented place to give a listening port another class of transport, so that every
-endpoint of Twisted's own that ends in a stream socket can be counted without a wrapper around its protocols.
+Twisted's own transports queue what is written, ask to be told when the socket takes it, and send a turn of
+the reactor later.  These send without that detour:
+
+* What is written while a read is handed on is collected, and leaves in one ``send`` when the protocol
+  returns.
+* What is written at another time leaves at the end of the turn, if the reactor is ours
+  (:mod:`tcpsuite.net.reactor`); on another one, when that says so.
+* What the kernel does not take at once is queued, and all goes Twisted's ordinary way from there: producers,
+  half-close, TLS on top, ``loseConnection`` behind what is queued.
+
+Nothing is ever sent from inside ``write``, so no error can surface there, and nobody is called from there but
+for what Twisted's contract has: a streaming producer is told to pause when the queue passes the mark.
+
+``Port.transport`` is the documented place to give a listening port another class of transport.
 """
 
 from __future__ import annotations
 
 import fcntl
 import select
+import socket
 import termios
 from array import array
+from errno import EAGAIN, ENOBUFS
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import main, tcp, unix
+from twisted.internet import tcp, unix
+from twisted.internet.address import IPv6Address
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from twisted.internet.error import ConnectionDone, ConnectionLost
+    from twisted.internet.interfaces import IProtocol
+    from twisted.python.failure import Failure
+
+_LATER = (EAGAIN, ENOBUFS)
+"""What the kernel says when it takes nothing now."""
+
+_ANCILLARY_ROOM = socket.CMSG_SPACE(4096)
+"""Room for the descriptors that may come beside one read, as Twisted has it."""
 
 
 class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
@@ -24,53 +51,244 @@ class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
 
 
 class Counting:
-    """Mixed into a stream transport: plain attributes that anyone may read at any time.
+    """What counts: plain attributes that anyone may read at any time.
 
     :ivar bytes_in: bytes that came from the peer; with TLS, as they are on the wire.
     :ivar bytes_out: bytes that the kernel has taken for the peer.
+    :ivar reads: how often bytes came.
     """
 
     bytes_in = 0
     bytes_out = 0
+    reads = 0
 
-    # Twisted's transports, which this is mixed into.
+
+class Stream(Counting):
+    """Mixed into a stream transport of Twisted's: it writes through, and counts.
+
+    :cvar read_size: bytes that are read at once, at most.  More than 128 KiB would cost: the C library takes
+        so large a block from the system, and gives it back, for each read.
+    :ivar bufferSize: the high-water mark: with more bytes queued, a streaming producer is paused.
+    """
+
+    read_size = 64 * 1024
+
+    _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
+    _writing = False  # the reactor was asked to say when the socket takes more
+    _sendmsgQueue: Sequence[int] = ()  # descriptors to be sent, which UNIX connections alone can
+
+    # Of Twisted's transports, which this is mixed into.
+    TLS: bool
+    connected: int
+    reactor: Any
     socket: Any
-    bufferSize: int
     protocol: Any
+    producer: Any
+    producerPaused: bool
+    streamingProducer: bool
+    dataBuffer: bytes
+    offset: int
+    _aborting: bool
+    _tempDataBuffer: list[bytes]
+    _tempDataLen: int
+    _maybePauseProducer: Any
 
     def doRead(self) -> ConnectionDone | ConnectionLost | None:
-        """The socket is readable: hand on what is there."""
+        """The socket is readable: hand on what is there, and send what is written meanwhile."""
         try:
-            data = self.socket.recv(self.bufferSize)
-        except (BlockingIOError, InterruptedError):
+            data = self.socket.recv(self.read_size)
+        except BlockingIOError:
             return None
         except OSError:
-            return main.CONNECTION_LOST
+            return CONNECTION_LOST
+        return self._hand_on(data)
+
+    def _hand_on(self, data: bytes) -> ConnectionDone | ConnectionLost | None:
         if not data:
-            return main.CONNECTION_DONE
+            return CONNECTION_DONE
         self.bytes_in += len(data)
-        self.protocol.dataReceived(data)
-        return None
+        self.reads += 1
+        if self._writing or self.TLS:
+            self.protocol.dataReceived(data)
+            return None
+        self._collecting = True
+        try:
+            self.protocol.dataReceived(data)
+        finally:
+            self._collecting = False
+        return self._send_collected() if self._tempDataLen else None
+
+    def write(self, data: bytes) -> None:
+        """Send some bytes: in order, as long as the connection lasts, and never from in here."""
+        if self._collecting and data.__class__ is bytes and data:
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+            if self.producer is not None:
+                self._maybePauseProducer()
+        else:
+            super().write(data)  # type: ignore[misc]
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send several pieces, as if they were written one after the other."""
+        self.write(b"".join(iovec))
 
     def writeSomeData(self, data: bytes) -> int | ConnectionLost:
         """Send what the kernel takes now."""
+        if not data and not self._sendmsgQueue:
+            return 0
         sent: int | ConnectionLost = super().writeSomeData(data)  # type: ignore[misc]
         if isinstance(sent, int):
             self.bytes_out += sent
         return sent
 
+    def startWriting(self) -> None:
+        """Have ``doWrite`` called when the socket takes more."""
+        self._writing = True
+        self.reactor.addWriter(self)
 
-class TCPServer(Counting, tcp.Server):  # type: ignore[misc]
-    """An accepted TCP connection, with Nagle's algorithm off."""
+    def stopWriting(self) -> None:
+        """Nothing is left to write."""
+        self._writing = False
+        self.reactor.removeWriter(self)
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        # Small answers must not wait for the acknowledgement of the ones before them.
-        self.setTcpNoDelay(True)
+    def startTLS(self, *args: Any) -> None:
+        """Go on in TLS, behind what was written so far."""
+        self._collecting = False
+        super().startTLS(*args)  # type: ignore[misc]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        self._collecting = False
+        super().connectionLost(reason)  # type: ignore[misc]
+
+    def _send_collected(self) -> ConnectionLost | None:
+        """Send what was written during a read, unless there is more to do than that."""
+        if self._writing or not self.connected or self._aborting:
+            return None
+        if self.producer is not None and (self.producerPaused or not self.streamingProducer):
+            # It is to be asked for more when this has left, and doWrite does that.
+            self.startWriting()
+            return None
+        collected = self._tempDataBuffer
+        data = collected[0] if len(collected) == 1 else b"".join(collected)
+        collected.clear()
+        self._tempDataLen = 0
+        try:
+            sent = self.socket.send(data)
+        except OSError as error:
+            if error.errno not in _LATER:
+                return CONNECTION_LOST
+            sent = 0
+        self.bytes_out += sent
+        if sent != len(data):
+            self.dataBuffer, self.offset = data, sent
+            self.startWriting()
+        return None
 
 
-class UNIXServer(Counting, unix.Server):  # type: ignore[misc]
+class _Joined(Stream):
+    """A connection that no connector has made; what it is called is put together when somebody asks."""
+
+    # Of Twisted's transports, which this is mixed into.
+    _tlsClientDefault: bool
+    _getLogPrefix: Any
+
+    def __init__(
+        self, skt: socket.socket, protocol: IProtocol, client: Any, server: Any, sessionno: int, reactor: Any
+    ) -> None:
+        # Past tcp.Server's own: it makes several strings for each connection, as a rule for nobody.
+        tcp.Connection.__init__(self, skt, protocol, reactor)  # type: ignore[arg-type]
+        self.client = client
+        self.server = server
+        self.sessionno = sessionno
+        if len(client) == 4:
+            self._addressType = IPv6Address
+        self.startReading()
+        self.connected = 1
+
+    @property
+    def hostname(self) -> Any:
+        """The peer's address."""
+        return self.client[0]
+
+    @cached_property
+    def logstr(self) -> str:
+        """What the lines about it in the log begin with."""
+        name = self._getLogPrefix(self.protocol)
+        return f"{name},client" if self._tlsClientDefault else f"{name},{self.sessionno},{self.hostname}"
+
+    @cached_property
+    def repstr(self) -> str:
+        """What ``repr`` gives."""
+        name = type(self.protocol).__name__
+        if self.server is None:
+            return f"<{name} to {self.hostname}>"
+        return f"<{name} #{self.sessionno} on {self.server._realPortNumber}>"
+
+
+class TCPServer(_Joined, tcp.Server):  # type: ignore[misc]
+    """An accepted TCP connection."""
+
+
+class TCPClient(Stream, tcp.Client):  # type: ignore[misc]
+    """A TCP connection that a connector makes."""
+
+
+class _Messages(Stream):
+    """A UNIX connection, where descriptors may come beside the bytes."""
+
+    _ancillaryLevelSOLSOCKETTypeSCMRIGHTS: Any
+
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:
+        """The socket is readable: hand on what is there, descriptors first."""
+        try:
+            data, ancillary, _flags, _peer = self.socket.recvmsg(self.read_size, _ANCILLARY_ROOM)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._ancillaryLevelSOLSOCKETTypeSCMRIGHTS(payload)
+        return self._hand_on(data)
+
+
+class UNIXServer(_Messages, _Joined, unix.Server):  # type: ignore[misc]
     """An accepted UNIX connection."""
+
+    def __init__(
+        self, skt: socket.socket, protocol: IProtocol, client: Any, server: Any, sessionno: int, reactor: Any
+    ) -> None:
+        self._sendmsgQueue = []
+        super().__init__(skt, protocol, (client, None), server, sessionno, reactor)
+
+
+class UNIXClient(_Messages, unix.Client):  # type: ignore[misc]
+    """A UNIX connection that a connector makes."""
+
+
+class _JoinedTCPClient(TCPServer):
+    """A TCP connection that was made without a connector."""
+
+    _tlsClientDefault = True
+
+
+class _JoinedUNIXClient(UNIXServer):
+    """A UNIX connection that was made without a connector."""
+
+    _tlsClientDefault = True
+
+
+def adopt(reactor: Any, skt: socket.socket, protocol: IProtocol, peer: Any) -> Stream:
+    """The transport of a connection that was made by hand; ``protocol`` is connected to it.
+
+    :param skt: connected, and the transport's from now on.
+    :param peer: its address, as ``getpeername`` gives it.
+    """
+    kind = _JoinedUNIXClient if skt.family == socket.AF_UNIX else _JoinedTCPClient
+    transport = kind(skt, protocol, peer, None, 0, reactor)
+    protocol.makeConnection(transport)
+    return transport
 
 
 def unsent(transport: Any) -> int:
@@ -109,11 +327,11 @@ def _beneath(transport: Any) -> Any:
     return transport if isinstance(transport, tcp.Connection) and transport.connected else None
 
 
-_COUNTING: dict[Any, type[Counting]] = {tcp.Server: TCPServer, unix.Server: UNIXServer}
+_COUNTING: dict[Any, type[Stream]] = {tcp.Server: TCPServer, unix.Server: UNIXServer}
 
 
 def count(port: Any) -> None:
-    """Have a listening port count the bytes of the connections that it accepts from now on.
+    """Have the connections that a listening port accepts from now on write through, and count.
 
     A port of another kind than Twisted's own stream ports is left as it is.
     """

@@ -1,14 +1,21 @@
 """What tcpsuite adds to Twisted.  It runs at every ``twistd --help``: nothing is imported before its use."""
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
-from tcpsuite.plugin import ServiceType
+from tcpsuite.plugin import EndpointPrefix, ServiceType
 
 tcpsuite = ServiceMaker(
     "tcpsuite",
     "tcpsuite.tap",
     "A TCP gateway and service host: balancing, limits, health checks, echo, files, sessions.",
     "tcpsuite",
+)
+
+reactor = Reactor(
+    "tcpsuite",
+    "tcpsuite.net.reactor",
+    "tcpsuite: the epoll reactor, leaner, with transports that write through.",
 )
 
 echo = ServiceType("echo", "what comes goes back", "tcpsuite.services.echo", "EchoOptions")
@@ -22,3 +29,5 @@ session = ServiceType(
 gateway = ServiceType(
     "gateway", "connections to the servers of an upstream", "tcpsuite.services.gateway", "GatewayOptions"
 )
+
+endpoint = EndpointPrefix("tcpsuite", "tcpsuite.net.tuned")
