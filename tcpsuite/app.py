@@ -144,7 +144,9 @@ class Suite(Service):
 
     def _listener(self, name: str, table: ListenerConfig) -> Listener:
         """One listener: its service, its admission before it, its endpoints before that."""
-        listener = Listener(name, table.service, table.endpoint, table.idle_timeout, self.reactor)
+        listener = Listener(
+            name, table.service, table.endpoint, table.idle_timeout, self.reactor, table.socket
+        )
         listener.admission = Admission(
             listener=name,
             service_name=table.service,
@@ -156,6 +158,7 @@ class Suite(Service):
             ended=self._access_log.write,
             ids=self._ids,
             clock=self.reactor,
+            high_water=table.socket.high_water,
         )
         return listener
 

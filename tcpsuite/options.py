@@ -148,6 +148,19 @@ _BYTES = {
 }  # fmt: skip
 
 
+_TRUTHS = {
+    "true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False,
+}  # fmt: skip
+
+
+def parse_truth(text: str) -> bool:
+    """The truth value that ``yes`` or ``off`` says; :class:`OptionError` for anything else."""
+    try:
+        return _TRUTHS[text.lower()]
+    except KeyError:
+        raise OptionError("true or false", text) from None
+
+
 def parse_duration(value: object) -> Duration:
     """Seconds from ``"1.5s"`` or a number; :class:`OptionError` for anything else, a negative one too."""
     with suppress(OverflowError, ValueError):  # more than a float holds, or than Python reads

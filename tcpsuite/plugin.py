@@ -1,4 +1,4 @@
-"""Service types: those that are installed, and one that costs nothing until it is used."""
+"""Plugins: the service types that are installed, and plugin objects that cost nothing until they are used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
@@ -14,7 +15,7 @@ from tcpsuite.errors import ConfigError
 from tcpsuite.interfaces import IServiceType
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 
     from tcpsuite.interfaces import IServiceContext
 
@@ -69,3 +70,20 @@ class ServiceType:
     def example(self, options: Any, host: str, port: int) -> str:
         """A command line that tries the service."""
         return cast(str, import_module(self.module).example(options, host, port))
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+@frozen
+class EndpointPrefix:
+    """What stands in a ``twisted/plugins`` module for a prefix of server endpoint strings.
+
+    :param prefix: what the strings begin with.
+    :param module: what reads them; its ``parse(reactor, *arguments, **arguments)`` gives the endpoint.
+    """
+
+    prefix: str
+    module: str
+
+    def parseStreamServer(self, reactor: Any, *args: object, **kwargs: object) -> IStreamServerEndpoint:
+        """The endpoint that these arguments describe."""
+        return cast("IStreamServerEndpoint", import_module(self.module).parse(reactor, *args, **kwargs))

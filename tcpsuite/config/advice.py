@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from tcpsuite.config.endpoints import address_of
+from tcpsuite.config.endpoints import address_of, is_unix
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
-from tcpsuite.config.walk import entries
+from tcpsuite.config.walk import entries, options_of
 from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
-from tcpsuite.net.endpoints import BACKLOG
-from tcpsuite.options import DirectoryPath, FilePath, format_duration
+from tcpsuite.net.socket_options import LARGEST, LONGEST_BACKLOG, OF_LISTENERS, ON_UNIX, TO_SERVERS
+from tcpsuite.options import DirectoryPath, FilePath, format_duration, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tcpsuite.config.lines import Path
     from tcpsuite.config.schema import Config, ListenerConfig
     from tcpsuite.config.tree import Tree
     from tcpsuite.net.options import UpstreamOptions
+    from tcpsuite.net.socket_options import SocketOptions
 
     Remarks = Iterator[tuple[Path, str]]
 
@@ -40,16 +41,20 @@ class Machine:
     """Descriptors that this process may have open, once it has raised its limit as far as it may."""
     backlog: int
     """Connections that may wait for their acceptance on one socket."""
+    receive_buffer: int = LARGEST
+    """Bytes that may be asked for as a socket's receive buffer."""
+    send_buffer: int = LARGEST
+    """Bytes that may be asked for as its send buffer."""
 
     @classmethod
     def this(cls) -> Machine:
         """The machine and process that this runs in."""
-        try:
-            with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
-                backlog = int(file.read())
-        except (OSError, ValueError):
-            backlog = BACKLOG  # not Linux: nothing is known, so nothing is said
-        return cls(resource.getrlimit(resource.RLIMIT_NOFILE)[1], backlog)
+        return cls(
+            resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            _kernel("somaxconn", LONGEST_BACKLOG),
+            _kernel("rmem_max", LARGEST),
+            _kernel("wmem_max", LARGEST),
+        )
 
 
 def missing(config: Config, tree: Tree) -> list[Fault]:
@@ -77,7 +82,13 @@ def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
     """Values that make no sense together, or not on this machine."""
     return [
         fault
-        for remarks in (_listeners(config), _upstreams(config), _admin(config), _capacity(config, machine))
+        for remarks in (
+            _listeners(config),
+            _upstreams(config),
+            _admin(config),
+            _sockets(config, machine),
+            _capacity(config, machine),
+        )
         for fault in _faults(tree, remarks)
     ]
 
@@ -147,6 +158,39 @@ def _admin(config: Config) -> Remarks:
         yield ("manhole", "ssh"), "nobody can log in: authorized_keys names no file"
 
 
+def _sockets(config: Config, machine: Machine) -> Remarks:
+    for name, listener in config.listeners.items():
+        path = ("listener", name, "socket")
+        yield from _socket(path, listener.socket, OF_LISTENERS, listener.endpoint, machine)
+    for name, upstream in config.upstreams.items():
+        path, addresses = ("upstream", name, "socket"), [server.address for server in upstream.servers]
+        yield from _socket(path, upstream.socket, TO_SERVERS, addresses, machine)
+
+
+def _socket(
+    path: Path, options: SocketOptions, usual: SocketOptions, texts: Sequence[str], machine: Machine
+) -> Remarks:
+    if all(is_unix(text) for text in texts):
+        for own in options_of(type(options)):
+            if getattr(options, own.name) != getattr(usual, own.name) and own.name not in ON_UNIX:
+                yield (*path, own.name), "it says nothing on UNIX sockets, and there are no others here"
+    for name, size, most, limit in (
+        ("receive_buffer", options.receive_buffer, machine.receive_buffer, "net.core.rmem_max"),
+        ("send_buffer", options.send_buffer, machine.send_buffer, "net.core.wmem_max"),
+    ):
+        if size > most:
+            yield (*path, name), f"more than {limit}, so it is {format_size(most)}"
+
+
+def _kernel(name: str, unknown: int) -> int:
+    """A limit of the kernel's network; if this is not Linux nothing is known, so nothing is said."""
+    try:
+        with open(f"/proc/sys/net/core/{name}", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return unknown
+
+
 def _capacity(config: Config, machine: Machine) -> Remarks:
     needed, name = max(
         ((_descriptors(each), name) for name, each in config.listeners.items()), default=(0, "")
@@ -155,9 +199,15 @@ def _capacity(config: Config, machine: Machine) -> Remarks:
         limit = f"may open {machine.descriptors}: raise that (ulimit -Hn, LimitNOFILE=) or lower this"
         path = ("listener", name, "limits", "connections")
         yield path, f"so many connections want {needed} descriptors, and this process {limit}"
-    if config.listeners and machine.backlog < BACKLOG:
-        limit = f"net.core.somaxconn is {machine.backlog}"
-        yield ("listener",), f"{BACKLOG} connections should be able to wait for a listener, and {limit}"
+    longest, name = max(
+        ((each.socket.backlog, name) for name, each in config.listeners.items()), default=(0, "")
+    )
+    if longest > machine.backlog:
+        path = ("listener", name, "socket", "backlog")
+        yield (
+            path,
+            f"{longest} connections should be able to wait, and net.core.somaxconn is {machine.backlog}",
+        )
 
 
 def _descriptors(listener: ListenerConfig) -> int:

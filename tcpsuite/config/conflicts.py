@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.abstract import isIPv6Address
 
-from tcpsuite.config.endpoints import Parts, address_of, check_server
+from tcpsuite.config.endpoints import address_of, check_server, shares_port
 from tcpsuite.config.faults import Fault, HintedError
 from tcpsuite.config.lines import Path, format_path
+from tcpsuite.net.endpoints import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def conflicts(tree: Tree) -> Iterator[Fault]:
     """Endpoints that cannot listen, because another one listens there."""
-    taken: list[tuple[tuple[str, int | str], Path]] = []
+    taken: list[tuple[tuple[str, int | str], bool, Path]] = []
     for path, text in _server_endpoints(tree):
         try:
             check_server(text)
@@ -27,13 +28,14 @@ def conflicts(tree: Tree) -> Iterator[Fault]:
         place = _place(text)
         if place is None:
             continue
-        for other, owner in taken:
-            if _same(place, other):
+        shared = shares_port(text)
+        for other, other_shared, owner in taken:
+            if _same(place, other) and not (shared and other_shared):
                 origin = tree.origin(path)
                 got = f"{text}, where {format_path(owner)} ({tree.origin(owner)}) listens"
                 yield Fault(origin.source, origin.line, format_path(path), "an address of its own", got)
                 break
-        taken.append((place, path))
+        taken.append((place, shared, path))
 
 
 def _server_endpoints(tree: Tree) -> Iterator[tuple[Path, str]]:

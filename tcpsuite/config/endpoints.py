@@ -6,14 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 
 from tcpsuite.config.faults import HintedError, nearest
-from tcpsuite.net.endpoints import listen_endpoint
-from tcpsuite.options import ClientEndpoint, error_text
+from tcpsuite.net.endpoints import Parts, listen_endpoint
+from tcpsuite.net.tuned import ARGUMENTS
+from tcpsuite.options import ClientEndpoint, error_text, parse_truth
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -21,44 +21,18 @@ if TYPE_CHECKING:
 PORTS = range(2**16)
 LONGEST_UNIX_PATH = 107
 """Bytes of the path of a UNIX socket: Linux has 108 for it, and ends it with a zero."""
-TYPES = ("tcp", "tcp6", "tls", "ssl", "unix", "systemd")
+TYPES = ("tcp", "tcp6", "tls", "ssl", "unix", "systemd", "tcpsuite")
 _LISTENING = ("tcp:", "tcp6:", "ssl:", "unix:")
+_OURS = "tcpsuite:"
 _ARGUMENTS = (
     "host", "port", "interface", "backlog", "timeout", "bindAddress", "path", "address", "mode", "lockfile",
     "privateKey", "certKey", "extraCertChain", "caCertsDir", "certificate", "trustRoots", "endpoint",
 )  # fmt: skip
 """What the arguments of Twisted's endpoints are called."""
-_ARGUMENT = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
-_NAMED = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
 _UNKNOWN = re.compile(r"unexpected keyword argument '(.+)'")
 _LACKING = re.compile(r"missing \d+ required positional arguments?: (.+)")
 _TOO_MANY = re.compile(r"multiple values for|positional arguments? but")
 _HOST_AND_PORT = re.compile(r"(?:([\w.-]+):)?(\d+)")
-
-
-@frozen
-class Parts:
-    """An endpoint string taken apart: its type, what is given by place, what is given by name."""
-
-    type: str
-    places: tuple[str, ...]
-    names: dict[str, str]
-
-    @classmethod
-    def of(cls, text: str) -> Parts:
-        """``tcp:7000:interface=\\:\\:1`` is of type tcp, with one argument by place and one by name."""
-        kind, *arguments = _ARGUMENT.findall(text)
-        named = {argument: match for argument in arguments if (match := _NAMED.fullmatch(argument))}
-        return cls(
-            kind.lower(),
-            tuple(_plain(argument) for argument in arguments if argument not in named),
-            {match[1]: _plain(match[2]) for match in named.values()},
-        )
-
-    def given(self, *order: str) -> dict[str, str]:
-        """All arguments by name, those given by place being ``order``, but for what is given by name."""
-        free = [name for name in order if name not in self.names]
-        return dict(zip(free, self.places, strict=False)) | self.names
 
 
 def check_server(text: str) -> str:
@@ -106,6 +80,9 @@ def address_of(text: str) -> tuple[str, int | str] | None:
     """Interface and port, or ``unix`` and path, that a checked string listens on; ``None`` if that cannot be
     known without listening.
     """
+    if text.startswith(_OURS):
+        given = Parts.of(text).given("port", "interface", "backlog")
+        return given.get("interface", ""), int(given["port"])
     if not text.startswith(_LISTENING):
         return None
     notes = MemoryReactor()
@@ -114,6 +91,19 @@ def address_of(text: str) -> tuple[str, int | str] | None:
         return "unix", notes.unixServers[0][0]
     opened = [*notes.tcpServers, *notes.sslServers][0]
     return opened[-1], opened[0]
+
+
+def shares_port(text: str) -> bool:
+    """Whether others may listen where this checked string listens, if they are of the same mind."""
+    return text.startswith(_OURS) and parse_truth(Parts.of(text).names.get("reusePort", "no"))
+
+
+def is_unix(text: str) -> bool:
+    """Whether what this checked string of a server or a client describes is a UNIX socket."""
+    parts = Parts.of(text)
+    return parts.type == "unix" or (
+        parts.type == "systemd" and parts.given("domain", "index")["domain"] == "UNIX"
+    )
 
 
 def _check_systemd(text: str) -> None:
@@ -141,7 +131,8 @@ def _refusal(error: Exception, side: Literal["server", "client"], text: str) -> 
     if kind in ("ssl", "tls") and isinstance(error, ImportError | NameError):
         reason = "needs the tls extra: pip install 'tcpsuite[tls]'"
     elif unknown := _UNKNOWN.search(reason):
-        reason, hint = f"there is no {unknown[1]}=", nearest(unknown[1], _ARGUMENTS)
+        known = ARGUMENTS if kind == "tcpsuite" else _ARGUMENTS
+        reason, hint = f"there is no {unknown[1]}=", nearest(unknown[1], known)
     elif lacking := _LACKING.search(reason):
         reason = f"it lacks {lacking[1]}"
     elif _TOO_MANY.search(reason):
@@ -156,7 +147,3 @@ def _meant(text: str, side: Literal["server", "client"]) -> str:
     if side == "client":
         return f"did you mean tcp:{text}?" if match[1] else ""
     return f"did you mean tcp:{match[2]}:interface={match[1]}?" if match[1] else f"did you mean tcp:{text}?"
-
-
-def _plain(argument: str) -> str:
-    return re.sub(r"\\(.)", r"\1", argument, flags=re.DOTALL)

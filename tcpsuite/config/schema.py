@@ -20,6 +20,7 @@ from tcpsuite.admin.manhole import ManholeOptions
 from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.sessions import SessionsOptions
+from tcpsuite.net.socket_options import ListenerSocketOptions
 from tcpsuite.options import Duration, Endpoints, OptionError, between, option
 
 ServiceName = NewType("ServiceName", str)
@@ -78,6 +79,7 @@ class ListenerConfig:
         check=between(0, 31_536_000, "seconds"),
     )
     limits: LimitsOptions = option(LimitsOptions(), "What is different from [limits] here.")
+    socket: ListenerSocketOptions = option(ListenerSocketOptions(), "How its sockets are set up.")
     options: Any = None
     """The service's own options, an instance of the class that the service type names."""
 

@@ -35,6 +35,7 @@ from tcpsuite.options import (
     option,
     parse_duration,
     parse_size,
+    parse_truth,
 )
 
 if TYPE_CHECKING:
@@ -47,16 +48,6 @@ STATE = "state:"
 MASK = "***"
 """What is shown of a secret."""
 ServerEndpoint = NewType("ServerEndpoint", str)
-_TRUTHS = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
 
 
 @attrs.frozen
@@ -225,7 +216,7 @@ def _loosely(value: Any, kind: Any) -> Any:
 
 def _truth(value: Any) -> bool:
     if isinstance(value, Text) and value.loose:
-        value = _TRUTHS.get(value.lower(), value)
+        return parse_truth(value)
     if not isinstance(value, bool):
         raise OptionError("true or false", value)
     return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -22,6 +22,7 @@ from zope.interface import alsoProvides, directlyProvides, providedBy
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.endpoints import address_text
+from tcpsuite.net.socket_options import HIGH_WATER
 from tcpsuite.net.transport import counted, unsent
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class Admitted(Protocol):
 
     def connectionMade(self) -> None:
         """Accepted, and within the limits of its address."""
-        self.record.traffic = counted(self.transport) or UNCOUNTED
+        stream: Any = counted(self.transport)
+        self.record.traffic = stream or UNCOUNTED
+        if self._admission.mark and stream is not None:
+            stream.bufferSize = self._admission.mark
         self.record.unsent = partial(unsent, self.transport)
         self.record.secure = ISSLTransport.providedBy(self.transport)
         self._admission.arrived(self)
@@ -135,6 +139,7 @@ class Admission(Factory):
     :param ended: called with the record of each connection that ended or was refused.
     :param ids: gives each connection its id.
     :param clock: an ``IReactorTime``.
+    :param high_water: bytes queued for a client past which who produces them is told to wait.
     """
 
     noisy = False
@@ -153,6 +158,7 @@ class Admission(Factory):
         ended: Callable[[Connection], None],
         ids: Iterator[str],
         clock: IReactorTime,
+        high_water: int = HIGH_WATER,
     ) -> None:
         self.service = service
         self._listener = listener
@@ -164,6 +170,7 @@ class Admission(Factory):
         self._ended = ended
         self._ids = ids
         self._clock = clock
+        self.mark = 0 if high_water == HIGH_WATER else high_water
         self._open: dict[Connection, Admitted] = {}
         self._held: deque[Admitted] = deque()
         self._empty: list[Deferred[None]] = []

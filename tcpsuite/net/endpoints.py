@@ -6,25 +6,68 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve, frozen
 from twisted.internet.endpoints import serverFromString
 
+from tcpsuite.net.socket_options import OF_LISTENERS, ListenerSocketOptions
+from tcpsuite.net.tuned import TunedEndpoint
+
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IStreamServerEndpoint
     from twisted.python.failure import Failure
 
-BACKLOG = 1024
-"""Connections that may wait for their acceptance; the kernel caps it by ``net.core.somaxconn``."""
+_ARGUMENT = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
+_NAMED = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
+_ORDER = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "backlog", "interface"),
+    "ssl": ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog"),
+    "tls": ("path", "port", "backlog", "interface"),
+    "unix": ("address", "mode", "backlog"),
+    "tcpsuite": ("port", "interface", "backlog"),
+}
+"""What the arguments by place are, of the endpoints that take a backlog."""
 
 
-def listen_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """The server endpoint that ``text`` describes; a TCP, TLS or UNIX one that names no backlog gets ours.
+@frozen
+class Parts:
+    """An endpoint string taken apart: its type, what is given by place, what is given by name."""
+
+    type: str
+    places: tuple[str, ...]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> Parts:
+        """``tcp:7000:interface=\\:\\:1`` is of type tcp, with one argument by place and one by name."""
+        kind, *arguments = _ARGUMENT.findall(text)
+        named = {argument: match for argument in arguments if (match := _NAMED.fullmatch(argument))}
+        return cls(
+            kind.lower(),
+            tuple(_plain(argument) for argument in arguments if argument not in named),
+            {match[1]: _plain(match[2]) for match in named.values()},
+        )
+
+    def given(self, *order: str) -> dict[str, str]:
+        """All arguments by name, those given by place being ``order``, but for what is given by name."""
+        free = [name for name in order if name not in self.names]
+        return dict(zip(free, self.places, strict=False)) | self.names
+
+
+def listen_endpoint(reactor: Any, text: str, socket: ListenerSocketOptions = OF_LISTENERS) -> TunedEndpoint:
+    """The server endpoint that ``text`` describes, whose sockets are set up as ``socket`` says.
+
+    What the string itself says comes before that.
 
     :raises ValueError: when Twisted cannot read it.
     """
-    if text.startswith(("tcp:", "ssl:", "unix:")) and not re.search(r"(?<!\\):backlog=", text):
-        text = f"{text}:backlog={BACKLOG}"
-    endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-    return endpoint
+    parts = Parts.of(text.removeprefix("haproxy:"))
+    order = _ORDER.get(parts.type)
+    if order and "backlog" not in parts.given(*order):
+        text = f"{text}:backlog={socket.backlog}"
+    endpoint = serverFromString(reactor, text)
+    if isinstance(endpoint, TunedEndpoint):
+        return evolve(endpoint, options=socket)
+    return TunedEndpoint(endpoint, socket)
 
 
 def listen_failure(text: str, error: Exception) -> str:
@@ -69,3 +112,7 @@ def timed_out(_result: object, timeout: float) -> None:
     :raises TimeoutError: always, in words that :func:`failure_text` gives.
     """
     raise TimeoutError(f"no answer within {timeout:g} s")
+
+
+def _plain(argument: str) -> str:
+    return re.sub(r"\\(.)", r"\1", argument, flags=re.DOTALL)

@@ -10,7 +10,8 @@ from twisted.internet.task import LoopingCall
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import StartError
-from tcpsuite.net.endpoints import BACKLOG, address_text, listen_endpoint, listen_failure
+from tcpsuite.net.endpoints import address_text, listen_endpoint, listen_failure
+from tcpsuite.net.socket_options import LONGEST_BACKLOG, OF_LISTENERS, ListenerSocketOptions
 from tcpsuite.net.transport import count
 
 if TYPE_CHECKING:
@@ -31,10 +32,17 @@ class Listener:
     :param service: what it serves, for people.
     :param endpoints: Twisted server endpoint strings.
     :param idle_timeout: seconds without a byte either way after which a connection ends; 0 for never.
+    :param socket: how its sockets are set up.
     """
 
     def __init__(
-        self, name: str, service: str, endpoints: Sequence[str], idle_timeout: float, reactor: Any
+        self,
+        name: str,
+        service: str,
+        endpoints: Sequence[str],
+        idle_timeout: float,
+        reactor: Any,
+        socket: ListenerSocketOptions = OF_LISTENERS,
     ) -> None:
         self.name = name
         self.service = service
@@ -43,6 +51,7 @@ class Listener:
         self.draining = False
         self._idle_timeout = idle_timeout
         self._reactor = reactor
+        self._socket = socket
         self._ports: list[IListeningPort] = []
         self._resting = False
         self._sweep = LoopingCall(self._look_for_idle)
@@ -72,7 +81,7 @@ class Listener:
         """
         for text in self.endpoints:
             try:
-                port = await listen_endpoint(self._reactor, text).listen(self.admission)
+                port = await listen_endpoint(self._reactor, text, self._socket).listen(self.admission)
             except Exception as error:
                 await self._close_ports()
                 raise StartError(f"listener {self.name}: {text}: {listen_failure(text, error)}") from error
@@ -111,7 +120,7 @@ class Listener:
         """Closing a port resets the clients in its backlog, who are connected as far as they can know."""
         for port in self._ports:
             if isinstance(port, tcp.Port):
-                port.numberAccepts = BACKLOG
+                port.numberAccepts = LONGEST_BACKLOG
                 port.doRead()
 
     async def _close_ports(self) -> None:

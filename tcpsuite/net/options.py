@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import NOTHING, frozen
 
+from tcpsuite.net.socket_options import SocketOptions
 from tcpsuite.options import ClientEndpoint, Duration, OptionError, Provider, at_least, between, option
 
 
@@ -91,6 +92,7 @@ class UpstreamOptions:
     )
     pool: PoolOptions = option(PoolOptions(), "How connections are supplied.")
     health: HealthOptions = option(HealthOptions(), "How servers are checked.")
+    socket: SocketOptions = option(SocketOptions(), "How the sockets to the servers are set up.")
     connect_timeout: Duration = option(
         Duration(5.0),
         "A server that has not answered for so long is given up.",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BACKLOG = 1024
 """Connections that may wait for their acceptance; the kernel caps it by ``net.core.somaxconn``."""
 
+LONGEST_BACKLOG = 65_535
+"""What a backlog may be at most: older kernels count no further."""
+
 HIGH_WATER = 64 * 1024
 """The high-water mark that Twisted's own transports have."""
 
@@ -108,7 +111,7 @@ class ListenerSocketOptions(SocketOptions):
         BACKLOG,
         "Connections that may wait for their acceptance, net.core.somaxconn at most; "
         "backlog= in an endpoint comes before this.",
-        check=between(1, 65_535, "connections: older kernels count no further"),
+        check=between(1, LONGEST_BACKLOG, "connections, which every kernel can count"),
     )
     defer_accept: Duration = option(
         Duration(0.0),
@@ -117,6 +120,9 @@ class ListenerSocketOptions(SocketOptions):
         check=_whole_seconds(0, 3600, "so that nobody waits longer than an hour"),
     )
 
+
+ON_UNIX = ("backlog", "high_water")
+"""The options that count on UNIX sockets too."""
 
 TO_SERVERS, OF_LISTENERS = SocketOptions(), ListenerSocketOptions()
 """What is set up where nobody has said otherwise."""

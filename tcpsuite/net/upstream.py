@@ -253,6 +253,7 @@ def _build_pool(server: Server, options: UpstreamOptions, reactor: Any, chance: 
         ),
         connect_timeout=options.connect_timeout,
         chance=chance,
+        socket=options.socket,
     )
 
 
