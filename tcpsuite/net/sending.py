@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 if TYPE_CHECKING:
@@ -22,16 +23,19 @@ class Sending:
     a fast consumer does not keep others waiting.  The generator is closed when there is nothing more to do,
     whatever happened.
 
-    :param blocks: yields the blocks; an empty one gives others their turn.  What it raises fails the sending.
+    :param blocks: yields the blocks; an empty one gives others their turn, and a Deferred in place of one is
+        waited for, and cancelled when it is not needed any more.  What the generator raises fails the
+        sending, and so does a Deferred that fails.
     """
 
-    def __init__(self, blocks: Generator[bytes, None, None], reactor: IReactorTime) -> None:
+    def __init__(self, blocks: Generator[bytes | Deferred[None], None, None], reactor: IReactorTime) -> None:
         self._blocks = blocks
         self._reactor = reactor
         self._consumer: IConsumer
         self._done: Deferred[None] = Deferred(self._cancelled)
         self._paused = False
         self._next: IDelayedCall | None = None
+        self._waiting: Deferred[None] | None = None
 
     def send_to(self, consumer: IConsumer) -> Deferred[None]:
         """Begin.
@@ -52,7 +56,7 @@ class Sending:
     def resumeProducing(self) -> None:
         """There is room again."""
         self._paused = False
-        if self._next is None:
+        if self._next is None and self._waiting is None:
             self._step()
 
     def stopProducing(self) -> None:
@@ -68,22 +72,31 @@ class Sending:
         try:
             block = next(self._blocks, None)
         except Exception:
-            self._finish(failed=True)
+            self._finish(Failure())
             return
         if block is None:
-            self._finish(failed=False)
-            return
-        self._consumer.write(block)
-        if not self._paused and not self._done.called:
-            self._next = self._reactor.callLater(0, self._step)
+            self._finish(None)
+        elif isinstance(block, Deferred):
+            self._waiting = block
+            block.addCallbacks(self._waited, self._waited)
+        else:
+            self._consumer.write(block)
+            if not self._paused and not self._done.called:
+                self._next = self._reactor.callLater(0, self._step)
 
-    def _finish(self, failed: bool) -> None:
+    def _waited(self, result: Failure | None) -> None:
+        self._waiting = None
+        if self._done.called:
+            return
+        if isinstance(result, Failure):
+            self._finish(result)
+        else:
+            self._step()
+
+    def _finish(self, result: Failure | None) -> None:
         self._end()
         self._consumer.unregisterProducer()
-        if failed:
-            self._done.errback()
-        else:
-            self._done.callback(None)
+        self._done.callback(result)
 
     def _cancelled(self, done: Deferred[None]) -> None:
         self._end()
@@ -93,6 +106,8 @@ class Sending:
     def _end(self) -> None:
         self._rest()
         self._blocks.close()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def _rest(self) -> None:
         if self._next is not None:

@@ -179,10 +179,16 @@ class LineProtocol(Protocol):
         """Send one line, or several with LF between them."""
         self.transport.write(text.encode() + b"\n")
 
-    async def stream(self, blocks: Generator[bytes, None, None]) -> None:
-        """Send what ``blocks`` yields, as fast as the peer takes it; done when the last one was written."""
+    async def stream(self, blocks: Generator[bytes | Deferred[None], None, None]) -> None:
+        """Send what ``blocks`` yields, as :class:`~tcpsuite.net.sending.Sending` does, as fast as the peer
+        takes it; done when the last one was written.
+        """
+        await self.lend(Sending(blocks, self._reactor).send_to)
+
+    async def lend(self, send_to: Callable[[IStreamTransport], Awaitable[None]]) -> None:
+        """Give the transport to another producer, until what ``send_to`` returns is done."""
         self.transport.unregisterProducer()
-        await Sending(blocks, self._reactor).send_to(self.transport)
+        await send_to(self.transport)
         self._produce()
 
     def receive(self, length: int) -> Body:

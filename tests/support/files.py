@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.connections import Connection
 from tcpsuite.net.auth import Authenticator
+from tcpsuite.net.pagecache import PageCache
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.root import Root
@@ -123,6 +124,7 @@ class FilesCase(SynchronousTestCase):
             UploadRights(self.uploads, self.max_upload, TOKEN, self.authenticator),
             self.listing,
             self.threads,
+            PageCache(self.threads),
             self.clock,
             lambda: 2e9,
         )

@@ -16,15 +16,16 @@ from tcpsuite.core.paths import Path
 from tcpsuite.core.ranges import Span, if_range_holds, parse_ranges
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.http import BoundedSite
+from tcpsuite.net.pagecache import BLOCK
 from tcpsuite.net.shield import finished, shield
 from tcpsuite.services.files.headers import conditions_of, path_of
 from tcpsuite.services.files.pages import content_type, listing_page
 from tcpsuite.services.files.request import FilesChannel, FilesRequest
-from tcpsuite.services.files.root import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from tcpsuite.net.pagecache import Piece
     from tcpsuite.services.files.incoming import Incoming
     from tcpsuite.services.files.root import Opened
     from tcpsuite.services.files.share import Share
@@ -126,16 +127,17 @@ class FilesResource(Resource):
         match self._spans(request, opened, etag, modified):
             case None:
                 whole = Span(0, opened.size)
-                await request.send(200, whole.length, {"Content-Type": kind, **headers}, opened.blocks(whole))
+                pieces = [opened.extent(whole)]
+                await request.send(200, whole.length, {"Content-Type": kind, **headers}, pieces)
             case ():
                 place = {"Content-Range": f"bytes */{opened.size}"}
                 request.say(416, f"The file has {opened.size} bytes.", {**headers, **place})
             case (span,):
                 place = {"Content-Type": kind, "Content-Range": span.content_range(opened.size)}
-                await request.send(206, span.length, {**place, **headers}, opened.blocks(span))
+                await request.send(206, span.length, {**place, **headers}, [opened.extent(span)])
             case spans:
                 parts = _Parts(opened, spans, kind)
-                await request.send(206, parts.length, {"Content-Type": parts.kind, **headers}, parts.blocks())
+                await request.send(206, parts.length, {"Content-Type": parts.kind, **headers}, parts.pieces)
 
     def _spans(
         self, request: FilesRequest, opened: Opened, etag: str, modified: str
@@ -164,26 +166,20 @@ class _Parts:
     def __init__(self, opened: Opened, spans: Sequence[Span], kind: str) -> None:
         boundary = secrets.token_hex(16)
         self.kind = f"multipart/byteranges; boundary={boundary}"
-        self._opened = opened
-        self._parts = [
-            (
-                f"\r\n--{boundary}\r\nContent-Type: {kind}\r\n"
-                f"Content-Range: {span.content_range(opened.size)}\r\n\r\n".encode(),
-                span,
-            )
-            for span in spans
-        ]
-        self._end = f"\r\n--{boundary}--\r\n".encode()
-        self.length = sum(len(head) + span.length for head, span in self._parts) + len(self._end)
+        self.pieces: list[Piece] = []
+        self.length = 0
+        for span in spans:
+            place = span.content_range(opened.size)
+            self._add(f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {place}\r\n\r\n")
+            self.pieces.append(opened.extent(span))
+            self.length += span.length
+        self._add(f"\r\n--{boundary}--\r\n")
 
-    def blocks(self) -> Generator[bytes, None, None]:
-        """The body."""
-        for head, span in self._parts:
-            yield head
-            yield from self._opened.blocks(span)
-        yield self._end
+    def _add(self, text: str) -> None:
+        self.pieces.append(data := text.encode())
+        self.length += len(data)
 
 
 def _slices(data: bytes) -> Generator[bytes, None, None]:
-    for start in range(0, len(data), STEP):
-        yield data[start : start + STEP]
+    for start in range(0, len(data), BLOCK):
+        yield data[start : start + BLOCK]

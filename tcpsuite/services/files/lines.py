@@ -12,13 +12,16 @@ from tcpsuite.core.connections import Reason
 from tcpsuite.core.paths import parse_path, quote_name
 from tcpsuite.core.ranges import Span
 from tcpsuite.errors import ProtocolError
+from tcpsuite.net.pagecache import blocks
+from tcpsuite.net.sendfile import SMALL, FileSending, sends_files
 from tcpsuite.services.lines import Command, LineProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Awaitable, Generator, Mapping
 
     from twisted.internet.interfaces import IAddress
 
+    from tcpsuite.net.pagecache import Extent
     from tcpsuite.services.files.root import Entry, Opened
     from tcpsuite.services.files.share import Share
 
@@ -48,7 +51,7 @@ class FilesProtocol(LineProtocol):
                 raise ProtocolError("range", f"the file has {opened.size} bytes")
             stop = min(opened.size, start + _number(length)) if length else opened.size
             self.answer(f"OK {stop - start} {opened.size}")
-            await self._send(opened.blocks(Span(start, stop)))
+            await self._announced(self._send_file(opened.extent(Span(start, stop))))
 
     async def look(self, path: str) -> str:
         """What there is, how large, and when it was modified."""
@@ -65,7 +68,7 @@ class FilesProtocol(LineProtocol):
             if not opened.directory:
                 raise ProtocolError("not-directory", "it is a file")
             self.answer("OK")
-            await self._send(_listing(opened))
+            await self._announced(self.stream(_listing(opened)))
 
     async def digest(self, path: str) -> str:
         """The SHA-256 of a file."""
@@ -111,10 +114,17 @@ class FilesProtocol(LineProtocol):
             raise ProtocolError("is-directory", "it is a directory")
         return opened
 
-    async def _send(self, blocks: Generator[bytes, None, None]) -> None:
+    async def _send_file(self, extent: Extent) -> None:
+        cache = self._share.cache
+        if extent.stop - extent.start > SMALL and sends_files(self.transport):
+            await self.lend(FileSending([extent], cache).send_to)
+        else:
+            await self.stream(blocks([extent], cache))
+
+    async def _announced(self, sending: Awaitable[None]) -> None:
         """Send what was announced, or end the connection: there is no other way to take an OK back."""
         try:
-            await self.stream(blocks)
+            await sending
         except (OSError, ProtocolError) as error:
             self.connection.because(Reason.SERVICE_CLOSED, str(error))
             self.transport.abortConnection()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.http import BoundedChannel, BoundedRequest
+from tcpsuite.net.pagecache import blocks
+from tcpsuite.net.sendfile import SMALL, FileSending, sends_files
 from tcpsuite.net.sending import Sending
 from tcpsuite.services.files.headers import status_of
 from tcpsuite.services.files.incoming import Incoming
@@ -14,10 +16,11 @@ from tcpsuite.services.files.pages import error_page, phrase
 from tcpsuite.services.files.root import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.pagecache import PageCache, Piece
     from tcpsuite.services.files.share import Share
 
 
@@ -31,6 +34,17 @@ class FilesChannel(BoundedChannel):
             # The transport has said so before this producer was there, and may not say it again.
             producer.pauseProducing()
 
+    async def send_files(self, pieces: Iterable[Piece], cache: PageCache) -> None:
+        """Have the kernel send ``pieces``, while this is not the transport's producer."""
+        self.transport.unregisterProducer()
+        try:
+            await FileSending(pieces, cache).send_to(self.transport)
+        finally:
+            self.transport.registerProducer(self, True)
+            if self._waitingForTransport:
+                # What it was waited for has left meanwhile, and the transport has told the other producer.
+                self.resumeProducing()  # type: ignore[no-untyped-call]
+
 
 class FilesRequest(BoundedRequest):
     """One request; a ``PUT`` is taken over at its headers.
@@ -38,6 +52,7 @@ class FilesRequest(BoundedRequest):
     :ivar incoming: the ``PUT`` that it is.
     """
 
+    channel: FilesChannel
     incoming: Incoming | None = None
 
     @property
@@ -95,17 +110,20 @@ class FilesRequest(BoundedRequest):
         self.finish()  # type: ignore[no-untyped-call]
 
     async def send(
-        self, status: int, length: int, headers: Mapping[str, str], blocks: Generator[bytes, None, None]
+        self, status: int, length: int, headers: Mapping[str, str], pieces: Iterable[Piece]
     ) -> None:
         """A whole answer, as fast as the client takes it; no body for a ``HEAD``.
 
-        :param length: bytes of all the blocks.
+        :param length: bytes of all the pieces.
         """
         self.begin(status, {"Content-Length": str(length), **headers})
+        cache = self.share.cache
         if self.method == b"HEAD":
-            blocks.close()
+            pass
+        elif length > SMALL and sends_files(self.channel.transport):
+            await self.channel.send_files(pieces, cache)
         else:
-            await Sending(blocks, self.share.reactor).send_to(self.channel)
+            await Sending(blocks(pieces, cache), self.share.reactor).send_to(self.channel)
         self.end()
 
     def say(self, status: int, text: str, headers: Mapping[str, str]) -> None:

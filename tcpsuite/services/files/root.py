@@ -18,6 +18,7 @@ from attrs import define, frozen
 
 from tcpsuite.core.conditions import Validators
 from tcpsuite.errors import ProtocolError, StartError
+from tcpsuite.net.pagecache import Extent
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 TEMPORARY = b".tcpsuite-upload-"
 """What the names of unfinished uploads begin with: no path leads there, and no listing shows them."""
-
-STEP = 128 * 1024
-"""Bytes of a file that are in memory at a time for each client."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A FIFO without a writer must not hold us, and a terminal must not become ours.
@@ -121,18 +119,9 @@ class Opened:
         """Let go of it; once."""
         os.close(self.fd)
 
-    def blocks(self, span: Span) -> Generator[bytes, None, None]:
-        """The bytes of a file, a step at a time; it stays open meanwhile.
-
-        :raises ProtocolError: ``changed``, when the file has become shorter.
-        """
-        at = span.start
-        while at < span.stop:
-            data = os.pread(self.fd, min(STEP, span.stop - at), at)
-            if not data:
-                raise ProtocolError("changed", "the file became shorter while it was sent")
-            yield data
-            at += len(data)
+    def extent(self, span: Span) -> Extent:
+        """A part of a file, for as long as it is open."""
+        return Extent(self.fd, span.start, span.stop)
 
     def entries(self) -> Generator[Entry | None, None, None]:
         """What the directory holds, in the order in which the system gives it; ``None`` for each name that no

@@ -9,6 +9,7 @@ from attrs import NOTHING, frozen
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 
+from tcpsuite.net.pagecache import PageCache
 from tcpsuite.options import DirectoryPath, Secret, Size, at_least, option, token_length
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from tcpsuite.interfaces import IServiceContext
 
 LISTERS = 1
-"""Threads that may list directories for one listener, beside those that write uploads, close them and hash:
-the pool has ten, for everyone, and making a page is work for one core anyway."""
+"""Threads that may list directories for one listener, beside those that write uploads, close them, hash, and
+read ahead: the pool has ten, for everyone, and making a page is work for one core anyway."""
 
 
 @frozen
@@ -61,7 +62,16 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
     pool = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     in_thread = partial(DeferredSemaphore(LISTERS).run, pool)
     root = Root(options.root)
-    share = Share(root, Sums(pool), Uploads(root, pool), rights, options.listing, in_thread, reactor)
+    share = Share(
+        root,
+        Sums(pool),
+        Uploads(root, pool),
+        rights,
+        options.listing,
+        in_thread,
+        PageCache(pool),
+        reactor,
+    )
     return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.pagecache import InThread, PageCache
     from tcpsuite.services.files.root import Root
-    from tcpsuite.services.files.sums import InThread, Sums
+    from tcpsuite.services.files.sums import Sums
     from tcpsuite.services.files.upload import UploadRights, Uploads
 
 
@@ -24,8 +25,9 @@ class Share:
     """A root, and what clients may do with it.
 
     :ivar listing: whether clients may see what a directory holds.
-    :ivar in_thread: calls a function with arguments in a thread, and gives a Deferred of its result; for what
-        is read, so that it neither waits for uploads nor holds them up.
+    :ivar in_thread: calls a function with arguments in a thread, and gives a Deferred of its result; for
+        listings, so that they neither wait for uploads nor hold them up.
+    :ivar cache: through which files are read.
     :ivar reactor: an ``IReactorTime``.
     :ivar now: seconds since the epoch.
     """
@@ -36,6 +38,7 @@ class Share:
     rights: UploadRights
     listing: bool
     in_thread: InThread
+    cache: PageCache
     reactor: Any
     now: Callable[[], float] = time.time
     log = Logger()

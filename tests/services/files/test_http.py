@@ -10,8 +10,8 @@ from typing import Any
 from attrs import frozen
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.net.pagecache import BLOCK as STEP
 from tcpsuite.services.files.http import FilesSite
-from tcpsuite.services.files.root import STEP
 from tests.support.files import CONTENT, HOSTILE, SECRET, Client, FilesCase
 
 MODIFIED = 1_000_000_000

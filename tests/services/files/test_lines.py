@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.error import ConnectionLost
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.net.pagecache import BLOCK as STEP
 from tcpsuite.services.files.lines import ENTRIES_AT_ONCE, FilesFactory
-from tcpsuite.services.files.root import STEP
 from tests.support.files import CONTENT, HOSTILE, SECRET, TOKEN, Client, FilesCase, left_behind
 
 

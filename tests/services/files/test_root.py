@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.core.paths import parse_path
 from tcpsuite.core.ranges import Span
 from tcpsuite.errors import ProtocolError, StartError
-from tcpsuite.services.files.root import STEP, Entry, Root, refusal
+from tcpsuite.net.pagecache import Extent
+from tcpsuite.services.files.root import Entry, Root, refusal
 from tests.support.files import CONTENT, HOSTILE, make_tree
 
 
@@ -99,7 +100,7 @@ class OpenTests(RootCase):
         with self.root.open(parse_path(b"file")) as opened:
             os.unlink(self.path / "file")
             os.symlink(self.path.parent / "secret", self.path / "file")
-            self.assertEqual(b"".join(opened.blocks(Span(0, opened.size))), CONTENT)
+            self.assertEqual(os.pread(opened.fd, opened.size, 0), CONTENT)
 
     def test_moved_root(self) -> None:
         """A root that is moved is still the root; what takes its name is not."""
@@ -140,23 +141,10 @@ class OpenTests(RootCase):
 
 
 class ReadTests(RootCase):
-    def test_blocks(self) -> None:
-        """A span is read in steps, and to its end only."""
-        (self.path / "large").write_bytes(bytes(STEP) + b"tail")
-        with self.root.open(parse_path(b"large")) as opened:
-            blocks = list(opened.blocks(Span(1, opened.size)))
-            self.assertEqual([len(block) for block in blocks], [STEP, 3])
-            self.assertEqual(list(opened.blocks(Span(STEP, STEP + 2))), [b"ta"])
-            self.assertEqual(list(opened.blocks(Span(0, 0))), [])
-
-    def test_shrunk(self) -> None:
-        """A file that becomes shorter meanwhile is not padded."""
+    def test_extent(self) -> None:
+        """A span of a file is that of its descriptor."""
         with self.root.open(parse_path(b"file")) as opened:
-            os.truncate(self.path / "file", 10)
-            blocks = opened.blocks(Span(0, opened.size))
-            self.assertEqual(next(blocks), CONTENT[:10])
-            error = self.assertRaises(ProtocolError, next, blocks)
-            self.assertEqual(error.code, "changed")
+            self.assertEqual(opened.extent(Span(1, 5)), Extent(opened.fd, 1, 5))
 
     def test_validators(self) -> None:
         """The entity tag is strong, and changes with the file."""
