@@ -31,7 +31,7 @@ HANGS = 45.0
 """Seconds until a test that no time-out reaches ends the process, with a traceback on stderr."""
 
 UNDETECTABLE = {
-    "test_fdset.ReactorFDSetTestsBuilder.test_lostFileDescriptor": "epoll drops without a word what was closed"
+    "test_fdset.ReactorFDSetTestsBuilder.test_lostFileDescriptor": "epoll drops without a word what is closed"
     " under it, so there is nothing to notice; the test skips the stock reactor by the name of its class",
 }
 """What is skipped in ``twisted.internet.test`` on every reactor, and why."""
