@@ -8,11 +8,13 @@ import resource
 import sys
 from typing import TYPE_CHECKING
 
+from twisted.application.reactors import installReactor
 from twisted.logger import Logger
 from twisted.python import usage
 
 from tcpsuite.admin.welcome import welcome
-from tcpsuite.errors import ConfigError, LocalError
+from tcpsuite.config.schema import AUTO
+from tcpsuite.errors import ConfigError, LocalError, StartError
 from tcpsuite.net.signals import end_on_signals
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call]
         self["set"] = []
 
+    def postOptions(self) -> None:
+        """Read the configuration, and take its reactor: behind this, twistd takes its own."""
+        sys.excepthook = _say_plainly
+        self["loaded"] = _load(self)
+        _take_reactor(self["loaded"].config.reactor)
+
     def opt_set(self, setting: str) -> None:
         """KEY=VALUE, over what the file says: listener.db.upstream=pg.  May be given again."""
         self["set"].append(setting)
@@ -46,16 +54,15 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """The service that does what the configuration says.
 
-    What is wrong with it, or cannot be started, is said on standard error in plain lines; the process then
-    ends with status 1.
+    What cannot be started is said on standard error in plain lines, as is before what is wrong with the
+    configuration; the process then ends with status 1.
     """
-    sys.excepthook = _say_plainly
-    loaded = _load(options)
+    loaded = options["loaded"]
     log = Logger()
     for doubt in loaded.doubts:
         log.warn("{doubt}", doubt=doubt)
 
-    # twistd chooses the reactor while it reads its own options, and it is there when this is called.
+    # There is one when this is called: that of the command line, of the configuration, or of twistd.
     from twisted.internet import reactor
 
     from tcpsuite.app import build
@@ -94,6 +101,24 @@ def _load(options: Options) -> Loaded:
     if loaded.missing:
         raise ConfigError(loaded.missing)
     return loaded
+
+
+def _take_reactor(name: str) -> None:
+    """Install the reactor of that name, unless the command line has named one.
+
+    :raises StartError: when it does not run here.
+    """
+    if "twisted.internet.reactor" in sys.modules:
+        return
+    if name != AUTO:
+        try:
+            installReactor(name)
+        except Exception as error:  # a reactor is built on somebody else's libraries
+            raise StartError(f"the reactor {name} cannot be used here: {error}") from error
+    elif sys.platform == "linux":
+        from tcpsuite.net.reactor import install
+
+        install()
 
 
 def _say_plainly(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

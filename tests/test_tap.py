@@ -21,14 +21,24 @@ class OptionsTests(SynchronousTestCase):
     def test_options(self) -> None:
         """A file, and settings as often as one likes."""
         options = Options()
-        options.parseOptions(["-c", "x.toml", "--set", "a=1", "--set=b=2"])
-        self.assertEqual((options["config"], options["set"]), ("x.toml", ["a=1", "b=2"]))
+        path = Folder(self).write(ECHO)
+        options.parseOptions(["-c", path, "--set", "drain_timeout=1s", "--set=limits.connections=2"])
+        config = options["loaded"].config
+        self.assertEqual((config.drain_timeout, config.limits.connections), (1.0, 2))
 
     def test_defaults(self) -> None:
         """Without any: the demonstration."""
         options = Options()
         options.parseOptions([])
-        self.assertEqual((options["config"], options["set"]), (None, []))
+        self.assertIn("sessions", options["loaded"].config.listeners)
+
+    def test_reactor(self) -> None:
+        """The reactor that is there stays, whatever the file says."""
+        from twisted.internet import reactor
+
+        options = Options()
+        options.parseOptions(["-c", Folder(self).write(ECHO), "--set", "reactor=select"])
+        self.assertIs(sys.modules["twisted.internet.reactor"], reactor)
 
     def test_unknown(self) -> None:
         """What it does not know is a usage error."""
@@ -59,6 +69,12 @@ class StartTests(SynchronousTestCase):
         options = Options()
         options.parseOptions(["--config", self.folder.write(text)])
         makeService(options)
+
+    def test_reactor(self) -> None:
+        """A reactor that nobody knows is a fault of the file, which tells those that there are."""
+        with self.assertRaises(ConfigError) as caught:
+            self.make("reactor = 'x'\n" + ECHO)
+        self.assertIn("x.toml:1: reactor: expected auto or one of asyncio,", self.said(caught.exception))
 
     def test_faults(self) -> None:
         """Faults of the file end it, and are the last words of the process, without a traceback."""

@@ -107,6 +107,8 @@ class Status:
 
     uptime: float
     """Seconds since everything was open; 0 before."""
+    reactor: str
+    """The class of the event loop."""
     faults: tuple[str, ...]
     """Why it should be sent no new connections; empty when it should."""
     draining: bool
@@ -125,6 +127,7 @@ class Status:
             "version": __version__,
             "pid": os.getpid(),
             "uptime": round(self.uptime, 3),
+            "reactor": self.reactor,
             "ready": not self.faults,
             "faults": self.faults,
             "draining": self.draining,
@@ -157,6 +160,7 @@ async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
     totals = suite.ledger.by_listener()
     return Status(
         uptime=0.0 if suite.started_at is None else clock.seconds() - suite.started_at,
+        reactor=type(clock).__name__,
         faults=faults(suite),
         draining=suite.draining,
         listeners=tuple(

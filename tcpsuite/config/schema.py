@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, NewType
 
 from attrs import NOTHING, Factory, field, fields, frozen, make_class, resolve_types
+from twisted.application.reactors import getReactorTypes
 
 from tcpsuite.admin.access_log import AccessLogOptions
 from tcpsuite.admin.http import AdminOptions
@@ -29,6 +30,9 @@ ServiceName = NewType("ServiceName", str)
 StateDirectory = NewType("StateDirectory", str)
 """The path of the directory that ``state:`` in other paths stands for."""
 
+AUTO = "auto"
+"""The name of the reactor that suits best."""
+
 FILE_KEYS = {"listeners": "listener", "upstreams": "upstream"}
 """What some fields of :class:`Config` are called in a file, where each table holds one thing."""
 
@@ -36,6 +40,13 @@ FILE_KEYS = {"listeners": "listener", "upstreams": "upstream"}
 def _some_endpoint(endpoints: Endpoints) -> None:
     if not endpoints:
         raise OptionError("at least one endpoint", [])
+
+
+def _known_reactor(name: str) -> None:
+    if name != AUTO:
+        names = sorted(reactor.shortName for reactor in getReactorTypes())
+        if name not in names:
+            raise OptionError(f"{AUTO} or one of {', '.join(names)}", name)
 
 
 @frozen
@@ -97,6 +108,12 @@ class Config:
         StateDirectory(""),
         "Where sessions and the manhole's socket live; "
         "empty: $STATE_DIRECTORY, else tcpsuite in $XDG_STATE_HOME, else ~/.local/state/tcpsuite.",
+    )
+    reactor: str = option(
+        AUTO,
+        "The event loop: auto takes tcpsuite's own where it runs, on Linux; or a name that --reactor of "
+        "twistd knows, which wins over this.",
+        check=_known_reactor,
     )
     listeners: Mapping[str, ListenerConfig] = option(
         Factory(dict), "Where connections are taken, by a name of yours."
