@@ -1,10 +1,16 @@
-"""Stock Twisted: the epoll reactor and its own transports.  usage: twisted_echo.py PORT [eager-burst]"""
+"""A bare Twisted factory: no limits, no log, no records.  usage: twisted_echo.py PORT [tcpsuite]
+
+On the stock epoll reactor and its transports, or on tcpsuite's.
+"""
 
 import sys
 
-from twisted.internet import epollreactor
+if "tcpsuite" in sys.argv:
+    from tcpsuite.net.reactor import install
+else:
+    from twisted.internet.epollreactor import install
 
-epollreactor.install()
+install()
 from twisted.internet import protocol, reactor  # noqa: E402
 
 

@@ -1,0 +1,14 @@
+"""Servers, measured side by side on the same work.
+
+::
+
+    machine    what runs here: processors, descriptors, versions, memory of a process
+    servers    how each server is started: tcpsuite and its peers
+    cases      what is measured, and what we hold ourselves to
+    running    the rounds
+    reporting  the tables
+"""
+
+
+class BenchError(Exception):
+    """Something cannot be measured; its text says what."""
