@@ -23,6 +23,7 @@ from tcpsuite.options import (
     option,
     parse_duration,
     parse_size,
+    parse_truth,
 )
 
 
@@ -34,6 +35,21 @@ class Example:
     checked: int = option(NOTHING, "Must be given, and fit.", check=between(1, 3))
     pause: Duration = option(Duration(1.5), "How long.", check=at_least(0.5, "seconds"))
     kind: Provider = option(Provider("a"), "Which.", choices=("a", "b"))
+
+
+class TruthTests(SynchronousTestCase):
+    """Truth values as text."""
+
+    def test_words(self) -> None:
+        """Yes and no, in the words that people use for them."""
+        for texts, truth in ((("yes", "TRUE", "on", "1"), True), (("no", "False", "off", "0"), False)):
+            for text in texts:
+                self.assertIs(parse_truth(text), truth)
+
+    def test_others(self) -> None:
+        """Anything else is refused."""
+        for text in ("", "2", "y", "maybe"):
+            self.assertRaises(OptionError, parse_truth, text)
 
 
 class OptionTests(SynchronousTestCase):

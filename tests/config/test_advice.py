@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.config.advice import Machine
@@ -143,8 +145,50 @@ class DoubtsTests(SynchronousTestCase):
     def test_backlog(self) -> None:
         """A kernel that lets fewer connections wait than a listener asks for is named."""
         self.assertEqual(self.doubts(ECHO, machine=Machine(20_000, 1024)), [])
-        (doubt,) = self.doubts(ECHO, machine=Machine(20_000, 128))
-        self.assertIn("net.core.somaxconn is 128", doubt)
+        several = ECHO + "[listener.echo.socket]\nbacklog = 2000\n" + GATEWAY
+        self.assertEqual(
+            self.doubts(several, machine=Machine(50_000, 128)),
+            [
+                (
+                    "x.toml:6: listener.echo.socket.backlog: 2000 connections should be able to wait, "
+                    "and net.core.somaxconn is 128"
+                )
+            ],
+        )
+        (doubt,) = self.doubts(ECHO, machine=Machine(20_000, 1023))
+        self.assertIn("listener.echo.socket.backlog: 1024 connections", doubt)
+
+    def test_buffers(self) -> None:
+        """A buffer that the kernel will cut is named, with what becomes of it."""
+        settings = ("listener.db.socket.receive_buffer=8MiB", "upstream.pg.socket.send_buffer=1MiB")
+        self.assertEqual(self.doubts(GATEWAY, *settings, machine=Machine(50_000, 1024, 2**23, 2**20)), [])
+        self.assertEqual(
+            self.doubts(GATEWAY, *settings, machine=Machine(50_000, 1024, 2**22, 2**20 - 1)),
+            [
+                "--set: listener.db.socket.receive_buffer: more than net.core.rmem_max, so it is 4MiB",
+                "--set: upstream.pg.socket.send_buffer: more than net.core.wmem_max, so it is 1048575B",
+            ],
+        )
+
+    def test_unix_sockets(self) -> None:
+        """What is said of TCP where there are UNIX sockets alone is doubted; what counts there is not."""
+        table = "[listener.echo.socket]\nbacklog = 9\nhigh_water = 8192\nnodelay = false\n"
+        upstream = "[upstream.pg.socket]\nhigh_water = 8192\nuser_timeout = 5\n"
+        unix = ECHO.replace('"tcp:7007"', '["unix:/x", "systemd:domain=UNIX:name=x"]')
+        servers = re.sub(r"tcp:10.0.0.(.):5432", r"unix:/\1", GATEWAY)
+        self.assertEqual(
+            self.doubts(unix + table),
+            [
+                (
+                    "x.toml:8: listener.echo.socket.nodelay: it says nothing on UNIX sockets, "
+                    "and there are no others here"
+                )
+            ],
+        )
+        (doubt,) = self.doubts(servers + upstream)
+        self.assertIn("upstream.pg.socket.user_timeout: it says nothing", doubt)
+        self.assertEqual(self.doubts(ECHO.replace('"tcp:7007"', '["tcp:1", "unix:/x"]') + table), [])
+        self.assertEqual(self.doubts(servers.replace("unix:/1", "tcp:h:1") + upstream), [])
 
     def test_nothing_to_serve(self) -> None:
         """So is a file without a listener."""
@@ -155,3 +199,5 @@ class DoubtsTests(SynchronousTestCase):
         machine = Machine.this()
         self.assertGreater(machine.descriptors, 0)
         self.assertGreater(machine.backlog, 0)
+        self.assertGreater(machine.receive_buffer, 4096)
+        self.assertGreater(machine.send_buffer, 4096)

@@ -39,6 +39,8 @@ class EndpointTests(SynchronousTestCase):
                 "systemd:INET6:name=web",
                 f"unix:/{'x' * 106}",
                 r"unix:/a\\=b",
+                "tcp:4:127.0.0.1:50",
+                r"tcpsuite:5:interface=\\:\\:1:reusePort=yes:keepaliveIdle=30s",
             ),
             [],
         )
@@ -62,6 +64,10 @@ class EndpointTests(SynchronousTestCase):
             ("tcp6:1", "tcp:1:interface=127.0.0.1"): True,
             (r"tcp:1:interface=\\:\\:1", "tcp6:1"): True,
             (r"tcp:1:interface=\\:\\:1", "tcp:1:interface=127.0.0.1"): False,
+            ("tcpsuite:1", "tcp:1"): True,
+            ("tcpsuite:1", "tcpsuite:1:reusePort=yes"): True,
+            ("tcpsuite:1:reusePort=yes", "tcpsuite:1:127.0.0.1:reusePort=yes"): False,
+            ("tcpsuite:1:interface=127.0.0.1", "tcp:1:interface=127.0.0.2"): False,
         }
         for (one, other), conflict in pairs.items():
             self.assertEqual(bool(self.faults(one, other)), conflict, (one, other))
@@ -102,6 +108,18 @@ class EndpointTests(SynchronousTestCase):
                     r"a colon inside of one is written \:"
                 ),
                 f"{what} (it lacks 'address'), got 'unix:mode=600'",
+            ],
+        )
+
+    def test_bad_of_ours(self) -> None:
+        """Of our own endpoint string, too, what is wrong is said, and what may have been meant."""
+        what = "expected a Twisted server endpoint string"
+        self.assertEqual(
+            self.faults("tcpsuite:1:reuseport=yes", "tcpsuite:2:nodelay=maybe", "tcpsuite:65536"),
+            [
+                (f"{what} (there is no reuseport=), got 'tcpsuite:1:reuseport=yes'; did you mean reusePort?"),
+                (f"{what} (nodelay: expected true or false, got 'maybe'), got 'tcpsuite:2:nodelay=maybe'"),
+                "expected a port from 0 to 65535, got 'tcpsuite:65536'",
             ],
         )
 

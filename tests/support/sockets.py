@@ -1,0 +1,67 @@
+"""What the kernel says of a socket."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateBuilder, DNSName, Name, NameAttribute, SubjectAlternativeName
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_BACKLOG = 28
+"""Where in ``struct tcp_info`` a listening socket has its longest backlog (``tcpi_sacked``)."""
+
+
+def settings(sock: socket.socket) -> dict[str, Any]:
+    """The options of a TCP socket, in the words of the configuration: seconds, and bytes as they were asked
+    for, half of what the kernel gives.
+    """
+    tcp, of = socket.IPPROTO_TCP, sock.getsockopt
+    return {
+        "nodelay": bool(of(tcp, socket.TCP_NODELAY)),
+        "keepalive": bool(of(socket.SOL_SOCKET, socket.SO_KEEPALIVE)),
+        "keepalive_idle": of(tcp, socket.TCP_KEEPIDLE),
+        "keepalive_interval": of(tcp, socket.TCP_KEEPINTVL),
+        "keepalive_count": of(tcp, socket.TCP_KEEPCNT),
+        "user_timeout": of(tcp, socket.TCP_USER_TIMEOUT) / 1000,
+        "receive_buffer": of(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2,
+        "send_buffer": of(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2,
+    }
+
+
+def backlog(listening: socket.socket) -> int:
+    """Connections that may wait on a listening TCP socket."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    length: int = struct.unpack_from("I", info, _MAX_BACKLOG)[0]
+    return length
+
+
+def write_certificate(folder: Path) -> Path:
+    """A PEM file with a key and its certificate, for localhost, that nobody but a test trusts."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), Name([NameAttribute(NameOID.COMMON_NAME, "test")])
+    today = datetime.now(UTC)
+    certificate = (
+        CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(SubjectAlternativeName([DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    file = folder / "localhost.pem"
+    file.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    )
+    return file
