@@ -151,8 +151,8 @@ class AdaptiveBuffer:
     they are cut, each byte is copied a bounded number of times.
 
     Its memory is at most four times what it holds, or was asked room for, at most twice ``limit``, and at
-    least ``capacity``, which is first taken for the first byte and kept when the last one leaves.  What has
-    left can be found in that memory until something else is written there: clear secrets elsewhere.
+    least ``capacity``, which is first taken for the first byte and kept when the last one leaves.  What it
+    held can be found in that memory until something else is written there: it is no place for secrets.
 
     :param capacity: bytes of memory that it begins with and keeps, at least 1.  Who reads straight into it
         wants twice what one read may bring, or memory comes and goes with every read.
@@ -195,8 +195,8 @@ class AdaptiveBuffer:
         """Counts by name: what there is now, then what there was since the beginning.
 
         ``resizes`` are ``grown`` and ``shrunk`` together; ``moved`` counts how often what was held was moved
-        to the front of the memory instead, and ``copied`` the bytes that all of these have copied.  ``peak``
-        is the most memory that there was.
+        to the front of the memory instead, and ``copied`` the bytes that all of these may have copied.
+        ``peak`` is the most memory that there was.
         """
         return {
             "held": len(self),
@@ -322,14 +322,29 @@ class AdaptiveBuffer:
 
     def _resize(self, capacity: int) -> None:
         held = len(self)
-        memory = bytearray(capacity)
-        view = memoryview(memory)
-        view[:held] = self._view[self._start : self._end]
         if capacity > self._capacity:
             self._grown += 1
         else:
             self._shrunk += 1
         self._copied += held
-        self._start, self._end, self._capacity = 0, held, capacity
+        if self._start or not self._stretch(capacity):
+            memory = bytearray(capacity)
+            view = memoryview(memory)
+            view[:held] = self._view[self._start : self._end]
+            self._start, self._end = 0, held
+            self._memory, self._view = memory, view
+        self._capacity = capacity
         self._peak = max(self._peak, capacity)
-        self._memory, self._view = memory, view
+
+    def _stretch(self, capacity: int) -> bool:
+        """Grow where it stands, if it can.  A large one moves by its page table then, and is not copied."""
+        if not self._capacity or capacity <= self._capacity or capacity % self._capacity:
+            return False
+        try:
+            self._view.release()
+            self._memory *= capacity // self._capacity
+        except BufferError:  # somebody keeps a view
+            return False
+        finally:
+            self._view = memoryview(self._memory)
+        return True

@@ -184,6 +184,16 @@ class AdaptiveBufferTests(SynchronousTestCase):
         self.buffer.shrink()
         self.assertEqual(len(view), 4)
 
+    def test_view_while_it_grows(self) -> None:
+        """A view that is kept while it grows still shows what was held, and what is held is right."""
+        self.buffer.append(b"abcd")
+        view = self.buffer.view()
+        self.buffer.append(b"efgh")
+        self.assertEqual(bytes(view), b"abcd")
+        view.release()
+        self.buffer.append(b"ijkl")
+        self.assertEqual(self.buffer.take(), b"abcdefghijkl")
+
     def test_its_own_view(self) -> None:
         """What it holds can be added to it, however it has to move for that."""
         for size in range(1, 33):
