@@ -1,0 +1,72 @@
+"""The comparison itself, cut short."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.benchmarks import BENCHMARKS
+from tests.integration.support.programs import need, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHORT = ("--rounds", "1", "--seconds", "0.2")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it keeps what it needs for a while."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("group", "case", "peer", "figure"),
+    [
+        ("echo", "1k", "C, epoll", "per_s"),
+        ("relay", "churn", "Twisted portforward", "per_s"),
+        ("cost", "churn", "no access log", "per_s"),
+    ],
+)
+def test_one_case(tmp_path: Path, temporary: Path, group: str, case: str, peer: str, figure: str) -> None:
+    """tcpsuite and a peer are measured, told in a table and written down, and nothing is left behind."""
+    need("cc", "taskset")
+    script, figures = BENCHMARKS / "side_by_side.py", tmp_path / "figures"
+    chosen = (group, "--case", case, "--only", peer)
+    told = run(sys.executable, script, *chosen, *SHORT, "--output", figures).stdout
+    rows = [line.split("|")[1:-1] for line in told.splitlines() if line.startswith("| ")]
+    assert peer in told
+    assert re.search(r"\d", rows[2][1])
+    assert figures.with_suffix(".md").read_text().strip() == told.strip()
+    measured = json.loads(figures.with_suffix(".json").read_text())["groups"][group][case]
+    assert set(measured) == {"tcpsuite", peer}
+    assert all(each[figure] > 0 for rounds in measured.values() for each in rounds)
+    assert all(each["failed"] == 0 for rounds in measured.values() for each in rounds)
+    assert not list(temporary.iterdir())
+
+
+def test_what_is_unknown() -> None:
+    """A group that does not exist is named, with those that do."""
+    done = run(sys.executable, BENCHMARKS / "side_by_side.py", "ecko", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "no group ecko: echo, cost, relay, file, crowd\n"
+
+
+def test_a_server_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
+    """What it said is shown, and the comparison ends."""
+    need("cc", "taskset")
+    broken = f"{sys.executable} -c 'import sys; sys.exit(\"no such thing\")'"
+    chosen = ("echo", "--case", "1k", "--only", "C, epoll", "--ours", broken)
+    output = tmp_path / "figures"
+    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *chosen, "--output", output, check=False)
+    assert done.returncode == 1
+    assert "tcpsuite does not serve on port" in done.stderr
+    assert "no such thing" in done.stderr
+    assert not list(temporary.iterdir())
