@@ -12,11 +12,11 @@ CONFIGURATIONS = $(wildcard etc/*.toml etc/examples/*.toml)
 MOVED := $(shell ! grep -qs "^command = .*venv " .venv/pyvenv.cfg || \
 	grep -qF "venv $$(pwd -P)/.venv" .venv/pyvenv.cfg || echo moved)
 ifdef MOVED
-.PHONY: .venv/bin/python .venv/run .venv/dev
+.PHONY: .venv/bin/python .venv/run .venv/dev .venv/bench
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test trial test-deps lint coverage core-coverage clean
+.PHONY: help run test trial bench test-deps lint coverage core-coverage clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -30,6 +30,9 @@ test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes
 
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
 	@.venv/bin/trial tests
+
+bench: .venv/bench  ## compare with what is installed of HAProxy, nginx, Go …: half an hour (ARGS="echo --rounds 1")
+	@.venv/bin/python benchmarks/side_by_side.py $(ARGS)
 
 test-deps:  ## install the real servers and clients that the integration tests use (Debian, Ubuntu)
 	@.ci/test-deps
@@ -77,3 +80,7 @@ clean:  ## remove the virtual environment and everything else that was made
 	@echo "Installing tcpsuite and what its tests and checks need into .venv"
 	@$(PIP) --editable ".[dev]"
 	@touch $@ .venv/run
+
+.venv/bench: .venv/run
+	@echo "Installing what tcpsuite is compared with into .venv"
+	@$(PIP) --editable ".[bench]" && touch $@ || echo "It could not be installed, and is left out." >&2
