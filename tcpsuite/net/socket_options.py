@@ -127,15 +127,17 @@ ON_UNIX = ("backlog", "high_water")
 TO_SERVERS, OF_LISTENERS = SocketOptions(), ListenerSocketOptions()
 """What is set up where nobody has said otherwise."""
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
 
 def apply(options: SocketOptions, sock: socket.socket) -> None:
-    """Set a socket up: a fresh one, before it connects or listens, or soon after.
+    """Set a TCP socket up: a fresh one, before it connects or listens, or soon after.
 
-    A buffer's size, alone, is better said before: how far a window may open is agreed on in the handshake.
+    Any other socket stays as it is.  A buffer's size, alone, is better said before: how far a window may open is agreed on in the handshake.
 
     :raises OSError: when the kernel refuses.
     """
-    if sock.family == socket.AF_UNIX:
+    if sock.family not in _INTERNET:
         return
     tcp, put = socket.IPPROTO_TCP, sock.setsockopt
     put(tcp, socket.TCP_NODELAY, options.nodelay)

@@ -20,6 +20,7 @@ families, as ``listenTCP`` is one call for both.
 from __future__ import annotations
 
 import re
+from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, fields, frozen, resolve_types
@@ -64,7 +65,7 @@ class TunedEndpoint:
 
     def _set_up(self, port: IListeningPort) -> IListeningPort | Deferred[IListeningPort]:
         sock = getattr(port, "socket", None)
-        if sock is not None:  # a port of Twisted's own kind
+        if isinstance(sock, socket):  # a port of Twisted's own kind
             try:
                 apply(evolve(self.options, **self.given), sock)
             except OSError:

@@ -162,6 +162,34 @@ class FaultsTests(SynchronousTestCase):
             found = [fault.split(": ", 1)[1] for fault in self.folder.faults(text)]
             self.assertEqual(found, [expected] if expected else [])
 
+    def test_sockets(self) -> None:
+        """A socket option that the kernel would not take is a fault, with what it takes."""
+        tables = (
+            "[listener.db.socket]\nkeepalive_count = 128\nkeepalive_idle = '500ms'\nsend_buffer = 1\n"
+            "[upstream.pg.socket]\nbacklog = 5\nhigh_water = '2GiB'\nuser_timeout = '2d'\n"
+        )
+        found = self.folder.faults(GATEWAY + tables)
+        self.assertEqual(
+            [fault.split(": ", 1)[1] for fault in found],
+            [
+                (
+                    "listener.db.socket.keepalive_count: "
+                    "expected a value from 1 to 127 probes, as the kernel counts them, got 128"
+                ),
+                (
+                    "listener.db.socket.keepalive_idle: "
+                    "expected whole seconds from 1 to 32767, as the kernel counts them, got '0.5s'"
+                ),
+                "listener.db.socket.send_buffer: expected 0, or a size from 4KiB to 1GiB, got '1B'",
+                "upstream.pg.socket.backlog: unknown option",
+                "upstream.pg.socket.high_water: expected a size from 4KiB to 1GiB, got '2GiB'",
+                (
+                    "upstream.pg.socket.user_timeout: "
+                    "expected a value from 0 to 86400 seconds: a day is as good as never, got 172800.0"
+                ),
+            ],
+        )
+
     def test_names_of_servers(self) -> None:
         """Two servers of one name are a fault."""
         self.assertEqual(
