@@ -123,14 +123,21 @@ class Stream(Counting):
         if self._collecting and data.__class__ is bytes and data:
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
-            if self.producer is not None:
+            if self._tempDataLen > self.bufferSize:
                 self._maybePauseProducer()
         else:
             super().write(data)  # type: ignore[misc]
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send several pieces, as if they were written one after the other."""
-        self.write(b"".join(iovec))
+        """Send several pieces, as if they were written one after the other.
+
+        :raises TypeError: when one is not of bytes; nothing is sent then.
+        """
+        try:
+            data = b"".join(iovec)
+        except TypeError:
+            raise TypeError("Data must be bytes") from None
+        self.write(data)
 
     def writeSomeData(self, data: bytes) -> int | ConnectionLost:
         """Send what the kernel takes now."""
