@@ -112,6 +112,8 @@ class PoolState:
 
     def due(self) -> float | None:
         """When :meth:`tick` is to be called, if nothing happens before; ``None`` for never."""
+        if not self._target:
+            return None
         times = [since + self._max_age for since in self._warm.values()]
         if self._missing() > 0:
             times.append(self._not_before)
@@ -139,7 +141,7 @@ class PoolState:
         """``taker`` wants a connection."""
         if self.closed:
             return [Reject(taker, "the pool is closed")]
-        decisions = self._expire(now)
+        decisions = self._expire(now) if self._warm else []
         connection = self.next_warm
         if connection is None:
             connection = next(self._numbers)
@@ -171,7 +173,8 @@ class PoolState:
             self._created += 1
             self._refilling.remove(connection)
             self._warm[connection] = now
-            return self._refill(now)
+            # The next one is begun at the next tick: a server that answers at once would be met by a herd.
+            return []
         # It was given up in the same breath as it was made.
         return [Close(connection)]
 
@@ -234,7 +237,7 @@ class PoolState:
         )
 
     def _refill(self, now: float) -> list[Decision]:
-        if now < self._not_before:
+        if not self._target or now < self._not_before:
             return []
         begun = [next(self._numbers) for _ in range(self._missing())]
         self._refilling.update(begun)

@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.interfaces import Outcome
-from tcpsuite.net.socket_options import TO_SERVERS, SocketOptions, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +36,10 @@ _HANG_UP = getattr(select, "POLLRDHUP", 0)
 class Held(Protocol):
     """Keeps what the server says and does until a protocol is attached, and then gets out of the way.
 
+    :param number: the pool's for it.
     :param clock: an ``IReactorTime``.
     :param lost: called with this when the connection is gone, and when the server has closed its half of one
         that was not leased.
-    :param socket: how its socket is set up.
     :ivar leased: whether it was handed out.
     :ivar gone: whether the connection is gone.
     """
@@ -48,19 +47,20 @@ class Held(Protocol):
     log = Logger()
     transport: IStreamTransport
 
-    def __init__(self, clock: Any, lost: Callable[[Held], None], socket: SocketOptions = TO_SERVERS) -> None:
-        self.leased = False
-        self.gone = False
+    leased = False
+    gone = False
+    _early_size = 0
+    _finished = False
+    _reason: Failure | None = None
+    _taker: IProtocol | None = None
+    _since = 0.0
+    _outcome: Outcome | None = None
+
+    def __init__(self, number: int, clock: Any, lost: Callable[[Held], None]) -> None:
+        self.number = number
         self._clock = clock
         self._lost = lost
-        self._socket = socket
         self._early: list[bytes] = []
-        self._early_size = 0
-        self._finished = False
-        self._reason: Failure | None = None
-        self._taker: IProtocol | None = None
-        self._since = 0.0
-        self._outcome: Outcome | None = None
         self._ended: list[Deferred[Outcome]] = []
 
     def __repr__(self) -> str:
@@ -68,10 +68,6 @@ class Held(Protocol):
             return "<Held gone>"
         state = "attached" if self._taker else f"early={self._early_size}"
         return f"<Held {state}{' finished' if self._finished else ''}>"
-
-    def connectionMade(self) -> None:
-        """The connection is made."""
-        set_up(self._socket, self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Nobody has taken it: keep what the server says, up to a limit."""
@@ -161,7 +157,7 @@ class Held(Protocol):
             self.transport.abortConnection()
 
     def _end(self, reason: Failure) -> None:
-        fault = not reason.check(ConnectionDone, ConnectionAborted)
+        fault = not isinstance(reason.value, ConnectionDone | ConnectionAborted)
         self._outcome = Outcome(
             ok=not fault,
             error=reason.getErrorMessage() if fault else "",

@@ -13,10 +13,10 @@ from zope.interface import implementer
 from tcpsuite.core.pooling import Close, Connect, Lease, PoolState, Reject
 from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, TcpsuiteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
-from tcpsuite.net.endpoints import failure_text, timed_out
+from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.held import Held
 from tcpsuite.net.shortage import is_shortage
-from tcpsuite.net.socket_options import TO_SERVERS, SocketOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.pooling import Decision
     from tcpsuite.core.servers import Server
+    from tcpsuite.net.deadlines import Deadline
 
 
 @implementer(ILease)
@@ -62,7 +63,7 @@ class ConnectionPool:
     :param state: decides; by default one that connects on demand.
     :param connect_timeout: seconds until an attempt is given up.
     :param chance: drawn from for the back-off of the warm supply.
-    :param socket: how the sockets to the server are set up.
+    :param deadlines: those of several pools may be kept together.
     """
 
     def __init__(
@@ -74,20 +75,21 @@ class ConnectionPool:
         state: PoolState | None = None,
         connect_timeout: float = 5.0,
         chance: random.Random | None = None,
-        socket: SocketOptions = TO_SERVERS,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.server = server
         self._endpoint = endpoint
         self._reactor = reactor
         self._state = PoolState() if state is None else state
         self._connect_timeout = connect_timeout
-        self._socket = socket
         self._chance = chance or random.SystemRandom()
+        self._deadlines = deadlines or Deadlines(reactor)
         self._takers: dict[int, Deferred[ILease]] = {}
         self._numbers = count(1)
-        self._attempts: dict[int, Deferred[Any]] = {}
+        self._attempts: dict[int, tuple[Deferred[Any], Deadline | None]] = {}
         self._held: dict[int, Held] = {}
         self._timer: IDelayedCall | None = None
+        self._timer_due: float | None = None
         self._closing: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -173,28 +175,40 @@ class ConnectionPool:
         self._set_timer()
 
     def _connect(self, connection: int, timeout: float) -> None:
-        held = Held(self._reactor, lambda held: self._lost(connection, held), self._socket)
+        held = Held(connection, self._reactor, self._lost)
         attempt = self._endpoint.connect(_Only(held))
-        self._attempts[connection] = attempt
-        attempt.addTimeout(timeout, self._reactor, onTimeoutCancel=timed_out)
-        attempt.addCallbacks(
-            self._connected,
-            self._failed,
-            callbackArgs=(connection, held),
-            errbackArgs=(connection,),
-        )
-        attempt.addErrback(lambda failure: held.log.failure("the pool failed", failure))
+        deadline = None
+        if not attempt.called:
+            deadline = self._deadlines.after(timeout, lambda: self._time_out(connection, timeout))
+        self._attempts[connection] = attempt, deadline
+        attempt.addCallbacks(self._connected, self._failed, callbackArgs=(held,), errbackArgs=(connection,))
 
-    def _connected(self, _protocol: Any, connection: int, held: Held) -> None:
-        self._attempts.pop(connection, None)
-        self._held[connection] = held
-        self._carry_out(self._state.connected(connection, self._reactor.seconds()))
+    def _settle(self, connection: int) -> Deferred[Any] | None:
+        """An attempt is over, or is to be: whoever was given up is not listened to any more."""
+        attempt, deadline = self._attempts.pop(connection, (None, None))
+        if deadline is not None:
+            deadline.cancel()
+        return attempt
+
+    def _connected(self, _protocol: Any, held: Held) -> None:
+        self._settle(held.number)
+        self._held[held.number] = held
+        self._carry_out(self._state.connected(held.number, self._reactor.seconds()))
 
     def _failed(self, failure: Failure, connection: int) -> None:
-        self._attempts.pop(connection, None)
+        if self._settle(connection) is not None:
+            rejection = OutOfResources if is_shortage(failure) else ConnectFailed
+            self._fail(connection, failure_text(failure), rejection)
+
+    def _time_out(self, connection: int, timeout: float) -> None:
+        attempt = self._settle(connection)
+        assert attempt is not None
+        attempt.cancel()
+        self._fail(connection, f"no answer within {timeout:g} s", ConnectFailed)
+
+    def _fail(self, connection: int, why: str, rejection: type[TcpsuiteError]) -> None:
         now, chance = self._reactor.seconds(), self._chance.random()
-        decisions = self._state.failed(connection, failure_text(failure), now, chance)
-        self._carry_out(decisions, rejection=OutOfResources if is_shortage(failure) else ConnectFailed)
+        self._carry_out(self._state.failed(connection, why, now, chance), rejection=rejection)
         self._tell_closing()
 
     def _lease(self, connection: int) -> PooledLease:
@@ -203,17 +217,19 @@ class ConnectionPool:
         return PooledLease(self.server, held)
 
     def _close(self, connection: int) -> None:
-        if attempt := self._attempts.get(connection):
+        if attempt := self._settle(connection):
             attempt.cancel()
+            self._tell_closing()
         elif held := self._held.get(connection):
             held.close()
 
-    def _lost(self, connection: int, held: Held) -> None:
+    def _lost(self, held: Held) -> None:
         """A held connection ended; or, unless it is leased, its server's half of it did."""
         if held.gone:
-            self._held.pop(connection, None)
-        now, chance = self._reactor.seconds(), self._chance.random()
-        self._carry_out(self._state.lost(connection, now, chance))
+            self._held.pop(held.number, None)
+        # The end of a lease sets nothing back.
+        chance = 0.0 if held.leased else self._chance.random()
+        self._carry_out(self._state.lost(held.number, self._reactor.seconds(), chance))
         self._tell_closing()
 
     def _drop_dead(self) -> None:
@@ -228,10 +244,17 @@ class ConnectionPool:
 
     def _set_timer(self) -> None:
         due = self._state.due()
+        if due == self._timer_due:
+            return
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        self._timer_due = due
         if due is not None:
-            self._timer = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self.start)
+            self._timer = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer_due = None
+        self.start()
 
     def _tell_closing(self) -> None:
         if not self._held and not self._attempts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.endpoints import clientFromString
+from attrs import Factory, define
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
 from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
@@ -16,6 +16,8 @@ from tcpsuite.core.pooling import PoolState
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, OutOfResources, RemoteError, StartError
 from tcpsuite.interfaces import IHealthCheck, ILoadBalancer, Outcome
+from tcpsuite.net.connecting import server_endpoint
+from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker, TCPCheck
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.shortage import Complaints
@@ -25,12 +27,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from random import Random
 
+    from twisted.python.failure import Failure
+
     from tcpsuite.core.connections import Connection
     from tcpsuite.interfaces import IConnectionPool, ILease
     from tcpsuite.net.options import HealthOptions, UpstreamOptions
 
 CHECKS: Mapping[str, Callable[..., IHealthCheck]] = {"tcp": TCPCheck}
 """The built-in health checks, by the word in the file."""
+
+
+@define
+class _Search:
+    """For whom a server is wanted, until when, and which have failed so far and why."""
+
+    client: str
+    connection: Connection
+    deadline: float
+    tried: dict[Server, str] = Factory(dict)
 
 
 class Upstream:
@@ -119,7 +133,7 @@ class Upstream:
             :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
             gives the attempt up.
         """
-        return Deferred.fromCoroutine(self._acquire(client, connection))
+        return self._next(_Search(client, connection, self._clock.seconds() + self._connect_budget))
 
     def status(self) -> dict[str, Any]:
         """What there is to know now, as plain data."""
@@ -130,51 +144,66 @@ class Upstream:
             "servers": [self._server_status(server) for server in self.servers],
         }
 
-    async def _acquire(self, client: str, connection: Connection) -> ILease:
-        deadline = self._clock.seconds() + self._connect_budget
-        tried: dict[Server, str] = {}
-        while len(tried) <= self._retries and (left := deadline - self._clock.seconds()) > 0:
-            server = self._pick(client, tried)
-            if server is None:
-                break
-            try:
-                return await self._attempt(server, connection, left)
-            except RemoteError as error:
-                tried[server] = str(error)
-        if tried:
-            raise ConnectFailed(", ".join(f"{server.name}: {error}" for server, error in tried.items()))
-        raise NoServer(self._why_none())
+    def _next(self, search: _Search) -> Deferred[ILease]:
+        """Try the next server, if there is one and time for it."""
+        now = self._clock.seconds()
+        left = search.deadline - now
+        try:
+            server = None
+            if len(search.tried) <= self._retries and left > 0:
+                server = self._pick(search, now)
+            if server is not None:
+                return self._attempt(server, search, now, left)
+        except Exception:
+            return fail()
+        if search.tried:
+            tried = (f"{server.name}: {error}" for server, error in search.tried.items())
+            return fail(ConnectFailed(", ".join(tried)))
+        return fail(NoServer(self._why_none()))
 
-    def _pick(self, client: str, tried: Collection[Server]) -> Server | None:
-        usable = self.usable(tried)
-        return self.balancer.pick(usable, client, self._clock.seconds()) if usable else None
+    def _pick(self, search: _Search, now: float) -> Server | None:
+        usable = self.usable(search.tried)
+        return self.balancer.pick(usable, search.client, now) if usable else None
 
-    async def _attempt(self, server: Server, connection: Connection, timeout: float) -> ILease:
-        begun = self._clock.seconds()
+    def _attempt(self, server: Server, search: _Search, begun: float, timeout: float) -> Deferred[ILease]:
         server.active += 1
         self._tell(self.balancer.started, server, begun)
         try:
-            lease = await self.pools[server.name].acquire(timeout)
-        except RemoteError as error:
-            server.active -= 1
-            server.failures += 1
-            server.last_error = str(error)
-            self._tried(server, connection, Outcome(False, str(error), self._clock.seconds() - begun))
-            raise
-        except BaseException as error:
-            # Nobody's fault out there: the client left, we are closing, or have no descriptor left.
-            if isinstance(error, OutOfResources):
-                self._complaints.complain(str(error))
-            why = "the client left" if isinstance(error, CancelledError) else str(error)
-            outcome = Outcome(True, seconds=self._clock.seconds() - begun)
-            connection.attempts.append(Attempt(server.name, why, outcome.seconds))
-            self._finished(outcome, server)
-            raise
+            acquired = self.pools[server.name].acquire(timeout)
+        except Exception:
+            acquired = fail()
+        return acquired.addCallbacks(
+            self._made,
+            self._failed,
+            callbackArgs=(server, search.connection, begun),
+            errbackArgs=(server, search, begun),
+        )
+
+    def _made(self, lease: ILease, server: Server, connection: Connection, begun: float) -> ILease:
         server.connections += 1
         connection.server = server.name
         self._tried(server, connection, Outcome(True, seconds=self._clock.seconds() - begun))
         lease.ended().addCallback(self._finished, server)
         return lease
+
+    def _failed(
+        self, failure: Failure, server: Server, search: _Search, begun: float
+    ) -> Failure | Deferred[ILease]:
+        error = failure.value
+        seconds = self._clock.seconds() - begun
+        if isinstance(error, RemoteError):
+            server.active -= 1
+            server.failures += 1
+            server.last_error = search.tried[server] = str(error)
+            self._tried(server, search.connection, Outcome(False, str(error), seconds))
+            return self._next(search)
+        # Nobody's fault out there: the client left, we are closing, or have no descriptor left.
+        if isinstance(error, OutOfResources):
+            self._complaints.complain(str(error))
+        why = "the client left" if isinstance(error, CancelledError) else str(error)
+        search.connection.attempts.append(Attempt(server.name, why, seconds))
+        self._finished(Outcome(True, seconds=seconds), server)
+        return failure
 
     def _tried(self, server: Server, connection: Connection, outcome: Outcome) -> None:
         connection.attempts.append(Attempt(server.name, outcome.error, outcome.seconds))
@@ -226,12 +255,13 @@ def build_upstream(
     :raises StartError: when a provider of somebody's own cannot be built, or is none.
     """
     servers = [Server(server.name, server.address, server.weight) for server in options.servers]
+    deadlines = Deadlines(reactor)
     balancer = _provide(ILoadBalancer, name, options.strategy, STRATEGIES, chance)
     return Upstream(
         name,
         servers,
         balancer,
-        {server.name: _build_pool(server, options, reactor, chance) for server in servers},
+        {server.name: _build_pool(server, options, reactor, chance, deadlines) for server in servers},
         reactor,
         checker=_build_checker(name, servers, options.health, reactor, chance),
         strategy=options.strategy,
@@ -240,11 +270,13 @@ def build_upstream(
     )
 
 
-def _build_pool(server: Server, options: UpstreamOptions, reactor: Any, chance: Random) -> ConnectionPool:
+def _build_pool(
+    server: Server, options: UpstreamOptions, reactor: Any, chance: Random, deadlines: Deadlines
+) -> ConnectionPool:
     pool = options.pool
     return ConnectionPool(
         server,
-        clientFromString(reactor, server.address),
+        server_endpoint(reactor, server.address, options.socket),
         reactor,
         state=PoolState(
             warm=pool.warm if pool.mode == "preconnect" else 0,
@@ -253,7 +285,7 @@ def _build_pool(server: Server, options: UpstreamOptions, reactor: Any, chance: 
         ),
         connect_timeout=options.connect_timeout,
         chance=chance,
-        socket=options.socket,
+        deadlines=deadlines,
     )
 
 

@@ -179,11 +179,16 @@ class RefillTests(SynchronousTestCase):
     """How the supply is filled up."""
 
     def test_few_at_once(self):
-        """No more are begun at once than a server that comes back can stand; each that is made begins one."""
+        """No more are begun at once than a server that comes back can stand; when one is made it is time for
+        the next.
+        """
         state = PoolState(warm=10)
         begun = state.tick(0.0)
         self.assertEqual(len(begun), MAX_CONNECTING)
-        self.assertEqual(state.connected(1, 0.1), [Connect(MAX_CONNECTING + 1)])
+        self.assertIsNone(state.due())
+        self.assertEqual(state.connected(1, 0.1), [])
+        self.assertLessEqual(state.due() or 0.0, 0.1)
+        self.assertEqual(state.tick(0.1), [Connect(MAX_CONNECTING + 1)])
         self.assertEqual(state.due(), 5.1)
 
     def test_those_that_fail_together_count_as_one(self):

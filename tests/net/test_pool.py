@@ -9,15 +9,15 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionLost, DNSLookupError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.pooling import PoolState
+from tcpsuite.core.pooling import MAX_CONNECTING, PoolState
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed
+from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.held import EARLY_LIMIT
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.testing.endpoints import ScriptedEndpoint
@@ -169,9 +169,44 @@ class PreconnectTests(PoolCase):
         self.assertEqual(self.pool.stats()["leased"], 0)
 
 
+class AtOnce(ScriptedEndpoint):
+    """Connects in no time, as a server on this machine does."""
+
+    def connect(self, protocolFactory):
+        attempt = super().connect(protocolFactory)
+        self.accept()
+        return attempt
+
+
+class AtOnceTests(SynchronousTestCase):
+    """An endpoint that has connected when it returns."""
+
+    def pool(self, warm):
+        self.clock = Clock()
+        self.endpoint = AtOnce()
+        return ConnectionPool(SERVER, self.endpoint, self.clock, state=PoolState(warm, max_connections=1000))
+
+    def test_the_lease_is_there_at_once(self):
+        """Nobody waits for what is there, and no timer is left behind."""
+        pool, taker = self.pool(0), Taker()
+        self.successResultOf(pool.acquire()).attach(taker)
+        self.endpoint.transports[0].say(b"hello")
+        self.assertEqual(taker.events, ["made", b"hello"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_large_supply_is_filled_up_step_by_step(self):
+        """However large the supply, a few are begun in a turn, and no call waits for another."""
+        pool = self.pool(500)
+        pool.start()
+        self.assertEqual(pool.stats()["warm"], MAX_CONNECTING)
+        for _ in range(500):
+            self.clock.advance(0)
+        self.assertEqual(pool.stats()["warm"], 500)
+
+
 def _pool(listener, **options):
     server = Server("a", address(listener))
-    endpoint = clientFromString(reactor, server.address)
+    endpoint = server_endpoint(reactor, server.address)
     return ConnectionPool(server, endpoint, reactor, state=PoolState(**options), connect_timeout=1.0)
 
 

@@ -326,7 +326,12 @@ class BuildTests(SynchronousTestCase):
 
     def test_a_warm_supply_is_made_at_the_start(self):
         """With preconnect each server is connected to, as often as the option says."""
-        upstream = self.build(pool=PoolOptions("preconnect", warm=3), health=HealthOptions(Provider("none")))
+        upstream = self.build(
+            # To a name leads what a reactor of memory has, too.
+            servers=tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab"),
+            pool=PoolOptions("preconnect", warm=3),
+            health=HealthOptions(Provider("none")),
+        )
         upstream.start()
         self.assertEqual(len(self.reactor.tcpClients), 6)
 
