@@ -133,7 +133,8 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 def apply(options: SocketOptions, sock: socket.socket) -> None:
     """Set a TCP socket up: a fresh one, before it connects or listens, or soon after.
 
-    Any other socket stays as it is.  A buffer's size, alone, is better said before: how far a window may open is agreed on in the handshake.
+    Any other socket stays as it is.  A buffer's size, alone, is better said before: how far a window may open
+    is agreed on in the handshake.
 
     :raises OSError: when the kernel refuses.
     """
