@@ -27,7 +27,7 @@ InThread = Callable[..., Deferred[Any]]
 READERS = 2
 """Threads that may read for one cache: the reactor's pool has ten, for everyone, and a disk that is waited
 for gets no faster by more of them."""
-AHEAD = 8 * 1024 * 1024
+AHEAD = 4 * 1024 * 1024
 """Bytes that a thread reads at a time: a few milliseconds' work of a disk, many times what the way to a
 thread and back costs."""
 BLOCK = 128 * 1024
@@ -94,17 +94,19 @@ class Ahead:
         self._cache = cache
         self._ready = extent.start
 
-    def wait(self, at: int, count: int) -> Deferred[None] | None:
-        """What to wait for before so many bytes are read from there; ``None`` when they are there.
+    def look(self, at: int, count: int) -> int | Deferred[None]:
+        """How many of so many bytes can be read from there; or what to wait for, before this is asked again.
 
         What was fetched is not asked for again: it may be gone already when memory is short, or the file
         system may never tell, and the reading has to get on.
         """
         extent = self._extent
-        if at + count <= self._ready or self._cache.holds(extent.fd, at, count):
-            return None
-        self._ready = at + max(AHEAD, count)
-        return self._cache.fetch(extent.fd, at, min(self._ready, extent.stop) - at)
+        if at < self._ready:
+            return min(count, self._ready - at)
+        if self._cache.holds(extent.fd, at, count):
+            return count
+        self._ready = min(at + AHEAD, extent.stop)
+        return self._cache.fetch(extent.fd, at, self._ready - at)
 
 
 def blocks(pieces: Iterable[Piece], cache: PageCache) -> Generator[bytes | Deferred[None], None, None]:
@@ -118,13 +120,13 @@ def blocks(pieces: Iterable[Piece], cache: PageCache) -> Generator[bytes | Defer
             continue
         ahead, at = Ahead(piece, cache), piece.start
         while at < piece.stop:
-            count = min(BLOCK, piece.stop - at)
-            waiting = ahead.wait(at, count)
-            if waiting is not None:
-                yield waiting
-            data = read(piece.fd, at, count)
-            yield data
-            at += len(data)
+            found = ahead.look(at, min(BLOCK, piece.stop - at))
+            if isinstance(found, Deferred):
+                yield found
+            else:
+                data = read(piece.fd, at, found)
+                yield data
+                at += len(data)
 
 
 def read(fd: int, at: int, count: int) -> bytes:

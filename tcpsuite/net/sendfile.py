@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from tcpsuite.net.pagecache import PageCache, Piece
 
-STEP = 256 * 1024
-"""Bytes that one connection sends before the others have their turn: a tenth of a millisecond's work."""
+STEP = 1024 * 1024
+"""Bytes that one connection sends before the others have their turn: a quarter of a millisecond's work.
+Steps of a fourth of it cost a tenth more."""
 
 SMALL = 64 * 1024
 """Bytes up to which an answer is better read and written: it leaves with what stands before it."""
@@ -102,12 +103,11 @@ class FileSending:
             ahead, at = Ahead(piece, self._cache), piece.start
             while at < piece.stop:
                 yield None
-                count = min(STEP, piece.stop - at)
-                waiting = ahead.wait(at, count)
-                if waiting is not None:
-                    yield waiting
+                found = ahead.look(at, min(STEP, piece.stop - at))
+                if isinstance(found, Deferred):
+                    yield found
                 else:
-                    at += self._send(piece.fd, at, count)
+                    at += self._send(piece.fd, at, found)
 
     def _send(self, fd: int, at: int, count: int) -> int:
         """Send up to so many bytes from there; says how many."""

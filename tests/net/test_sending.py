@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -112,3 +112,68 @@ class SendingTests(SynchronousTestCase):
         self.failureResultOf(done, ZeroDivisionError)
         self.assertIsNone(self.transport.producer)
         self.closed = True
+
+
+class WaitingTests(SynchronousTestCase):
+    """What is not there yet is waited for."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = StringTransport()
+        self.cancelled: list[object] = []
+        self.wanted: Deferred[None] = Deferred(self.cancelled.append)
+        self.sending = Sending(self.blocks(), self.clock)
+        self.done = self.sending.send_to(self.transport)
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), b"one")
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def blocks(self) -> Generator[bytes | Deferred[None], None, None]:
+        yield b"one"
+        yield self.wanted
+        yield b"two"
+
+    def test_waited(self) -> None:
+        """It goes on when that is there, and not before, though there is room."""
+        self.sending.pauseProducing()
+        self.sending.resumeProducing()
+        self.clock.advance(10)
+        self.assertEqual(self.transport.value(), b"one")
+        self.wanted.callback(None)
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), b"onetwo")
+        self.successResultOf(self.done)
+
+    def test_paused_meanwhile(self) -> None:
+        """It does not go on when there is no room by then."""
+        self.sending.pauseProducing()
+        self.wanted.callback(None)
+        self.clock.advance(10)
+        self.assertEqual(self.transport.value(), b"one")
+        self.sending.resumeProducing()
+        self.clock.advance(0)
+        self.successResultOf(self.done)
+
+    def test_there_already(self) -> None:
+        """What is there already is not waited for."""
+        self.wanted.callback(None)
+        transport = StringTransport()
+        done = Sending(self.blocks(), self.clock).send_to(transport)
+        self.clock.pump([0, 0, 0])
+        self.assertEqual(transport.value(), b"onetwo")
+        self.successResultOf(done)
+        self.successResultOf(self.done)
+
+    def test_failed(self) -> None:
+        """It fails as that does."""
+        self.wanted.errback(ZeroDivisionError())
+        self.failureResultOf(self.done, ZeroDivisionError)
+        self.assertIsNone(self.transport.producer)
+
+    def test_consumer_gone(self) -> None:
+        """When the consumer goes, that is not wanted any more."""
+        self.sending.stopProducing()
+        self.failureResultOf(self.done, CancelledError)
+        self.assertEqual(self.cancelled, [self.wanted])

@@ -72,6 +72,17 @@ def left_behind(root: Path) -> list[str]:
     return [str(path) for path in root.rglob(".tcpsuite-upload-*") if path.name[-16:] != "0123456789abcdef"]
 
 
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def drop(fd: int) -> None:
+    """Drop a file from the page cache, where that can be done."""
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 class Threads:
     """Threads that work at once, or when they are told to."""
 
