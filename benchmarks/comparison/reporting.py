@@ -53,9 +53,9 @@ def ratio(rounds: Rounds, figure: str, peer: str) -> Spread | None:
 
 
 def gap(rounds: Rounds, more: str, less: str) -> Spread | None:
-    """How many microseconds a connection costs more on one server than on the other, round by round."""
+    """How much more processor time a connection takes on one server than on the other, round by round."""
     pairs = zip(rounds[more], rounds[less], strict=True)
-    return spread(1e6 / a["per_s"] - 1e6 / b["per_s"] for a, b in pairs if a and b)
+    return spread(a["processor_us"] - b["processor_us"] for a, b in pairs if a and b)
 
 
 def show(found: Spread | None, form: str) -> str:
@@ -92,13 +92,12 @@ def mark(rounds: Rounds, server: str) -> str:
 
 def costs(found: dict[str, Rounds], cases: Sequence[Case], servers: Sequence[str]) -> str:
     """What is gained by taking one thing after the other away."""
-    rows = [["", "connections/s", "µs each", "µs less than as shipped"]]
+    rows = [["", "connections/s", "µs of processor time each", "less than as shipped"]]
     rounds = found[cases[0].key]
     for name in servers:
-        own = figures(rounds, name, "per_s")
-        each = format(1e6 / own.middle, ".1f") if own else "failed"
+        own, each = (show(figures(rounds, name, figure), ",.0f") for figure in ("per_s", "processor_us"))
         less = "" if name == OURS else show(gap(rounds, OURS, name), ".1f")
-        rows.append(["as shipped" if name == OURS else name, show(own, ",.0f"), each, less])
+        rows.append(["as shipped" if name == OURS else name, own, each, less])
     return table(rows)
 
 

@@ -179,6 +179,8 @@ class Bench:
             figures = self._drive(case, started.port) if case.load else self._fetch(started.port)
             took = time.monotonic() - since
             figures["busy"] = (machine.busy_seconds(pid) - busy) / took
+            if figures.get("per_s"):
+                figures["processor_us"] = figures["busy"] / figures["per_s"] * 1e6
             figures["load_busy"] = (self._load_seconds() - load_busy) / took
             figures["resident"] = machine.most_resident(pid)
         except (BenchError, OSError) as error:

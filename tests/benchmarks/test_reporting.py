@@ -61,11 +61,18 @@ class TableTests(SynchronousTestCase):
         self.assertIn("Go net, churn: 2 of 2 rounds failed.", text)
 
     def test_what_a_connection_costs(self) -> None:
-        """Each part in microseconds: the shipped server's less the one's without it."""
-        rounds: Rounds = {"tcpsuite": [{"per_s": 10_000.0}], "no access log": [{"per_s": 12_500.0}]}
+        """Each part in microseconds of processor time: the shipped server's less the one's without it."""
+        rounds: Rounds = {
+            "tcpsuite": [{"per_s": 10_000.0, "processor_us": 99.0}],
+            "no access log": [{"per_s": 12_500.0, "processor_us": 79.0}],
+        }
         text = section(BY_KEY["cost"], {"churn": rounds}, list(rounds))
-        self.assertIn("| as shipped    | 10,000        | 100.0   |                         |", text)
-        self.assertIn("| no access log | 12,500        | 80.0    | 20.0                    |", text)
+        self.assertIn(
+            "| as shipped    | 10,000        | 99                        |                      |", text
+        )
+        self.assertIn(
+            "| no access log | 12,500        | 79                        | 20.0                 |", text
+        )
 
     def test_a_load_that_was_late_says_so(self) -> None:
         """Latencies that the load itself made are told."""
