@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure tcpsuite beside its peers on the same work, in one run, in turn, and print the ratios.
 
-    python benchmarks/side_by_side.py                 all of it: half an hour
+    python benchmarks/side_by_side.py                 all of it: twenty minutes
     python benchmarks/side_by_side.py echo relay --rounds 1 --seconds 0.5
 
 The groups are echo, cost, relay, file and crowd.  tcpsuite is measured as it ships: an access log, an admin
@@ -87,7 +87,8 @@ def chosen(args: argparse.Namespace, files: int) -> list[tuple[Group, list[Case]
 def main() -> int:
     """Measure, print, and write it down."""
     args = questions().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is stopped all the same
+        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
     groups = chosen(args, machine.raise_file_limit())
     folder = Path(tempfile.mkdtemp(prefix="side-by-side-"))
     folder.chmod(0o755)  # nginx's worker is another user

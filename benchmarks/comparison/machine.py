@@ -54,8 +54,9 @@ def waiting_sockets() -> int:
 
 
 def family(pid: int) -> list[int]:
-    """The process and its children."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    """The process and its children, as far as the kernel tells."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid, *map(int, children.read_text().split() if children.exists() else ())]
 
 
 def resident(pid: int) -> int:
@@ -80,7 +81,7 @@ def busy_seconds(pid: int) -> float:
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
 
 
-def first_line(argv: Sequence[str], pattern: str = r"\d+(\.\d+)+") -> str:
+def version_of(argv: Sequence[str], pattern: str = r"\d+(\.\d+)+") -> str:
     """What ``pattern`` finds in the output of a command, empty if it cannot be had."""
     if not shutil.which(argv[0]):
         return ""
@@ -102,12 +103,12 @@ def describe(python: str) -> str:
         f"Linux {kernel[0] if kernel else platform.release()}",
     ]
     versions = {
-        "CPython": first_line([python, "--version"]),
-        "Twisted": first_line([python, "-c", "import twisted; print(twisted.__version__)"]),
-        "uvloop": first_line([python, "-c", "import uvloop; print(uvloop.__version__)"]),
-        "Go": first_line(["go", "version"]),
-        "Node": first_line(["node", "--version"]),
-        "HAProxy": first_line(["haproxy", "-v"]),
-        "nginx": first_line(["nginx", "-v"]),
+        "CPython": version_of([python, "--version"]),
+        "Twisted": version_of([python, "-c", "import twisted; print(twisted.__version__)"]),
+        "uvloop": version_of([python, "-c", "import uvloop; print(uvloop.__version__)"]),
+        "Go": version_of(["go", "version"]),
+        "Node": version_of(["node", "--version"]),
+        "HAProxy": version_of(["haproxy", "-v"]),
+        "nginx": version_of(["nginx", "-v"]),
     }
     return ", ".join([*parts, *(f"{name} {version}" for name, version in versions.items() if version)])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 
 from tests.benchmarks import BENCHMARKS
-from tests.integration.support.programs import need, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.integration.support.programs import Program, need, run
 
 SHORT = ("--rounds", "1", "--seconds", "0.2")
 
@@ -70,3 +69,24 @@ def test_a_server_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
     assert "tcpsuite does not serve on port" in done.stderr
     assert "no such thing" in done.stderr
     assert not list(temporary.iterdir())
+
+
+def test_stopped_early(tmp_path: Path, temporary: Path) -> None:
+    """SIGTERM ends it and the servers that it has started."""
+    need("cc", "taskset")
+    chosen = ("echo", "--case", "1k", "--only", "C, epoll", "--seconds", "600")
+    argv = (sys.executable, BENCHMARKS / "side_by_side.py", *chosen, "--output", tmp_path / "figures")
+    with Program(*argv, log=tmp_path / "log") as program:
+        program.ready(lambda: serving(temporary) and "echo 1k" in program.output, "the first round")
+        assert program.end() == 128 + SIGTERM
+    assert not list(temporary.iterdir())
+    assert not serving(temporary)
+
+
+def serving(folder: Path) -> list[str]:
+    """The command lines of processes that speak of the folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(each.read_text().replace("\0", " "))
+    return [line for line in found if str(folder) in line]
