@@ -27,7 +27,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.transport import unsent, was_reset
+from tcpsuite.net.transport import Stream, unsent, was_reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +172,7 @@ class Relay:
         server.transport.registerProducer(client, True)
         for side in (client, server):
             side.joined(self)
+        _join(client.transport, server.transport)
         if client.finished:
             self.finished(client)
 
@@ -262,3 +263,9 @@ class Relay:
     def _stop_watching(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+
+
+def _join(one: Any, other: Any) -> None:
+    """Take the protocols out of the way of the bytes, if both transports can do that."""
+    if isinstance(one, Stream) and isinstance(other, Stream) and not (one.TLS or other.TLS):
+        one.join(other)

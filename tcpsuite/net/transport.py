@@ -75,6 +75,7 @@ class Stream(Counting):
 
     _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
     _writing = False  # the reactor was asked to say when the socket takes more
+    _other: Stream | None = None  # to which goes what is read
     _sendmsgQueue: Sequence[int] = ()  # descriptors to be sent, which UNIX connections alone can
 
     # Of Twisted's transports, which this is mixed into.
@@ -108,6 +109,9 @@ class Stream(Counting):
             return CONNECTION_DONE
         self.bytes_in += len(data)
         self.reads += 1
+        if self._other is not None:
+            self._forward(data, self._other)
+            return None
         if self._writing or self.TLS:
             self.protocol.dataReceived(data)
             return None
@@ -167,6 +171,8 @@ class Stream(Counting):
         """The connection is gone."""
         self._collecting = False
         super().connectionLost(reason)  # type: ignore[misc]
+        if self._other is not None:
+            self._other = self._other._other = None
 
     def _send_collected(self) -> ConnectionLost | None:
         """Send what was written during a read, unless there is more to do than that."""
@@ -188,9 +194,36 @@ class Stream(Counting):
             sent = 0
         self.bytes_out += sent
         if sent != len(data):
-            self.dataBuffer, self.offset = data, sent
-            self.startWriting()
+            self._queue(data, sent)
         return None
+
+    def _queue(self, data: bytes, sent: int) -> None:
+        """Send the rest later; nothing else is queued."""
+        self.dataBuffer, self.offset = data, sent
+        self._maybePauseProducer()
+        self.startWriting()
+
+    def join(self, other: Stream) -> None:
+        """From now on send to either what the other reads, past both protocols.
+
+        For what is queued, the protocols are each other's producers as ever, and all else that happens they are
+        told as ever.  It ends with the first of the two; neither may speak TLS.
+        """
+        self._other, other._other = other, self
+
+    def _forward(self, data: bytes, other: Stream) -> None:
+        if other._writing:
+            other.write(data)
+            return
+        try:
+            sent = other.socket.send(data)
+        except OSError:
+            # No room; or its end, which it finds and tells when it tries for itself.
+            other.write(data)
+            return
+        other.bytes_out += sent
+        if sent != len(data):
+            other._queue(data, sent)
 
 
 class _Joined(Stream):
