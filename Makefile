@@ -31,7 +31,7 @@ test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
 	@.venv/bin/trial tests
 
-bench: .venv/bench  ## compare with what is installed of HAProxy, nginx, Go …: half an hour (ARGS="echo --rounds 1")
+bench: .venv/bench  ## compare with what is installed of HAProxy, nginx, Go …: twenty minutes (ARGS="echo --rounds 1")
 	@.venv/bin/python benchmarks/side_by_side.py $(ARGS)
 
 test-deps:  ## install the real servers and clients that the integration tests use (Debian, Ubuntu)
