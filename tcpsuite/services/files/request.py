@@ -35,15 +35,16 @@ class FilesChannel(BoundedChannel):
             producer.pauseProducing()
 
     async def send_files(self, pieces: Iterable[Piece], cache: PageCache) -> None:
-        """Have the kernel send ``pieces``, while this is not the transport's producer."""
+        """Have the kernel send ``pieces``, while this is not the transport's producer.
+
+        When it fails there is nothing more to be done with the connection but to end it.
+        """
         self.transport.unregisterProducer()
-        try:
-            await FileSending(pieces, cache).send_to(self.transport)
-        finally:
-            self.transport.registerProducer(self, True)
-            if self._waitingForTransport:
-                # What it was waited for has left meanwhile, and the transport has told the other producer.
-                self.resumeProducing()  # type: ignore[no-untyped-call]
+        await FileSending(pieces, cache).send_to(self.transport)
+        self.transport.registerProducer(self, True)
+        if self._waitingForTransport:
+            # What was waited for has left meanwhile, and the transport has told the other producer.
+            self.resumeProducing()  # type: ignore[no-untyped-call]
 
 
 class FilesRequest(BoundedRequest):

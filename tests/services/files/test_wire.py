@@ -4,86 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import asynccontextmanager
-from itertools import count
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
-from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 
-from tcpsuite.core.connections import Connection, Ledger
-from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.errors import StartError
-from tcpsuite.net.admission import Admission
-from tcpsuite.net.transport import count as counted
-from tcpsuite.options import DirectoryPath, OptionError, Secret, Size
+from tcpsuite.options import DirectoryPath, OptionError, Secret
 from tcpsuite.services.files import FilesOptions, build, example
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.service import LISTERS
 from tcpsuite.testing.contexts import FakeContext
-from tests.support.exchange import exchange
 from tests.support.files import HOSTILE, SECRET, TOKEN, left_behind, make_tree
+from tests.support.served import dial, http, served, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 LARGE = os.urandom(5_000_000)
-
-
-@frozen
-class Served:
-    """A service that listens, and the records of its connections as they end."""
-
-    address: str
-    factory: Any
-    ended: list[Connection]
-
-    async def ask(self, data: bytes) -> bytes:
-        """What it answers until it closes."""
-        return await exchange(self.address, data)
-
-
-@asynccontextmanager
-async def served(root: Path, protocol: str, uploads: bool = True) -> AsyncIterator[Served]:
-    """The service behind the admission that every listener has."""
-    options = FilesOptions(
-        root=DirectoryPath(str(root)),
-        protocol=protocol,
-        uploads=uploads,
-        max_upload=Size(10_000_000),
-        token=Secret(TOKEN),
-    )
-    factory: Any = build(options, FakeContext(reactor))
-    ended: list[Connection] = []
-    admission = Admission(
-        listener="files",
-        service_name="files",
-        service=factory,
-        limiter=ResourceLimiter(100, True),
-        ceiling=Ceiling(100),
-        pause=lambda wanted: None,
-        ledger=Ledger(),
-        ended=ended.append,
-        ids=(str(number) for number in count()),
-        clock=reactor,
-    )
-    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(admission)
-    counted(port)
-    try:
-        yield Served(f"127.0.0.1:{port.getHost().port}", factory, ended)
-    finally:
-        await port.stopListening()
-        await admission.when_empty().addTimeout(10, reactor)
-        factory.share.root.close()
 
 
 @pytest.fixture
@@ -92,35 +35,6 @@ def root(tmp_path: Path) -> Path:
     root = make_tree(tmp_path)
     (root / "large").write_bytes(LARGE)
     return root
-
-
-def http(method: str, path: str, *headers: str) -> bytes:
-    """A request that is the last of its connection."""
-    return "\r\n".join(
-        [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
-    ).encode()
-
-
-async def until(condition: Any) -> None:
-    """Let the reactor turn until ``condition`` holds."""
-    for _ in range(2000):
-        if condition():
-            return
-        await deferLater(reactor, 0.005)
-    raise AssertionError("it never happened")
-
-
-async def dial(served: Served) -> Any:
-    """A client that keeps what it gets."""
-
-    class Client(Protocol):
-        got = b""
-
-        def dataReceived(self, data: bytes) -> None:
-            self.got += data
-
-    host, port = served.address.split(":")
-    return await connectProtocol(TCP4ClientEndpoint(reactor, host, int(port)), Client())
 
 
 @pytest_twisted.ensureDeferred
