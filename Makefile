@@ -16,7 +16,7 @@ ifdef MOVED
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test trial bench test-deps lint coverage core-coverage clean
+.PHONY: help run test trial conformance bench test-deps lint coverage core-coverage clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -30,6 +30,9 @@ test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes
 
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
 	@.venv/bin/trial tests
+
+conformance: .venv/dev  ## Twisted's own tests, on our reactor and on stock epoll beside it
+	@.venv/bin/python -m tests.conformance $(ARGS)
 
 bench: .venv/bench  ## compare with what is installed of HAProxy, nginx, Go …: twenty minutes (ARGS="echo --rounds 1")
 	@.venv/bin/python benchmarks/side_by_side.py $(ARGS)

@@ -69,13 +69,21 @@ class Results:
 class _Recording:
     """A process that runs the tests on one reactor.  Behind its context it is gone, with its children."""
 
-    def __init__(self, reactor: str, names: Sequence[str], folder: Path) -> None:
+    def __init__(self, reactor: str, names: Sequence[str], folder: Path, each: float) -> None:
         self._reactor, self._folder = reactor, folder
         self._folder.mkdir()
         self._began = time.monotonic()
         with (folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.conformance.recording", reactor, str(folder), *names],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.conformance.recording",
+                    reactor,
+                    str(folder),
+                    str(each),
+                    *names,
+                ],
                 cwd=CHECKOUT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -105,15 +113,20 @@ class _Recording:
         return Results(self._reactor, tests, seconds, said[-SHOWN:])
 
 
-def run(reactors: Sequence[str], names: Sequence[str], folder: Path, patience: float) -> list[Results]:
-    """Run the tests of these names on each reactor, side by side, for ``patience`` seconds at most.
+def run(
+    reactors: Sequence[str], names: Sequence[str], folder: Path, *, at_most: float, each: float
+) -> list[Results]:
+    """Run the tests of these names on each reactor, side by side.
 
-    A reactor is named as its plugin is, a test as trial takes it.  ``folder`` is an empty one to work in.
+    :param reactors: by the names of their plugins.
+    :param names: as trial takes them.
+    :param folder: an empty one to work in.
+    :param at_most: seconds for all of them; what has not ended then is ended.
+    :param each: seconds until a test fails whose reactor still runs.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + at_most
     with ExitStack() as running:
         recordings = [
-            running.enter_context(_Recording(each, names, folder / f"{number}-{each}"))
-            for number, each in enumerate(reactors)
+            running.enter_context(_Recording(reactor, names, folder / reactor, each)) for reactor in reactors
         ]
-        return [each.results(deadline) for each in recordings]
+        return [recording.results(deadline) for recording in recordings]

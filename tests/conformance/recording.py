@@ -1,14 +1,16 @@
 """Runs Twisted's own tests on one reactor, in a process of its own, and writes down how each of them went.
 
-``python -m tests.conformance.recording REACTOR FOLDER NAME...``: the reactor by its plugin's name, the folder
-to work in, and the packages, modules or cases as trial takes them.  The reactor is installed for those tests
-that take what they find, and is the one that the tests of `ReactorBuilder` build.
+``python -m tests.conformance.recording REACTOR FOLDER SECONDS NAME...``: the reactor by its plugin's name, a
+folder to work in, how long a test may take, and the packages, modules or cases as trial takes them.  The
+reactor is installed for those tests that take what they find, and is the one that the tests of
+`ReactorBuilder` build.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import json
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -24,11 +26,8 @@ if TYPE_CHECKING:
 RECORD = "record.jsonl"
 """The file in the folder: a line when a test begins, and one that says how it went."""
 
-PATIENCE = 20.0
-"""Seconds until a test whose reactor still runs fails.  Trial's own are 120, too long for many such."""
-
-HANGS = 45.0
-"""Seconds until a test that no time-out reaches ends the process, with a traceback on stderr."""
+HANGS = 2.5
+"""So many times as long as any test may take, and the process is ended, with a traceback on stderr."""
 
 UNDETECTABLE = {
     "test_fdset.ReactorFDSetTestsBuilder.test_lostFileDescriptor": "epoll drops without a word what is closed"
@@ -40,9 +39,11 @@ UNDETECTABLE = {
 class Recorder(TestResult):
     """Writes a line for each test: as soon as one has ended, so that a crash loses none."""
 
-    def __init__(self, record: TextIO, reactor_name: str) -> None:
+    def __init__(self, record: TextIO, reactor_name: str, seconds: float) -> None:
         super().__init__()
         self._record = record
+        self._hangs = HANGS * seconds
+        self._stderr = sys.stderr
         self._suffix = f"_{reactor_name}Tests"
         self._outcome, self._why = "", ""
 
@@ -54,7 +55,8 @@ class Recorder(TestResult):
         super().startTest(test)
         self._outcome, self._why = "", ""
         self._write({"test": self.name(test)})
-        faulthandler.dump_traceback_later(HANGS, exit=True)
+        # On the first stderr: some tests leave another one behind.
+        faulthandler.dump_traceback_later(self._hangs, exit=True, file=self._stderr)
 
     def stopTest(self, test: Any) -> None:
         faulthandler.cancel_dump_traceback_later()
@@ -114,11 +116,12 @@ def main() -> None:
     arguments = ArgumentParser()
     arguments.add_argument("reactor")
     arguments.add_argument("folder", type=Path)
+    arguments.add_argument("seconds", type=float)
     arguments.add_argument("names", nargs="+")
     told = arguments.parse_args()
 
     reactor_class = type(installReactor(told.reactor))
-    util.DEFAULT_TIMEOUT_DURATION = PATIENCE  # before the next line copies it
+    util.DEFAULT_TIMEOUT_DURATION = told.seconds  # before the next line copies it
     from twisted.internet.test.reactormixins import ReactorBuilder
     from twisted.trial.runner import TestLoader, TrialRunner
 
@@ -126,7 +129,7 @@ def main() -> None:
     ReactorBuilder._reactors = [f"{reactor_class.__module__}.{reactor_class.__qualname__}"]
 
     with (told.folder / RECORD).open("w") as record:
-        recorder = Recorder(record, reactor_class.__name__)
+        recorder = Recorder(record, reactor_class.__name__, told.seconds)
         suite = TestLoader().loadByNames(told.names, recurse=True)
         for case in cases(suite):
             if reason := UNDETECTABLE.get(recorder.name(case).removeprefix("twisted.internet.test.")):

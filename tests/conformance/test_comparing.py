@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -66,7 +67,7 @@ def test_runs_on_each_reactor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """
     (tmp_path / "theirs.py").write_text(THEIRS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    poll, epoll = run(["poll", "epoll"], ["theirs"], tmp_path, 60.0)
+    poll, epoll = run(["poll", "epoll"], ["theirs"], tmp_path, at_most=60, each=20)
     assert epoll.tests["theirs.Builder.test_built"].outcome == "passed"
     assert epoll.tests["theirs.Case.test_installed"].outcome == "passed"
     assert epoll.tests["theirs.Case.test_skipped"] == Result("skipped", "a reason")
@@ -81,15 +82,24 @@ def test_runs_on_each_reactor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "last words" in poll.said
 
 
-def test_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the time is up, the processes are gone, and what had not ended is said to be so."""
+def test_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that no time-out reaches ends its process, which shows where that test was."""
     (tmp_path / "theirs.py").write_text(ENDLESS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (endless,) = run(["epoll"], ["theirs"], tmp_path, 3.0)
+    (endless,) = run(["epoll"], ["theirs"], tmp_path, at_most=60, each=0.5)
     assert endless.tests == {
         "theirs.Case.test_a": Result("passed"),
         "theirs.Case.test_endless": Result("never ended"),
     }
+    assert "in test_endless" in endless.said
+
+
+def test_takes_too_long(tmp_path: Path) -> None:
+    """When the time is up the processes are gone, whatever they were doing."""
+    began = time.monotonic()
+    (unfinished,) = run(["epoll"], ["twisted.test.test_process"], tmp_path, at_most=0.5, each=20)
+    assert unfinished.count()["passed"] == 0
+    assert time.monotonic() - began < 10
 
 
 THEIRS = """
