@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import random
 import re
 import sys
@@ -58,3 +59,10 @@ def test_the_contract_suite_of_the_example_passes(example):
         case(f"test_{name}").run(result)
     assert len(names) > 5
     assert result.wasSuccessful(), result.errors + result.failures
+
+
+def test_buffers_and_pools_answer_as_their_page_says():
+    """Every example of docs/buffers.md gives what stands there."""
+    result = doctest.testfile(str(DOCS / "buffers.md"), module_relative=False)
+    assert result.attempted > 15
+    assert result.failed == 0
