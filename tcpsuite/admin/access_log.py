@@ -1,4 +1,4 @@
-"""The access log: one line a connection, written when it ends."""
+"""The access log: one line a connection, written when it has ended."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import select
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from twisted.logger import Logger
 
-from tcpsuite.core.connections import Connection, Reason
+from tcpsuite.core.connections import Reason
 from tcpsuite.errors import StartError
 from tcpsuite.options import OptionError, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from tcpsuite.core.connections import Connection
 
 REFUSALS_A_SECOND = 10
 """Lines a second for connections that a limit refused: a flood of them must not fill the disk."""
@@ -32,8 +34,13 @@ LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether the file was moved away."""
 WARN_INTERVAL = 60.0
 """Seconds between two warnings that lines cannot be written."""
+WRITE_INTERVAL = 0.25
+"""Seconds in which lines gather to be written to a file together: who follows a log does not notice."""
+MOST_WAITING = 1000
+"""Lines that wait for each other at most, some 200 KB of them."""
 
 _STDOUT = 1
+_NEWLINE = ord("\n")
 _BARE = re.compile(r"[A-Za-z0-9._:/@+%\[\]][A-Za-z0-9._:/@+%\[\]-]*")
 
 
@@ -54,15 +61,13 @@ class AccessLogOptions:
     format: str = option("text", "How a line is written: text or json.", choices=("text", "json"))
 
 
-def fields(connection: Connection, unlogged: int = 0) -> dict[str, Any]:
-    """What a line says of a connection that has ended, in its order.
+def json_line(connection: Connection, unlogged: int = 0) -> str:
+    """A connection that has ended, as one JSON object in ASCII.
 
     :param unlogged: how many refusals before this one left no line.
     """
-    seconds = connection.duration(connection.started)
-    ended = datetime.fromtimestamp(connection.opened_at + seconds, UTC)
     values = {
-        "time": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": _time(connection),
         "id": connection.id,
         "peer": connection.peer,
         "listener": connection.listener,
@@ -71,58 +76,75 @@ def fields(connection: Connection, unlogged: int = 0) -> dict[str, Any]:
         "user": _clip(connection.user),
         "bytes_in": connection.bytes_in,
         "bytes_out": connection.bytes_out,
-        "seconds": round(seconds, 3),
-        "reason": connection.reason.value if connection.reason else "",
+        "seconds": round(_seconds(connection), 3),
+        "reason": _reason(connection),
         "detail": _clip(connection.detail),
         "attempts": [
             {"server": attempt.server, "error": _clip(attempt.error), "seconds": round(attempt.seconds, 3)}
             for attempt in connection.attempts
         ],
     }
-    return {**values, "unlogged": unlogged} if unlogged else values
+    return _as_json({**values, "unlogged": unlogged} if unlogged else values)
 
 
-def json_line(values: dict[str, Any]) -> str:
-    """The fields as one JSON object, in ASCII."""
-    return json.dumps(values, separators=(",", ":"))
-
-
-def text_line(values: dict[str, Any]) -> str:
-    """The fields as ``name=value``, the time before them; ``-`` stands for nothing.
+def text_line(connection: Connection, unlogged: int = 0) -> str:
+    """The same as ``name=value``, the time before them; ``-`` stands for nothing.
 
     A value with anything but letters, digits and ``._:/@+%[]-`` in it is a JSON string, in ASCII: whatever a
     peer can bring in stays within its quotes and its line.
     """
-    rest = " ".join(f"{name}={_text(value)}" for name, value in values.items() if name != "time")
-    return f"{values['time']} {rest}"
+    attempts = ", ".join(
+        f"{attempt.server}: {_clip(attempt.error) or 'ok'} ({round(attempt.seconds, 3)} s)"
+        for attempt in connection.attempts
+    )
+    line = (
+        f"{_time(connection)} id={connection.id} peer={_text(connection.peer)}"
+        f" listener={_text(connection.listener)} service={_text(connection.service)}"
+        f" server={_text(connection.server)} user={_text(_clip(connection.user))}"
+        f" bytes_in={connection.bytes_in} bytes_out={connection.bytes_out}"
+        f" seconds={round(_seconds(connection), 3)} reason={_text(_reason(connection))}"
+        f" detail={_text(_clip(connection.detail))} attempts={_text(attempts)}"
+    )
+    return f"{line} unlogged={unlogged}" if unlogged else line
 
 
-def _text(value: Any) -> str:
-    match value:
-        case [] | "":
-            return "-"
-        case list():
-            value = ", ".join(
-                f"{each['server']}: {each['error'] or 'ok'} ({each['seconds']} s)" for each in value
-            )
-        case int() | float():
-            return str(value)
-    return value if _BARE.fullmatch(value) else json.dumps(value)
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _seconds(connection: Connection) -> float:
+    return connection.duration(connection.started)
+
+
+def _time(connection: Connection) -> str:
+    """When it ended."""
+    ended = datetime.fromtimestamp(connection.opened_at + _seconds(connection), UTC)
+    return f"{ended.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def _reason(connection: Connection) -> str:
+    return connection.reason.value if connection.reason else ""
+
+
+def _text(value: str) -> str:
+    if not value:
+        return "-"
+    return value if _BARE.fullmatch(value) else _as_json(value)
 
 
 def _clip(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
-_FORMATS = {"text": text_line, "json": json_line}
+_FORMATS: Mapping[str, Callable[[Connection, int], str]] = {"text": text_line, "json": json_line}
 
 
 class AccessLog:
     """Writes the lines: :meth:`write` is called with each connection at its end.
 
-    A file that was moved away is opened anew under its own name within a second, or by :meth:`reopen`.  What
-    cannot be written (a full disk, a reader that stalls or went away) is lost, and said in our own log once a
-    minute.
+    To a file several are written together, none later than :data:`WRITE_INTERVAL`; to all else, a pipe say,
+    each by itself and at once.  A file that was moved away is opened anew under its own name within a second.
+    What cannot be written (a full disk, a reader that stalls or went away) is lost, and said in our own log
+    once a minute.
 
     :ivar lost: lines that could not be written, or not to their end.
     """
@@ -136,6 +158,9 @@ class AccessLog:
         self._clock = clock
         self._fd: int | None = None
         self._write: Callable[[int, bytes], int] = os.write
+        self._waiting: list[str] = []
+        self._timer: IDelayedCall | None = None
+        self._together = False
         self._cut = False
         self._next_look = 0.0
         self._next_warning = 0.0
@@ -161,24 +186,14 @@ class AccessLog:
                 self._fd = _open(self._path)
         except OSError as error:
             raise StartError(f"access_log: cannot write to {self._path}: {error.strerror}") from error
+        self._together = stat.S_ISREG(os.fstat(self._fd).st_mode)
 
     def close(self) -> None:
-        """Write no more."""
+        """Write what waits, and then no more."""
+        self.flush()
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
-
-    def reopen(self) -> None:
-        """Open the file anew, for whoever moved it away; the old one stays in use when that fails."""
-        if self._fd is None or self._path == "-":
-            return
-        try:
-            fd = _open(self._path)
-        except OSError as error:
-            self._complain(error)
-        else:
-            self.close()
-            self._fd, self._cut = fd, False
 
     def write(self, connection: Connection) -> None:
         """A connection ended, or was refused."""
@@ -187,8 +202,21 @@ class AccessLog:
         unlogged = 0
         if connection.reason is Reason.LIMITED:
             unlogged, self._unlogged = self._unlogged, 0
-        self._look()
-        self._send(self._format(fields(connection, unlogged)) + "\n")
+        self._waiting.append(self._format(connection, unlogged))
+        if not self._together or len(self._waiting) >= MOST_WAITING:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(WRITE_INTERVAL, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if self._waiting:
+            self._look()
+            self._send("".join(f"{line}\n" for line in self._waiting))
+            self._waiting.clear()
 
     def _may_log_refusal(self) -> bool:
         second = int(self._clock.seconds())
@@ -210,25 +238,37 @@ class AccessLog:
         try:
             there = os.stat(self._path)
         except OSError:
-            self.reopen()
+            self._replace()
         else:
             if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
-                self.reopen()
+                self._replace()
 
-    def _send(self, line: str) -> None:
+    def _replace(self) -> None:
+        """Open the file anew; the old one stays in use when that fails."""
+        try:
+            fd = _open(self._path)
+        except OSError as error:
+            self._complain(error)
+        else:
+            assert self._fd is not None
+            os.close(self._fd)
+            self._fd, self._cut = fd, False
+            self._together = stat.S_ISREG(os.fstat(fd).st_mode)
+
+    def _send(self, lines: str) -> None:
         assert self._fd is not None
         # What was cut short must not swallow the next line.
-        data = (b"\n" if self._cut else b"") + line.encode("ascii")
+        data = (b"\n" if self._cut else b"") + lines.encode("ascii")
         try:
             written = self._write(self._fd, data)
         except OSError as error:
-            self.lost += 1
+            self.lost += lines.count("\n")
             self._complain(error)
             return
-        self._cut = written < len(data)
-        if self._cut:
-            self.lost += 1
+        if written < len(data):
+            self.lost += data.count(b"\n", written)
             self._complain(OSError(errno.EIO, "there was no room for a whole line"))
+        self._cut = data[written - 1] != _NEWLINE
 
     def _complain(self, error: OSError) -> None:
         now = self._clock.seconds()

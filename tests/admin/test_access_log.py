@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import socket
 import tempfile
 from pathlib import Path
@@ -19,10 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin.access_log import (
     LONGEST_TEXT,
+    MOST_WAITING,
     REFUSALS_A_SECOND,
+    WRITE_INTERVAL,
     AccessLog,
     AccessLogOptions,
-    fields,
     json_line,
     text_line,
 )
@@ -49,7 +51,7 @@ class LineTests(SynchronousTestCase):
     def test_text(self) -> None:
         """A text line begins with the time of the end in UTC, and has a name for everything else."""
         self.assertEqual(
-            text_line(fields(ended())),
+            text_line(ended()),
             "2023-11-14T22:13:21.250Z id=ab-1 peer=192.0.2.7:4711 listener=db service=gateway server=a "
             "user=- bytes_in=12 bytes_out=3456 seconds=1.25 reason=client_closed detail=- attempts=-",
         )
@@ -58,7 +60,7 @@ class LineTests(SynchronousTestCase):
         """A JSON line holds the same, with numbers as numbers and attempts as objects."""
         connection = ended(Reason.CONNECT_FAILED, "nobody there")
         connection.attempts.append(Attempt("a", "refused", 0.0012))
-        values = json.loads(json_line(fields(connection)))
+        values = json.loads(json_line(connection))
         self.assertEqual(values["time"], "2023-11-14T22:13:21.250Z")
         self.assertEqual(values["bytes_out"], 3456)
         self.assertEqual(values["detail"], "nobody there")
@@ -68,16 +70,16 @@ class LineTests(SynchronousTestCase):
         """A text line tells each attempt to reach a server."""
         connection = ended()
         connection.attempts += [Attempt("a", "refused", 0.001), Attempt("b", "", 0.0021)]
-        self.assertIn('attempts="a: refused (0.001 s), b: ok (0.002 s)"', text_line(fields(connection)))
+        self.assertIn('attempts="a: refused (0.001 s), b: ok (0.002 s)"', text_line(connection))
 
     def test_nothing_and_a_hyphen(self) -> None:
         """A user who is called - is told from none."""
-        self.assertIn('user="-"', text_line(fields(ended(user="-"))))
+        self.assertIn('user="-"', text_line(ended(user="-")))
 
     @given(st.text(max_size=300), st.text(max_size=300))
     def test_hostile_text(self, user: str, detail: str) -> None:
         """Whatever a peer brings in stays in its field, on its line, in ASCII."""
-        line = text_line(fields(ended(user=user, detail=detail)))
+        line = text_line(ended(user=user, detail=detail))
         self.assertTrue(line.isascii() and line.isprintable())
         found = dict(FIELD.findall(line))
         self.assertEqual(len(found), 12)
@@ -85,7 +87,7 @@ class LineTests(SynchronousTestCase):
             value = found[name]
             shown = json.loads(value) if value.startswith('"') else value.removeprefix("-")
             self.assertEqual(shown, text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
-        self.assertTrue(json_line(fields(ended(user=user))).isascii())
+        self.assertTrue(json_line(ended(user=user)).isascii())
 
 
 class AccessLogTests(SynchronousTestCase):
@@ -113,14 +115,33 @@ class AccessLogTests(SynchronousTestCase):
             os.close(fd)
 
     def lines(self) -> list[str]:
+        self.clock.advance(WRITE_INTERVAL)
         return self.path.read_text().splitlines()
 
-    def test_written_at_once(self) -> None:
-        """Each line is in the file when the call returns, behind what was there."""
+    def test_written_soon(self) -> None:
+        """Each line is in the file a moment later, whole and in order, behind what was there."""
         self.path.write_text("before\n")
         log = self.open()
+        for user in "ab":
+            log.write(ended(user=user))
+        self.assertEqual(self.path.read_text(), "before\n")
+        self.assertEqual(self.lines(), ["before", text_line(ended(user="a")), text_line(ended(user="b"))])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_few_wait(self) -> None:
+        """When many end at once their lines do not wait, so that memory does not fill with them."""
+        log = self.open()
+        for _ in range(MOST_WAITING):
+            log.write(ended())
+        self.assertEqual(len(self.path.read_text().splitlines()), MOST_WAITING)
+
+    def test_closing_writes_what_waits(self) -> None:
+        """Behind a close every line is in the file, and no timer is left."""
+        log = self.open()
         log.write(ended())
-        self.assertEqual(self.lines(), ["before", text_line(fields(ended()))])
+        log.close()
+        self.assertEqual(self.path.read_text(), text_line(ended()) + "\n")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_json_format(self) -> None:
         """The format is chosen by its name."""
@@ -132,7 +153,6 @@ class AccessLogTests(SynchronousTestCase):
         log = AccessLog(AccessLogOptions(), self.clock)
         log.open()
         log.write(ended())
-        log.reopen()
         log.close()
         self.assertFalse(self.path.exists())
 
@@ -141,10 +161,9 @@ class AccessLogTests(SynchronousTestCase):
         read, write = os.pipe()
         log = self.open_on(write)
         log.write(ended())
-        log.reopen()
         log.close()
         with open(read, encoding="ascii") as pipe:
-            self.assertEqual(pipe.read(), text_line(fields(ended())) + "\n")
+            self.assertEqual(pipe.read(), text_line(ended()) + "\n")
 
     def test_standard_output_stalls(self) -> None:
         """A pipe, socket or terminal that is not read keeps nobody waiting: lines are lost, and counted, and
@@ -164,7 +183,7 @@ class AccessLogTests(SynchronousTestCase):
                 pass
             log.write(ended(user="ann"))
             self.assertEqual(log.lost, lost)
-            self.assertIn(text_line(fields(ended(user="ann"))), _read(read).decode().splitlines())
+            self.assertIn(text_line(ended(user="ann")), _read(read).decode().splitlines())
             log.close()
             os.close(shared)
             os.close(read)
@@ -175,7 +194,7 @@ class AccessLogTests(SynchronousTestCase):
         fd = os.open(self.path, os.O_WRONLY)
         os.lseek(fd, 0, os.SEEK_END)
         self.open_on(fd).write(ended())
-        self.assertEqual(self.lines(), ["before", text_line(fields(ended()))])
+        self.assertEqual(self.lines(), ["before", text_line(ended())])
 
     def test_cannot_be_opened(self) -> None:
         """A file that cannot be opened stops the start, and is named."""
@@ -196,8 +215,10 @@ class AccessLogTests(SynchronousTestCase):
         """A file that was moved away is made anew within a second."""
         log = self.open()
         log.write(ended())
+        log.flush()
         old = self.path.rename(f"{self.path}.1")
         log.write(ended())
+        log.flush()
         self.assertEqual(len(old.read_text().splitlines()), 2)
         self.clock.advance(1)
         log.write(ended())
@@ -207,6 +228,7 @@ class AccessLogTests(SynchronousTestCase):
         """A file in whose place another was put is left for that one."""
         log = self.open()
         log.write(ended())
+        log.flush()
         self.path.rename(f"{self.path}.1")
         self.path.touch()
         self.clock.advance(1)
@@ -217,12 +239,14 @@ class AccessLogTests(SynchronousTestCase):
         """When the file cannot be opened anew, the old one stays in use, and one warning a minute says so."""
         log = self.open()
         log.write(ended())
+        log.flush()
         old = self.path.rename(f"{self.path}.1")
         self.path.mkdir()
         warnings = self.warnings()
         for _ in range(30):
             self.clock.advance(1)
             log.write(ended())
+        log.flush()
         self.assertEqual(len(old.read_text().splitlines()), 31)
         self.assertEqual(len(warnings), 1)
 
@@ -238,6 +262,25 @@ class AccessLogTests(SynchronousTestCase):
         log.write(ended())
         self.assertEqual(len(warnings), 2)
 
+    def test_disk_full_in_the_middle(self) -> None:
+        """Of lines that are written together the whole ones count, the others are lost, and what comes when
+        there is room again is on a line of its own.
+        """
+        line = text_line(ended()) + "\n"
+        log = self.open()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for room, lost in ((2 * len(line) + 10, 3), (4 * len(line) + 11, 6)):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+            try:
+                for _ in range(5):
+                    log.write(ended())
+                log.flush()
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            self.assertEqual(log.lost, lost)
+        log.write(ended())
+        self.assertEqual(self.lines(), [line[:-1]] * 2 + [line[:10]] + [line[:-1]] * 2 + [line[:-1]])
+
     def test_cut_short(self) -> None:
         """A line of which only the beginning could be written is lost, and the next one is whole."""
         os.mkfifo(self.path)
@@ -251,8 +294,8 @@ class AccessLogTests(SynchronousTestCase):
             begun = pipe.read(8192)
             log.write(ended())
             log.write(ended())
-            line = text_line(fields(ended())).encode() + b"\n"
-            self.assertTrue(text_line(fields(long)).encode().startswith(begun))
+            line = text_line(ended()).encode() + b"\n"
+            self.assertTrue(text_line(long).encode().startswith(begun))
             self.assertEqual((pipe.read(8192), log.lost), (b"\n" + line + line, 1))
 
     def test_refusals(self) -> None:
