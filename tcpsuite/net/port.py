@@ -9,7 +9,7 @@ from twisted.internet import tcp, unix
 from twisted.logger import Logger
 from twisted.python import log
 
-from tcpsuite.net.transport import TCPClient, TCPServer, UNIXClient, UNIXServer
+from tcpsuite.net.transport import TCPClient, TCPStream, UNIXClient, UNIXStream
 
 if TYPE_CHECKING:
     import socket
@@ -106,13 +106,13 @@ class _Accepting:
 class TCPPort(_Accepting, tcp.Port):
     """A listening TCP port."""
 
-    transport = TCPServer
+    transport = TCPStream
 
 
 class UNIXPort(_Accepting, unix.Port):
     """A listening UNIX port."""
 
-    transport = UNIXServer
+    transport = UNIXStream
 
 
 class TCPConnector(tcp.Connector):

@@ -20,7 +20,7 @@ from twisted.internet.main import installReactor
 from twisted.python import context, log
 
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
-from tcpsuite.net.transport import Stream, TCPServer, UNIXServer
+from tcpsuite.net.transport import Stream, TCPStream, UNIXStream
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IConnector, IListeningPort
@@ -184,8 +184,8 @@ class TcpsuiteReactor(EPollReactor):
         """Serve a connection that somebody else has made, of which a copy of the descriptor is kept."""
         self._know(addressFamily)
         if addressFamily == socket.AF_UNIX:
-            return UNIXServer._fromConnectedSocket(fileDescriptor, factory, self)
-        return TCPServer._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
+            return UNIXStream._fromConnectedSocket(fileDescriptor, factory, self)
+        return TCPStream._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
 
     def _know(self, family: int) -> None:
         if family not in self._supportedAddressFamilies:

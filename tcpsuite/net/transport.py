@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
+READ_SIZE = 64 * 1024
+"""Bytes that are read at once, at most.  More than 128 KiB would cost: the C library takes so large a block
+from the system, and gives it back, for each read.
+"""
+
 _LATER = (EAGAIN, ENOBUFS)
 """What the kernel says when it takes nothing now."""
 
@@ -66,12 +71,8 @@ class Counting:
 class Stream(Counting):
     """Mixed into a stream transport of Twisted's: it writes through, and counts.
 
-    :cvar read_size: bytes that are read at once, at most.  More than 128 KiB would cost: the C library takes
-        so large a block from the system, and gives it back, for each read.
     :ivar bufferSize: the high-water mark: with more bytes queued, a streaming producer is paused.
     """
-
-    read_size = 64 * 1024
 
     _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
     _writing = False  # the reactor was asked to say when the socket takes more
@@ -87,6 +88,7 @@ class Stream(Counting):
     producer: Any
     producerPaused: bool
     streamingProducer: bool
+    bufferSize: int
     dataBuffer: bytes
     offset: int
     _aborting: bool
@@ -94,10 +96,17 @@ class Stream(Counting):
     _tempDataLen: int
     _maybePauseProducer: Any
 
+    def _keep_close(self) -> None:
+        """Have what every read looks at in the object itself, where Python finds it in half the time."""
+        self.bytes_in = self.bytes_out = self.reads = 0
+        self._collecting = self._writing = self._aborting = self.TLS = self.producerPaused = False
+        self._other = self.producer = None
+        self.bufferSize = self.bufferSize
+
     def doRead(self) -> ConnectionDone | ConnectionLost | None:
         """The socket is readable: hand on what is there, and send what is written meanwhile."""
         try:
-            data = self.socket.recv(self.read_size)
+            data = self.socket.recv(READ_SIZE)
         except BlockingIOError:
             return None
         except OSError:
@@ -206,8 +215,8 @@ class Stream(Counting):
     def join(self, other: Stream) -> None:
         """From now on send to either what the other reads, past both protocols.
 
-        For what is queued, the protocols are each other's producers as ever, and all else that happens they are
-        told as ever.  It ends with the first of the two; neither may speak TLS.
+        Of what is queued, the protocols are each other's producers as ever, and all else that happens is told
+        to them as ever.  It ends with the first of the two.  Neither may speak TLS.
         """
         self._other, other._other = other, self
 
@@ -243,6 +252,7 @@ class _Joined(Stream):
         self.sessionno = sessionno
         if len(client) == 4:
             self._addressType = IPv6Address
+        self._keep_close()
         self.startReading()
         self.connected = 1
 
@@ -266,8 +276,8 @@ class _Joined(Stream):
         return f"<{name} #{self.sessionno} on {self.server._realPortNumber}>"
 
 
-class TCPServer(_Joined, tcp.Server):  # type: ignore[misc]
-    """An accepted TCP connection."""
+class TCPStream(_Joined, tcp.Server):  # type: ignore[misc]
+    """A TCP connection that was accepted, or made by hand."""
 
 
 class TCPClient(Stream, tcp.Client):  # type: ignore[misc]
@@ -282,7 +292,7 @@ class _Messages(Stream):
     def doRead(self) -> ConnectionDone | ConnectionLost | None:
         """The socket is readable: hand on what is there, descriptors first."""
         try:
-            data, ancillary, _flags, _peer = self.socket.recvmsg(self.read_size, _ANCILLARY_ROOM)
+            data, ancillary, _flags, _peer = self.socket.recvmsg(READ_SIZE, _ANCILLARY_ROOM)
         except BlockingIOError:
             return None
         except OSError:
@@ -293,8 +303,8 @@ class _Messages(Stream):
         return self._hand_on(data)
 
 
-class UNIXServer(_Messages, _Joined, unix.Server):  # type: ignore[misc]
-    """An accepted UNIX connection."""
+class UNIXStream(_Messages, _Joined, unix.Server):  # type: ignore[misc]
+    """A UNIX connection that was accepted, or made by hand."""
 
     def __init__(
         self, skt: socket.socket, protocol: IProtocol, client: Any, server: Any, sessionno: int, reactor: Any
@@ -307,26 +317,16 @@ class UNIXClient(_Messages, unix.Client):  # type: ignore[misc]
     """A UNIX connection that a connector makes."""
 
 
-class _JoinedTCPClient(TCPServer):
-    """A TCP connection that was made without a connector."""
-
-    _tlsClientDefault = True
-
-
-class _JoinedUNIXClient(UNIXServer):
-    """A UNIX connection that was made without a connector."""
-
-    _tlsClientDefault = True
-
-
 def adopt(reactor: Any, skt: socket.socket, protocol: IProtocol, peer: Any) -> Stream:
     """The transport of a connection that was made by hand; ``protocol`` is connected to it.
 
     :param skt: connected, and the transport's from now on.
     :param peer: its address, as ``getpeername`` gives it.
     """
-    kind = _JoinedUNIXClient if skt.family == socket.AF_UNIX else _JoinedTCPClient
+    kind = UNIXStream if skt.family == socket.AF_UNIX else TCPStream
     transport = kind(skt, protocol, peer, None, 0, reactor)
+    # Of one class with those that were accepted: what relays between the two is twice as fast for Python.
+    transport._tlsClientDefault = True
     protocol.makeConnection(transport)
     return transport
 
@@ -367,7 +367,7 @@ def _beneath(transport: Any) -> Any:
     return transport if isinstance(transport, tcp.Connection) and transport.connected else None
 
 
-_COUNTING: dict[Any, type[Stream]] = {tcp.Server: TCPServer, unix.Server: UNIXServer}
+_COUNTING: dict[Any, type[Stream]] = {tcp.Server: TCPStream, unix.Server: UNIXStream}
 
 
 def count(port: Any) -> None:

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.pagecache import AHEAD, Extent, PageCache
 from tcpsuite.net.sendfile import STEP, FileSending, sends_files
-from tcpsuite.net.transport import UNIXServer, unsent
+from tcpsuite.net.transport import UNIXStream, unsent
 from tests.support.files import Threads
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Cache(PageCache):
 class SendingCase(SynchronousTestCase):
     """A transport on one end of a pair of sockets, that a test lets write."""
 
-    kind: Any = UNIXServer
+    kind: Any = UNIXStream
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
@@ -66,7 +66,7 @@ class SendingCase(SynchronousTestCase):
 
     def connect(self, ours: socket.socket) -> Any:
         """The transport."""
-        return UNIXServer(ours, Protocol(), "peer", None, 1, self.reactor)
+        return UNIXStream(ours, Protocol(), "peer", None, 1, self.reactor)
 
     def lose(self) -> None:
         """The connection is gone."""
