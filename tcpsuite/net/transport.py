@@ -179,9 +179,9 @@ class Stream(Counting):
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
         self._collecting = False
+        if (other := self._other) is not None:
+            self._other = other._other = None
         super().connectionLost(reason)  # type: ignore[misc]
-        if self._other is not None:
-            self._other = self._other._other = None
 
     def _send_collected(self) -> ConnectionLost | None:
         """Send what was written during a read, unless there is more to do than that."""

@@ -258,7 +258,7 @@ async def test_a_server_is_set_up_as_the_file_says(tmp_path, table):
             assert (found, transport.bufferSize) == (SET, 100 * 1024)
         else:
             assert {name: found[name] for name in DEFAULT} == DEFAULT
-            assert "bufferSize" not in vars(transport)
+            assert transport.bufferSize == 64 * 1024
         await upstream.stop()
 
 
