@@ -90,3 +90,18 @@ def serving(folder: Path) -> list[str]:
         with suppress(OSError):
             found.append(each.read_text().replace("\0", " "))
     return [line for line in found if str(folder) in line]
+
+
+def test_a_peer_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
+    """What is installed and does not run has failed; the others are measured."""
+    need("cc", "taskset")
+    broken = tmp_path / "python"
+    broken.write_text('#!/bin/sh\ncase "$1" in -c) exit 0;; esac\necho worn out; exit 1\n')
+    broken.chmod(0o755)
+    chosen = ("echo", "--case", "1k", "--only", "stock", "--python", broken)
+    output = tmp_path / "figures"
+    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *chosen, *SHORT, "--output", output)
+    assert "Twisted, stock does not serve on port" in done.stderr
+    assert "worn out" in done.stderr
+    assert re.search(r"messages/s \| [\d,]+ +\| failed ", done.stdout)
+    assert "Twisted, stock, 1k: 1 of 1 rounds failed." in done.stdout
