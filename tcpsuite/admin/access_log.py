@@ -102,7 +102,7 @@ def text_line(connection: Connection, unlogged: int = 0) -> str:
         f" listener={_text(connection.listener)} service={_text(connection.service)}"
         f" server={_text(connection.server)} user={_text(_clip(connection.user))}"
         f" bytes_in={connection.bytes_in} bytes_out={connection.bytes_out}"
-        f" seconds={round(_seconds(connection), 3)} reason={_text(_reason(connection))}"
+        f" seconds={round(_seconds(connection), 3)} reason={_reason(connection)}"
         f" detail={_text(_clip(connection.detail))} attempts={_text(attempts)}"
     )
     return f"{line} unlogged={unlogged}" if unlogged else line
@@ -118,11 +118,12 @@ def _seconds(connection: Connection) -> float:
 def _time(connection: Connection) -> str:
     """When it ended."""
     ended = datetime.fromtimestamp(connection.opened_at + _seconds(connection), UTC)
-    return f"{ended.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return f"{ended.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 def _reason(connection: Connection) -> str:
-    return connection.reason.value if connection.reason else ""
+    assert connection.reason is not None, "it has ended"
+    return connection.reason.value
 
 
 def _text(value: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+import re
+from ipaddress import IPv6Address
 
 from zope.interface import implementer
 
@@ -15,6 +16,7 @@ PREFIX = 64
 """Bits of an IPv6 address that tell clients apart: one host is usually given that much to choose from."""
 
 _EXEMPT = Verdict(True)
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 
 
 @implementer(ILimiter)
@@ -40,16 +42,19 @@ class ResourceLimiter:
 
     def admit(self, client: str, now: float) -> Verdict:
         """One more connection of ``client``, an IP address or empty: see :meth:`ILimiter.admit`."""
-        key, local = _identify(client)
-        if not self.connections_per_ip or (local and self.exempt_loopback):
+        if not self.connections_per_ip:
             return _EXEMPT
-        held = self._admitted.get(key, set())
-        if len(held) >= self.connections_per_ip:
+        key, local = _identify(client)
+        if local and self.exempt_loopback:
+            return _EXEMPT
+        held = self._admitted.get(key)
+        if held is None:
+            held = self._admitted[key] = set()
+        elif len(held) >= self.connections_per_ip:
             reason = f"{key} has {len(held)} connections open, of {self.connections_per_ip} that it may have"
             return Verdict(False, "connections_per_ip", reason, key=key)
         verdict = Verdict(True, key=key)
         held.add(verdict)
-        self._admitted[key] = held
         return verdict
 
     def spend(self, key: str, amount: float, now: float) -> Verdict:
@@ -109,13 +114,15 @@ def _identify(client: str) -> tuple[str, bool]:
     """What a client is counted as, and whether it is on this machine."""
     if not client:
         return "unix", True
+    if ":" not in client:
+        # The kernel writes an IPv4 address in one way only: there is nothing to be read in it.
+        return client, _LOOPBACK.fullmatch(client) is not None
     try:
-        address = ip_address(client)
+        address = IPv6Address(client)
     except ValueError:
         return client, False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if isinstance(address, IPv4Address) or address.is_loopback:
-        return str(address), address.is_loopback
+    mapped = address.ipv4_mapped
+    if mapped is not None or address.is_loopback:
+        return str(mapped or address), (mapped or address).is_loopback
     host_bits = address.max_prefixlen - PREFIX
     return f"{IPv6Address(int(address) >> host_bits << host_bits)}/{PREFIX}", False

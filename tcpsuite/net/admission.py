@@ -17,7 +17,8 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import IProtocolNegotiationFactory, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from zope.interface import alsoProvides, directlyProvides, providedBy
+from zope.interface import alsoProvides, providedBy
+from zope.interface.declarations import Provides
 
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
@@ -82,7 +83,7 @@ class Admitted(Protocol):
     def _join(self, inner: IProtocol) -> None:
         self._inner = inner
         # A service that honours half-close or listens for TLS, and only such a one, is told of it.
-        directlyProvides(self, providedBy(inner))
+        self.__provides__ = Provides(Admitted, providedBy(inner))
         for name in ("dataReceived", "readConnectionLost", "writeConnectionLost", "handshakeCompleted"):
             if hasattr(inner, name):
                 setattr(self, name, getattr(inner, name))
@@ -109,17 +110,19 @@ class Admitted(Protocol):
             if self._inner is not None:
                 self._inner.connectionLost(reason)
         finally:
-            self.record.because(*self._cause(reason))
+            if self.record.reason is None:
+                self.record.because(*self._cause(reason))
             self._admission.gone(self)
 
     def _cause(self, reason: Failure) -> tuple[Reason, str]:
         """Why a connection ended of which nobody said so before."""
-        if reason.check(ConnectionDone):
-            return Reason.CLIENT_CLOSED, ""
-        if reason.check(ConnectionAborted):
-            return Reason.SERVICE_CLOSED, "the service cut it"
-        if reason.check(ConnectionLost):
-            return Reason.CLIENT_RESET, ""
+        match reason.value:
+            case ConnectionDone():
+                return Reason.CLIENT_CLOSED, ""
+            case ConnectionAborted():
+                return Reason.SERVICE_CLOSED, "the service cut it"
+            case ConnectionLost():
+                return Reason.CLIENT_RESET, ""
         # Beneath TLS a peer can do worse than reset; on a bare socket whatever else is raised is ours.
         fault = Reason.PROTOCOL_ERROR if self.record.secure else Reason.ERROR
         return fault, reason.getErrorMessage()

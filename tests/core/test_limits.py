@@ -124,8 +124,9 @@ class ConnectionsPerIpTests(SynchronousTestCase):
 
     def test_what_is_no_address_is_counted_as_it_stands(self) -> None:
         """A client named by something else is limited under that name."""
-        self.assert_together("a name", "a name")
-        self.assert_apart("a name", "another")
+        for name in ("a name", "127.example", "a:b"):
+            self.assert_together(name, name)
+            self.assert_apart(name, "another")
 
     def test_spending_is_free(self) -> None:
         """No rate is configured, so any amount is allowed, and none is kept."""
