@@ -317,8 +317,8 @@ class AdaptiveBuffer:
             self._resize(min(2 * self._capacity, 2 * self._limit))
 
     def _size_for(self, count: int) -> int:
-        """The memory to have for ``count`` bytes: the least, doubled, but no more than is ever needed."""
-        return min(self._least << (max(0, count - 1) // self._least).bit_length(), 2 * self._limit)
+        """The memory to have for ``count`` bytes: the least, doubled until they fit."""
+        return self._least << (max(0, count - 1) // self._least).bit_length()
 
     def _resize(self, capacity: int) -> None:
         held = len(self)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.objects import MAX_OBJECTS, ObjectPool
@@ -323,4 +330,7 @@ def expect(error: type[Exception], call: Callable[[], object]) -> None:
     raise AssertionError(f"no {error.__name__}")
 
 
-PoolMachineTests = PoolMachine.TestCase
+class AnyOrderTests(SynchronousTestCase):
+    def test_any_order(self) -> None:
+        """Whatever takers do, nobody has what another has, and the counts agree."""
+        run_state_machine_as_test(PoolMachine)
