@@ -122,14 +122,9 @@ def holders(file: int, size: int) -> Ways:
 
 def accumulate() -> Rows:
     """A message that arrives in pieces, each a new ``bytes``, then is wanted as one."""
-    for size, piece in (
-        (KIB, 100),
-        (64 * KIB, KIB),
-        (MIB, KIB),
-        (MIB, 64 * KIB),
-        (16 * MIB, KIB),
-        (16 * MIB, 64 * KIB),
-    ):
+    small = ((KIB, 100), (64 * KIB, KIB))
+    large = ((size, piece) for size in (MIB, 16 * MIB) for piece in (KIB, 64 * KIB))
+    for size, piece in (*small, *large):
         yield f"{text(size)} in pieces of {text(piece)}", partial(accumulators, size, piece)
 
 
@@ -308,14 +303,10 @@ class Table:
 
 def objects() -> Rows:
     """One object made, or leased, and done with."""
-
-    def database() -> sqlite3.Connection:
-        return sqlite3.connect(":memory:")
-
     for name, create, reset in (
         ("three numbers", Point, Point.reset),
         ("a table of a hundred names", Table, Table.reset),
-        ("an SQLite connection", database, sqlite3.Connection.rollback),
+        ("an SQLite connection", partial(sqlite3.connect, ":memory:"), sqlite3.Connection.rollback),
     ):
         yield name, partial(makers, create, reset)
 
@@ -374,10 +365,7 @@ def number(microseconds: float) -> str:
 
 def text(size: int) -> str:
     """``64 KiB``."""
-    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
-        if size >= unit:
-            return f"{size // unit} {name}"
-    return f"{size} B"
+    return f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB" if size >= KIB else f"{size} B"
 
 
 def main() -> None:
