@@ -99,7 +99,7 @@ class GatewayConnection(Side):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone; what is being made for it is given up."""
         super().connectionLost(reason)
-        if self._server is None and self._acquiring is not None:
+        if self._acquiring is not None:
             self._acquiring.cancel()
 
     def _ask(self) -> None:
@@ -114,20 +114,22 @@ class GatewayConnection(Side):
             self.transport.pauseProducing()
 
     def _attach(self, lease: ILease) -> None:
+        self._acquiring = None
         self._server = ServerSide(self.transport, self._join)
         lease.attach(self._server)
 
     def _join(self) -> None:
-        assert self._server is not None
-        server = self._server.transport
-        self._deliver = server.write
+        # Not kept: who knows each other in a circle is not forgotten at once.
+        side, self._server = self._server, None
+        assert side is not None
+        self._deliver = side.transport.write
         if self._early:
-            server.write(b"".join(self._early))
+            self._deliver(b"".join(self._early))
             self._early.clear()
             if self._early_size >= self.factory.early_data:
                 self.resumeProducing()
         factory = self.factory
-        Relay(self, self._server, self.connection, factory.fin_timeout, factory.clock, factory.relays)
+        Relay(self, side, self.connection, factory.fin_timeout, factory.clock, factory.relays)
 
     def _refuse(self, failure: Failure) -> None:
         if failure.check(CancelledError):
