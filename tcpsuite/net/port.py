@@ -106,7 +106,7 @@ class _Accepting:
 class TCPPort(_Accepting, tcp.Port):
     """A listening TCP port."""
 
-    transport = TCPStream
+    transport = TCPStream  # type: ignore[assignment]
 
 
 class UNIXPort(_Accepting, unix.Port):
@@ -125,5 +125,5 @@ class TCPConnector(tcp.Connector):
 class UNIXConnector(unix.Connector):
     """Connects to a UNIX port."""
 
-    def _makeTransport(self) -> UNIXClient:
+    def _makeTransport(self) -> UNIXClient:  # type: ignore[override]
         return UNIXClient(self.address, self, self.reactor, self.checkPID)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from select import EPOLLIN
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import UnsupportedAddressFamily
@@ -21,9 +21,6 @@ from twisted.python import context, log
 
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
 from tcpsuite.net.transport import Stream, TCPStream, UNIXStream
-
-if TYPE_CHECKING:
-    from twisted.internet.interfaces import IConnector, IListeningPort
 
 MOST_EVENTS = 512
 """Events that are taken from the kernel at once: with more, who writes at the end of the turn would wait."""
@@ -54,6 +51,7 @@ class TcpsuiteReactor(EPollReactor):
         for fd, event in self._poller.poll(-1 if timeout is None else timeout, MOST_EVENTS):
             if event == EPOLLIN and (stream := streams.get(fd)) is not None:
                 self._current = stream
+                why: BaseException | None
                 try:
                     why = stream.doRead()
                 except BaseException as error:  # an application's own
@@ -149,13 +147,13 @@ class TcpsuiteReactor(EPollReactor):
 
     # Who listens and connects
 
-    def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
+    def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         """Listen on a TCP port."""
         return _started(TCPPort(port, factory, backlog, interface, self))
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
-    ) -> IConnector:
+    ) -> Any:
         """Connect to a TCP port."""
         connector = TCPConnector(host, port, factory, timeout, bindAddress, self)
         connector.connect()
@@ -163,17 +161,17 @@ class TcpsuiteReactor(EPollReactor):
 
     def listenUNIX(
         self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
-    ) -> IListeningPort:
+    ) -> Any:
         """Listen on a UNIX socket."""
         return _started(UNIXPort(address, factory, backlog, mode, self, wantPID))
 
-    def connectUNIX(self, address: Any, factory: Any, timeout: float = 30, checkPID: int = 0) -> IConnector:
+    def connectUNIX(self, address: Any, factory: Any, timeout: float = 30, checkPID: int = 0) -> Any:
         """Connect to a UNIX socket."""
         connector = UNIXConnector(address, factory, timeout, self, checkPID)
         connector.connect()
         return connector
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> IListeningPort:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
         """Accept on a socket that somebody else has made, of which a copy of the descriptor is kept."""
         self._know(addressFamily)
         if addressFamily == socket.AF_UNIX:

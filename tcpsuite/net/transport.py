@@ -95,6 +95,9 @@ class Stream(Counting):
     _tempDataBuffer: list[bytes]
     _tempDataLen: int
     _maybePauseProducer: Any
+    doWrite: Any
+    fileno: Any
+    startReading: Any
 
     def _keep_close(self) -> None:
         """Have what every read looks at in the object itself, where Python finds it in half the time."""
@@ -276,7 +279,7 @@ class _Joined(Stream):
         return f"<{name} #{self.sessionno} on {self.server._realPortNumber}>"
 
 
-class TCPStream(_Joined, tcp.Server):  # type: ignore[misc]
+class TCPStream(_Joined, tcp.Server):  # type: ignore[misc,override]
     """A TCP connection that was accepted, or made by hand."""
 
 
@@ -303,7 +306,7 @@ class _Messages(Stream):
         return self._hand_on(data)
 
 
-class UNIXStream(_Messages, _Joined, unix.Server):  # type: ignore[misc]
+class UNIXStream(_Messages, _Joined, unix.Server):  # type: ignore[misc,override]
     """A UNIX connection that was accepted, or made by hand."""
 
     def __init__(
