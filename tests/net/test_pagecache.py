@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
+from unittest import SkipTest, mock
 
 import pytest
 import pytest_twisted
@@ -50,7 +50,7 @@ class HoldsTests(CacheCase):
         """What was dropped is not; both ends are looked at."""
         self.drop()
         self.assertFalse(self.cache.holds(self.fd, 0, len(CONTENT)))
-        os.pread(self.fd, 1, 0)
+        os.pread(self.fd, len(CONTENT), 0)
         os.posix_fadvise(self.fd, BLOCK, 0, os.POSIX_FADV_DONTNEED)
         self.assertTrue(self.cache.holds(self.fd, 0, 10))
         self.assertFalse(self.cache.holds(self.fd, 0, len(CONTENT)))
@@ -97,7 +97,9 @@ class FetchTests(CacheCase):
         os.close(fd)
         self.assertNoResult(fetching)
         self.assertEqual(repr(self.cache), "<PageCache reading=1 waiting=0>")
-        self.threads.work()
+        with mock.patch.object(os, "preadv") as reading:
+            self.threads.work()
+        self.assertEqual(reading.mock_calls, [])
         self.failureResultOf(fetching, CancelledError)
         self.assertEqual(repr(self.cache), "<PageCache reading=0 waiting=0>")
         self.assertEqual(descriptors(), before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -266,3 +267,32 @@ async def test_drained(root: Path, large: bytes) -> None:
         client.transport.resumeProducing()
         await until(lambda: client.lost)
         assert client.got.partition(b"\r\n\r\n")[2] == large
+
+
+@pytest_twisted.ensureDeferred
+async def test_asked_while_full(tmp_path: Path, root: Path, large: bytes) -> None:
+    """A file that is asked for while earlier answers are not taken comes behind them; then the connection is
+    as good as before.
+    """
+    missing = b"GET /missing HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with served(root, "http", endpoint=f"unix:{tmp_path}/socket") as files:
+        client = await dial(files)
+        client.transport.pauseProducing()
+        await until(lambda: files.factory.channels)
+        (channel,) = files.factory.channels
+        # On a UNIX socket this is all the room that there is.
+        channel.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.transport.write(missing * 400 + b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: isinstance(channel.transport.producer, FileSending))
+        assert channel._waitingForTransport
+        client.transport.resumeProducing()
+        await until(lambda: large[-100:] in client.got)
+        assert client.got.endswith(large)
+        assert client.got.count(b"HTTP/1.1 404 ") == 400
+        assert channel.transport.producer is channel
+        assert not channel._waitingForTransport
+        client.got.clear()
+        client.transport.write(missing)
+        await until(lambda: client.got)
+        client.transport.loseConnection()
+        await until(lambda: files.ended)
