@@ -208,14 +208,14 @@ class Ledger:
             return
         connection.because(Reason.CLIENT_CLOSED)
         connection.ended = now
-        connection.traffic = Counted(connection.bytes_in, connection.bytes_out)
+        connection.traffic = final = Counted(connection.bytes_in, connection.bytes_out)
         connection.unsent = _nothing
         totals = self._totals[connection.listener]
         assert connection.reason is not None
         totals.ended[connection.reason] += 1
-        totals.bytes_in += connection.bytes_in
-        totals.bytes_out += connection.bytes_out
-        totals.seconds += connection.duration(now)
+        totals.bytes_in += final.bytes_in
+        totals.bytes_out += final.bytes_out
+        totals.seconds += now - connection.started
 
     def totals(self, listener: str) -> Totals:
         """The sums of a listener, its open connections' bytes included."""
