@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ from zope.interface import implementer
 from tcpsuite.admin.access_log import AccessLog
 from tcpsuite.admin.http import AdminListener
 from tcpsuite.admin.manhole import Manhole
+from tcpsuite.config.advice import SPARE_DESCRIPTORS
 from tcpsuite.core.connections import Ledger, Reason
-from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.core.limits import ENDLESS, Ceiling, ResourceLimiter, Room
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext
 from tcpsuite.net.admission import Admission
@@ -32,7 +34,7 @@ from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.net.upstream import build_upstream
-from tcpsuite.plugin import service_types
+from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.services.files.sample import make_sample
 from tcpsuite.stores.memory import MemoryStore
 from tcpsuite.stores.sqlite import SQLiteStore
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
 
 CLOSING_TIME = 5.0
 """Seconds, behind the drain, in which stores and the admin listener are surely closed."""
+
+
+LEAST_ROOM = 10
+"""Descriptors for connections, however few there are: with none at all nothing would be served."""
 
 
 def build(config: Config, reactor: Any, ready: Callable[[Suite], None] = lambda _: None) -> Suite:
@@ -96,6 +102,7 @@ class Suite(Service):
         self.upstreams: dict[str, Upstream] = {
             name: build_upstream(name, options, reactor, chance) for name, options in config.upstreams.items()
         }
+        self._room = _room(config)
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
         }
@@ -152,7 +159,7 @@ class Suite(Service):
             service_name=table.service,
             service=self._service(name, table),
             limiter=ResourceLimiter(table.limits.connections_per_ip, table.limits.exempt_loopback),
-            ceiling=Ceiling(table.limits.connections),
+            ceiling=Ceiling(table.limits.connections, self._room, descriptors_of(table.service)),
             pause=listener.rest,
             ledger=self.ledger,
             ended=self._access_log.write,
@@ -263,6 +270,19 @@ def _connection_ids() -> Iterator[str]:
     """Ids that are short to say, and that no other run of the process gives."""
     run = secrets.token_hex(3)
     return (f"{run}-{number:x}" for number in count(1))
+
+
+def _room(config: Config) -> Room:
+    """The descriptors that are left for connections."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return ENDLESS
+    warm = sum(
+        len(each.servers) * each.pool.warm
+        for each in config.upstreams.values()
+        if each.pool.mode == "preconnect"
+    )
+    return Room(max(LEAST_ROOM, limit - SPARE_DESCRIPTORS - warm))
 
 
 def _make_folders(config: Config) -> None:

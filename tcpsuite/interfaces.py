@@ -261,6 +261,9 @@ class IServiceType(Interface):
 
     name = Attribute('The word in the file: ``service = "echo"``.')
     summary = Attribute("One line for people.")
+    descriptors = Attribute(
+        "Descriptors that one connection takes at most, its own included; 1 if it is not said."
+    )
 
     def options() -> type:
         """Its configuration: a frozen attrs class of :func:`tcpsuite.options.option` fields."""

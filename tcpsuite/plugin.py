@@ -38,6 +38,11 @@ def service_types() -> dict[str, IServiceType]:
     return found
 
 
+def descriptors_of(name: str) -> int:
+    """Descriptors that one connection of the service of that name takes at most."""
+    return getattr(service_types().get(name), "descriptors", 1)
+
+
 def _module(service: IServiceType) -> str:
     return service.module if isinstance(service, ServiceType) else type(service).__module__
 
@@ -52,12 +57,14 @@ class ServiceType:
     :param module: where the service is; its ``build(options, context)`` gives the factory, and its
         ``example(options, host, port)`` a command line that tries it.
     :param options_class: the name, in that module, of the class that configures it.
+    :param descriptors: what one connection takes at most, its own included.
     """
 
     name: str
     summary: str
     module: str
     options_class: str
+    descriptors: int = 1
 
     def options(self) -> type:
         """The class that configures the service."""

@@ -16,6 +16,7 @@ from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
 from tcpsuite.net.socket_options import LARGEST, LONGEST_BACKLOG, OF_LISTENERS, ON_UNIX, TO_SERVERS
 from tcpsuite.options import DirectoryPath, FilePath, format_duration, format_size
+from tcpsuite.plugin import descriptors_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -196,7 +197,9 @@ def _capacity(config: Config, machine: Machine) -> Remarks:
         ((_descriptors(each), name) for name, each in config.listeners.items()), default=(0, "")
     )
     if needed > machine.descriptors:
-        limit = f"may open {machine.descriptors}: raise that (ulimit -Hn, LimitNOFILE=) or lower this"
+        limit = (
+            f"may open {machine.descriptors}, so fewer are accepted: raise that (ulimit -Hn, LimitNOFILE=)"
+        )
         path = ("listener", name, "limits", "connections")
         yield path, f"so many connections want {needed} descriptors, and this process {limit}"
     longest, name = max(
@@ -211,4 +214,4 @@ def _capacity(config: Config, machine: Machine) -> Remarks:
 
 
 def _descriptors(listener: ListenerConfig) -> int:
-    return listener.limits.connections * (2 if listener.service == "gateway" else 1) + SPARE_DESCRIPTORS
+    return listener.limits.connections * descriptors_of(listener.service) + SPARE_DESCRIPTORS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from ipaddress import IPv6Address
 
 from zope.interface import implementer
@@ -73,6 +74,24 @@ class ResourceLimiter:
                 del self._admitted[verdict.key]
 
 
+class Room:
+    """What the connections of all listeners share: the descriptors of this process.
+
+    :param total: descriptors that connections may take, together.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.taken = 0
+
+    def __repr__(self) -> str:
+        return f"<Room {self.taken} of {self.total}>"
+
+
+ENDLESS = Room(sys.maxsize)
+"""More than anybody takes."""
+
+
 class Ceiling:
     """How many connections may be served at once.
 
@@ -80,13 +99,17 @@ class Ceiling:
     waits in the kernel's backlog, where it costs nothing, and is not refused.
 
     :param limit: connections, at least 1.
+    :param room: what they share with those below other ceilings.
+    :param size: how much of the room each takes.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, room: Room = ENDLESS, size: int = 1) -> None:
         if limit < 1:
             raise LocalError(f"a ceiling of at least 1, not {limit}")
         self.limit = limit
         self.active = 0
+        self._room = room
+        self._size = size
 
     def __repr__(self) -> str:
         return f"<Ceiling {self.active} of {self.limit}>"
@@ -94,13 +117,14 @@ class Ceiling:
     @property
     def full(self) -> bool:
         """Whether accepting rests."""
-        return self.active >= self.limit
+        return self.active >= self.limit or self._room.taken + self._size > self._room.total
 
     def enter(self) -> bool:
         """Take a place; whether there was one."""
         if self.full:
             return False
         self.active += 1
+        self._room.taken += self._size
         return True
 
     def leave(self) -> None:
@@ -108,6 +132,7 @@ class Ceiling:
         if not self.active:
             raise LocalError("a place was given back that nobody had taken")
         self.active -= 1
+        self._room.taken -= self._size
 
 
 def _identify(client: str) -> tuple[str, bool]:

@@ -239,7 +239,7 @@ class Admission(Factory):
             self._held.remove(admitted)
         else:
             self._ceiling.leave()
-            self._serve_held()
+            self.look()
         if not self._open:
             waiting, self._empty = self._empty, []
             for deferred in waiting:
@@ -268,7 +268,8 @@ class Admission(Factory):
         self._empty.append(deferred)
         return deferred
 
-    def _serve_held(self) -> None:
+    def look(self) -> None:
+        """Serve those who wait for a place, as far as there are any; accept again, or rest."""
         while self._held and self._ceiling.enter():
             admitted = self._held.popleft()
             admitted.waiting = False

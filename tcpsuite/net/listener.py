@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.admission import Admission
 
 SWEEP_INTERVAL = 1.0
-"""Seconds between two looks for idle connections: an idle time-out is exact to this."""
+"""Seconds between two looks for idle connections, and for room that another listener has made."""
 
 
 class Listener:
@@ -54,7 +54,7 @@ class Listener:
         self._socket = socket
         self._ports: list[IListeningPort] = []
         self._resting = False
-        self._sweep = LoopingCall(self._look_for_idle)
+        self._sweep = LoopingCall(self._look)
         self._sweep.clock = reactor
 
     def __repr__(self) -> str:
@@ -87,8 +87,7 @@ class Listener:
                 raise StartError(f"listener {self.name}: {text}: {listen_failure(text, error)}") from error
             count(port)
             self._ports.append(port)
-        if self._idle_timeout:
-            self._sweep.start(SWEEP_INTERVAL, now=False)
+        self._sweep.start(SWEEP_INTERVAL, now=False)
 
     def rest(self, wanted: bool) -> None:
         """Stop accepting for a while, or go on: what arrives waits in the kernel's backlog."""
@@ -128,5 +127,8 @@ class Listener:
         for port in ports:
             await maybeDeferred(port.stopListening)
 
-    def _look_for_idle(self) -> None:
-        self.admission.idle(self._idle_timeout)
+    def _look(self) -> None:
+        if self._idle_timeout:
+            self.admission.idle(self._idle_timeout)
+        if self._resting:
+            self.admission.look()

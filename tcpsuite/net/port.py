@@ -34,6 +34,7 @@ class _Accepting:
 
     logger = Logger()
 
+    _resting = False  # since somebody said so
     _short = False  # of descriptors, or of memory; and that was said
 
     # Of Twisted's ports, which this is mixed into.
@@ -49,7 +50,7 @@ class _Accepting:
         """Clients wait: accept those who do, up to a number that grows with the crowd."""
         most = self.numberAccepts
         accepted = 0
-        while accepted < most:
+        while accepted < most and not self._resting:
             try:
                 skt, peer = self.socket.accept()
             except BlockingIOError:
@@ -69,6 +70,16 @@ class _Accepting:
             except Exception:
                 log.err(None, "while a connection began")
         self.numberAccepts = most + MORE_ACCEPTS if accepted == most else max(1, accepted)
+
+    def pauseProducing(self) -> None:
+        """Accept no more, even if there are more who have woken it."""
+        self._resting = True
+        super().pauseProducing()  # type: ignore[misc]
+
+    def resumeProducing(self) -> None:
+        """Accept again."""
+        self._resting = False
+        super().resumeProducing()  # type: ignore[misc]
 
     def _serve(self, skt: socket.socket, peer: Any) -> None:
         if len(peer) == 4 and peer[3]:

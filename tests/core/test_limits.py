@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.limits import CONNECTIONS_PER_IP, Ceiling, ResourceLimiter
+from tcpsuite.core.limits import CONNECTIONS_PER_IP, Ceiling, ResourceLimiter, Room
 from tcpsuite.errors import LocalError
 from tcpsuite.testing.limiters import LimiterContract
 
@@ -168,3 +168,19 @@ class CeilingTests(SynchronousTestCase):
     def test_there_is_room_for_one(self) -> None:
         """A ceiling that nobody fits under is refused."""
         self.assertRaises(LocalError, Ceiling, 0)
+
+    def test_the_room_is_shared(self) -> None:
+        """Those below two ceilings share a room, each taking its size; who leaves makes room for either."""
+        room = Room(4)
+        large, small = Ceiling(10, room, size=3), Ceiling(10, room)
+        self.assertTrue(large.enter())
+        self.assertTrue(large.full)
+        self.assertFalse(small.full)
+        self.assertTrue(small.enter())
+        self.assertFalse(small.enter())
+        self.assertEqual(repr(room), "<Room 4 of 4>")
+        large.leave()
+        self.assertFalse(small.full)
+        self.assertFalse(large.full)
+        small.leave()
+        self.assertEqual(room.taken, 0)

@@ -19,7 +19,13 @@ reactor = Reactor(
 )
 
 echo = ServiceType("echo", "what comes goes back", "tcpsuite.services.echo", "EchoOptions")
-files = ServiceType("files", "a directory over HTTP or over lines", "tcpsuite.services.files", "FilesOptions")
+files = ServiceType(
+    "files",
+    "a directory over HTTP or over lines",
+    "tcpsuite.services.files",
+    "FilesOptions",
+    descriptors=2,
+)
 session = ServiceType(
     "session",
     "keys and values under an id that outlives its connection",
@@ -27,7 +33,11 @@ session = ServiceType(
     "SessionOptions",
 )
 gateway = ServiceType(
-    "gateway", "connections to the servers of an upstream", "tcpsuite.services.gateway", "GatewayOptions"
+    "gateway",
+    "connections to the servers of an upstream",
+    "tcpsuite.services.gateway",
+    "GatewayOptions",
+    descriptors=2,
 )
 
 endpoint = EndpointPrefix("tcpsuite", "tcpsuite.net.tuned")
