@@ -20,6 +20,7 @@ from twisted.internet.main import installReactor
 from twisted.python import context, log
 
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
+from tcpsuite.net.resolving import NumericResolver
 from tcpsuite.net.transport import Stream, TCPStream, UNIXStream
 
 MOST_EVENTS = 512
@@ -36,6 +37,10 @@ class TcpsuiteReactor(EPollReactor):
         self._wants_more = False  # the one that is being tried
         self._current: Any = None  # whom an event or a try is about
         super().__init__()
+
+    def _initThreads(self) -> None:
+        super()._initThreads()
+        self.installNameResolver(NumericResolver(self.nameResolver))
 
     def mainLoop(self) -> None:
         """Run until stopped."""
