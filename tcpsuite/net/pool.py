@@ -61,7 +61,8 @@ class ConnectionPool:
     :param endpoint: makes them.
     :param reactor: an ``IReactorTime``.
     :param state: decides; by default one that connects on demand.
-    :param connect_timeout: seconds until an attempt is given up.
+    :param connect_timeout: seconds until an attempt is given up, at most
+        :data:`~tcpsuite.core.deadlines.GRAIN` later.
     :param chance: drawn from for the back-off of the warm supply.
     :param deadlines: those of several pools may be kept together.
     """
