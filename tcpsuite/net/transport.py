@@ -75,7 +75,7 @@ class Stream(Counting):
     """
 
     _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
-    _writing = False  # the reactor was asked to say when the socket takes more
+    _writing = False  # writes are queued: the reactor was asked to say when there is room, or the end is near
     _other: Stream | None = None  # to which goes what is read
     _sendmsgQueue: Sequence[int] = ()  # descriptors to be sent, which UNIX connections alone can
 
@@ -91,7 +91,9 @@ class Stream(Counting):
     bufferSize: int
     dataBuffer: bytes
     offset: int
+    disconnecting: int
     _aborting: bool
+    _writeDisconnecting: bool
     _tempDataBuffer: list[bytes]
     _tempDataLen: int
     _maybePauseProducer: Any
@@ -170,8 +172,11 @@ class Stream(Counting):
         self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
-        """Nothing is left to write."""
-        self._writing = False
+        """Nothing is left to write.
+
+        Of a connection that is ending, each write goes Twisted's way: to be dropped, or to have a FIN follow.
+        """
+        self._writing = bool(self._aborting or self._writeDisconnecting or self.disconnecting)
         self.reactor.removeWriter(self)
 
     def startTLS(self, *args: Any) -> None:
@@ -188,7 +193,7 @@ class Stream(Counting):
 
     def _send_collected(self) -> ConnectionLost | None:
         """Send what was written during a read, unless there is more to do than that."""
-        if self._writing or not self.connected or self._aborting:
+        if self._writing or not self.connected:
             return None
         if self.producer is not None and (self.producerPaused or not self.streamingProducer):
             # It is to be asked for more when this has left, and doWrite does that.
