@@ -196,7 +196,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, source: str)
     """Run these tests under the watch, in a process of their own."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(test_these=source, connected=CONNECTED)
-    return pytester.runpytest_subprocess("-p", "tests.conftest", "-rA")
+    return pytester.runpytest_subprocess("-p", "tests.support.reactor", "-p", "tests.conftest", "-rA")
 
 
 def test_clean(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
