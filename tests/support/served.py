@@ -107,7 +107,10 @@ class Client(Protocol):
     """A client that keeps what it gets.
 
     :ivar lost: whether the connection is gone.
+    :ivar enough: bytes after which it reads no more, until somebody resumes it.
     """
+
+    enough = float("inf")
 
     transport: Any
 
@@ -117,6 +120,8 @@ class Client(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.got += data
+        if len(self.got) >= self.enough:
+            self.transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True

@@ -195,8 +195,9 @@ async def test_many_clients(root: Path, large: bytes) -> None:
         asked = [Deferred.fromCoroutine(files.ask(request)) for request in requests]
         leaving = [await dial(files) for _ in range(10)]
         for client in leaving:
+            client.enough = 100_000
             client.transport.write(http("GET", "/large"))
-        await until(lambda: all(len(client.got) > 100_000 for client in leaving))
+        await until(lambda: all(len(client.got) >= client.enough for client in leaving))
         for client in leaving:
             assert len(client.got) < SIZE
             client.transport.abortConnection()
@@ -214,9 +215,9 @@ async def test_client_leaves(root: Path) -> None:
             async with served(root, protocol) as files:
                 before = descriptors()
                 client = await dial(files)
-                client.transport.pauseProducing()
+                client.enough = 100_000
                 client.transport.write(request)
-                await deferLater(reactor, 0.05)
+                await until(lambda client=client: len(client.got) >= client.enough)
                 getattr(client.transport, leave)()
                 await until(lambda files=files: files.ended)
                 (record,) = files.ended
@@ -231,10 +232,11 @@ async def test_truncated(root: Path, large: bytes) -> None:
         (root / "large").write_bytes(large)
         async with served(root, protocol) as files:
             client = await dial(files)
-            client.transport.pauseProducing()
+            client.enough = 100_000
             client.transport.write(request)
-            await deferLater(reactor, 0.05)
+            await until(lambda client=client: len(client.got) >= client.enough)
             os.truncate(root / "large", SIZE - 1_000_000)
+            client.enough = SIZE
             client.transport.resumeProducing()
             await until(lambda client=client: client.lost)
             assert len(client.got) < SIZE
