@@ -65,6 +65,10 @@ class Side(Protocol):
         """From now on the relay is told what happens."""
         self._relay = relay
 
+    def part(self) -> None:
+        """The relay is over."""
+        self._relay = None
+
     def readConnectionLost(self) -> None:
         """Its FIN has come."""
         self.finished = True
@@ -202,20 +206,26 @@ class Relay:
         """The connection of ``side`` is gone."""
         other = self._other(side)
         if other.gone:
-            self._relays.discard(self)
-            self._stop_watching()
-        elif reason.check(ConnectionDone):
-            # Closed as a whole: by our own side for its own reason, or by a peer that speaks TLS.
-            self._first_finished = self._first_finished or side
-            self._record.because(self._first_finished.closed)
-            other.close()
-            self._begin_to_watch()
-        else:
-            if reason.type is ConnectionLost:
+            self._end()
+            return
+        match reason.value:
+            case ConnectionDone():
+                # Closed as a whole: by our own side for its own reason, or by a peer that speaks TLS.
+                self._first_finished = self._first_finished or side
+                self._record.because(self._first_finished.closed)
+                other.close()
+                self._begin_to_watch()
+                return
+            case ConnectionAborted():
+                pass
+            case ConnectionLost():
                 self._record.because(side.reset)
-            elif side is self._server and not reason.check(ConnectionAborted):
+            case _ if side is self._server:
                 # TLS has more to tell.  What a client does to it, its listener has the words for.
                 self._record.because(side.reset, reason.getErrorMessage())
+        if isinstance(other.transport, Stream) and other.transport.drained:
+            other.cut()
+        else:
             # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
             self._clock.callLater(0, other.cut)
 
@@ -260,12 +270,19 @@ class Relay:
         self._client.cut()
         self._server.cut()
 
+    def _end(self) -> None:
+        self._relays.discard(self)
+        self._stop_watching()
+        # Who knows each other in a circle is not forgotten at once.
+        self._client.part()
+        self._server.part()
+
     def _stop_watching(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
 
 def _join(one: Any, other: Any) -> None:
-    """Take the protocols out of the way of the bytes, if both transports can do that."""
+    """Take the protocols out of the way of the bytes, if both transports can do without them."""
     if isinstance(one, Stream) and isinstance(other, Stream) and not (one.TLS or other.TLS):
         one.join(other)

@@ -47,7 +47,7 @@ class NumericResolver:
         hostName: str,
         portNumber: int = 0,
         addressTypes: Sequence[type[Any]] | None = None,
-        transportSemantics: str = "TCP",
+        transportSemantics: Any = "TCP",
     ) -> Any:
         """Resolve ``hostName``: see ``IHostnameResolver``."""
         kind: type[IPv4Address | IPv6Address]

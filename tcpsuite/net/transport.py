@@ -29,26 +29,36 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.address import IPv6Address
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from twisted.internet.error import ConnectionDone, ConnectionLost
     from twisted.internet.interfaces import IProtocol
-    from twisted.python.failure import Failure
 
 READ_SIZE = 64 * 1024
 """Bytes that are read at once, at most.  More than 128 KiB would cost: the C library takes so large a block
 from the system, and gives it back, for each read.
 """
 
+BULK_SIZE = 4 * READ_SIZE
+"""Bytes that one of a joined pair reads at once, at most, behind a full read: docs/performance.md tells why."""
+
+_bulk = memoryview(bytearray(BULK_SIZE))  # of the read in hand alone: what must be queued is copied
+
 _LATER = (EAGAIN, ENOBUFS)
 """What the kernel says when it takes nothing now."""
 
 _ANCILLARY_ROOM = socket.CMSG_SPACE(4096)
 """Room for the descriptors that may come beside one read, as Twisted has it."""
+
+
+_ABORTED = Failure(ConnectionAborted())
+"""One for all: it says nothing of any connection, and has its parts at hand when it is asked."""
 
 
 class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
@@ -76,6 +86,7 @@ class Stream(Counting):
 
     _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
     _writing = False  # writes are queued: the reactor was asked to say when there is room, or the end is near
+    _in_bulk = False  # what was read last was full, and the other one took all of it
     _other: Stream | None = None  # to which goes what is read
     _sendmsgQueue: Sequence[int] = ()  # descriptors to be sent, which UNIX connections alone can
 
@@ -99,26 +110,31 @@ class Stream(Counting):
     _maybePauseProducer: Any
     doWrite: Any
     fileno: Any
-    startReading: Any
+    disconnected: int
+    stopReading: Any
 
     def _keep_close(self) -> None:
         """Have what every read looks at in the object itself, where Python finds it in half the time."""
         self.bytes_in = self.bytes_out = self.reads = 0
         self._collecting = self._writing = self._aborting = self.TLS = self.producerPaused = False
+        self._in_bulk = False
         self._other = self.producer = None
         self.bufferSize = self.bufferSize
 
     def doRead(self) -> ConnectionDone | ConnectionLost | None:
         """The socket is readable: hand on what is there, and send what is written meanwhile."""
         try:
-            data = self.socket.recv(READ_SIZE)
+            if self._in_bulk:
+                data = _bulk[: self.socket.recv_into(_bulk)]
+            else:
+                data = self.socket.recv(READ_SIZE)
         except BlockingIOError:
             return None
         except OSError:
             return CONNECTION_LOST
         return self._hand_on(data)
 
-    def _hand_on(self, data: bytes) -> ConnectionDone | ConnectionLost | None:
+    def _hand_on(self, data: Any) -> ConnectionDone | ConnectionLost | None:
         if not data:
             return CONNECTION_DONE
         self.bytes_in += len(data)
@@ -166,10 +182,16 @@ class Stream(Counting):
             self.bytes_out += sent
         return sent
 
+    def startReading(self) -> None:
+        """Have ``doRead`` called when there is something to read."""
+        if not self._aborting:
+            self.reactor.addReader(self)
+
     def startWriting(self) -> None:
         """Have ``doWrite`` called when the socket takes more."""
         self._writing = True
-        self.reactor.addWriter(self)
+        if not self._aborting:
+            self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
         """Nothing is left to write.
@@ -184,11 +206,23 @@ class Stream(Counting):
         self._collecting = False
         super().startTLS(*args)  # type: ignore[misc]
 
+    def abortConnection(self) -> None:
+        """Reset it, whatever is queued; the protocol hears of it in the next turn."""
+        if self.disconnected or self._aborting:
+            return
+        # Twisted's own shadows doRead and doWrite in the object, and from then on Python finds those of every
+        # other one more slowly.
+        self._aborting = True
+        self.stopReading()
+        self.stopWriting()
+        self.reactor.callLater(0, self.connectionLost, _ABORTED)
+
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
         self._collecting = False
         if (other := self._other) is not None:
             self._other = other._other = None
+            self._in_bulk = other._in_bulk = False
         super().connectionLost(reason)  # type: ignore[misc]
 
     def _send_collected(self) -> ConnectionLost | None:
@@ -220,6 +254,11 @@ class Stream(Counting):
         self._maybePauseProducer()
         self.startWriting()
 
+    @property
+    def drained(self) -> bool:
+        """Whether the kernel has all that was written, and nobody speaks TLS on top, who might hold more."""
+        return not (self.TLS or self._tempDataLen or len(self.dataBuffer) > self.offset)
+
     def join(self, other: Stream) -> None:
         """From now on send to either what the other reads, past both protocols.
 
@@ -228,19 +267,22 @@ class Stream(Counting):
         """
         self._other, other._other = other, self
 
-    def _forward(self, data: bytes, other: Stream) -> None:
+    def _forward(self, data: bytes | memoryview, other: Stream) -> None:
+        self._in_bulk = False
         if other._writing:
-            other.write(data)
+            other.write(bytes(data))
             return
         try:
             sent = other.socket.send(data)
         except OSError:
             # No room; or its end, which it finds and tells when it tries for itself.
-            other.write(data)
+            other.write(bytes(data))
             return
         other.bytes_out += sent
         if sent != len(data):
-            other._queue(data, sent)
+            other._queue(bytes(data), sent)
+        elif sent >= READ_SIZE:
+            self._in_bulk = True
 
 
 class _Joined(Stream):
@@ -347,9 +389,9 @@ def unsent(transport: Any) -> int:
     stream = _beneath(transport)
     if stream is None:
         return 0
-    queued: int = len(stream.dataBuffer) - stream.offset + stream._tempDataLen
     in_kernel = array("i", [0])
     fcntl.ioctl(stream.fileno(), termios.TIOCOUTQ, in_kernel)
+    queued: int = len(stream.dataBuffer) - stream.offset + stream._tempDataLen
     return queued + in_kernel[0]
 
 
