@@ -46,7 +46,7 @@ from the system, and gives it back, for each read.
 """
 
 BULK_SIZE = 4 * READ_SIZE
-"""Bytes that one of a joined pair reads at once, at most, behind a full read: docs/performance.md tells why."""
+"""Bytes that one of a joined pair reads at once behind a full read: docs/performance.md tells why."""
 
 _bulk = memoryview(bytearray(BULK_SIZE))  # of the read in hand alone: what must be queued is copied
 
@@ -124,10 +124,7 @@ class Stream(Counting):
     def doRead(self) -> ConnectionDone | ConnectionLost | None:
         """The socket is readable: hand on what is there, and send what is written meanwhile."""
         try:
-            if self._in_bulk:
-                data = _bulk[: self.socket.recv_into(_bulk)]
-            else:
-                data = self.socket.recv(READ_SIZE)
+            data = _bulk[: self.socket.recv_into(_bulk)] if self._in_bulk else self.socket.recv(READ_SIZE)
         except BlockingIOError:
             return None
         except OSError:
