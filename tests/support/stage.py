@@ -15,13 +15,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from twisted.internet import tcp
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.net.reactor import TcpsuiteReactor
-from tcpsuite.net.transport import count
+from tcpsuite.net.transport import TCPStream, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -240,6 +241,18 @@ class Stage:
         """A peer that is connected with ``actor``, which was told."""
         peer = self.connect(self.listen(lambda: actor, unix))
         self.until(lambda: actor.transport is not None)
+        return peer
+
+    def pair(self, actor: Actor) -> Peer:
+        """A peer whose kernel delivers at once what is sent, either way, as TCP's might not."""
+        near, far = socket.socketpair()
+        for end in (near, far):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        peer = Peer(far)
+        self._peers.append(peer)
+        ours = self._write_through or isinstance(self.reactor, TcpsuiteReactor)
+        made: Any = TCPStream if ours else tcp.Server
+        actor.makeConnection(made(near, actor, ("127.0.0.1", 1), None, 0, self.reactor))
         return peer
 
     # What goes on
