@@ -23,7 +23,7 @@ import select
 import socket
 import termios
 from array import array
-from errno import EAGAIN, ENOBUFS
+from errno import EAGAIN, EINTR, ENOBUFS
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ BULK_SIZE = 4 * READ_SIZE
 
 _bulk = memoryview(bytearray(BULK_SIZE))  # of the read in hand alone: what must be queued is copied
 
-_LATER = (EAGAIN, ENOBUFS)
+_LATER = (EAGAIN, EINTR, ENOBUFS)
 """What the kernel says when it takes nothing now."""
 
 _ANCILLARY_ROOM = socket.CMSG_SPACE(4096)

@@ -13,7 +13,7 @@ from tcpsuite.net.transport import Stream
 from tests.support.stage import Actor, HalfActor, Source, Stage
 
 
-class Deliberate(Exception):
+class DeliberateError(Exception):
     """Raised by an application."""
 
 
@@ -73,15 +73,17 @@ class Play:
         """Do these things in a row."""
         for name, *values in deeds:
             if name == "raise":
-                raise Deliberate
-            if name == "loseWriteConnection":
-                # A second one costs the connection on stock Twisted, and so does one behind its end an error.
-                if self.transport._writeDisconnecting or not self.transport.connected:
-                    continue
+                raise DeliberateError
+            if name == "loseWriteConnection" and self._has_lost_half():
+                continue
             try:
                 getattr(self.transport, name)(*self._arguments(name, values))
             except RuntimeError as error:  # a second producer is refused
                 self.stage.tell("it", "was told", type(error).__name__)
+
+    def _has_lost_half(self) -> bool:
+        # To lose it twice costs the connection on stock Twisted, and to lose it behind the end raises.
+        return bool(self.transport._writeDisconnecting or not self.transport.connected)
 
     def do_later(self, call: str) -> None:
         """Do what was put off until this call, if anything was."""
