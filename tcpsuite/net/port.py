@@ -50,7 +50,9 @@ class _Accepting:
         """Clients wait: accept those who do, up to a number that grows with the crowd."""
         most = self.numberAccepts
         accepted = 0
-        while accepted < most and not self._resting:
+        for _ in range(most):
+            if self._resting:
+                break
             try:
                 skt, peer = self.socket.accept()
             except BlockingIOError:
@@ -67,7 +69,7 @@ class _Accepting:
             self._short = False
             try:
                 self._serve(skt, peer)
-            except Exception:
+            except BaseException:  # an application's own: it costs no port
                 log.err(None, "while a connection began")
         self.numberAccepts = most + MORE_ACCEPTS if accepted == most else max(1, accepted)
 
@@ -82,7 +84,7 @@ class _Accepting:
         super().resumeProducing()  # type: ignore[misc]
 
     def _serve(self, skt: socket.socket, peer: Any) -> None:
-        if len(peer) == 4 and peer[3]:
+        if len(peer) == 4 and isinstance(peer, tuple) and peer[3]:
             # The host of a link-local address has its interface behind it.
             peer = tcp._getrealname(peer)
         protocol = self.factory.buildProtocol(self._buildAddr(peer))

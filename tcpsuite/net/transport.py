@@ -172,6 +172,9 @@ class Stream(Counting):
 
     def writeSomeData(self, data: bytes) -> int | ConnectionLost:
         """Send what the kernel takes now."""
+        if self._aborting:
+            # A read has done that, of a connection that had room as well.
+            return ConnectionAborted()
         if not data and not self._sendmsgQueue:
             return 0
         sent: int | ConnectionLost = super().writeSomeData(data)  # type: ignore[misc]
@@ -289,6 +292,9 @@ class _Joined(Stream):
     _tlsClientDefault: bool
     _getLogPrefix: Any
 
+    _leaving: IProtocol | None = None  # while it is told that the connection is gone
+    _name = ""  # the protocol's, behind that
+
     def __init__(
         self, skt: socket.socket, protocol: IProtocol, client: Any, server: Any, sessionno: int, reactor: Any
     ) -> None:
@@ -308,16 +314,28 @@ class _Joined(Stream):
         """The peer's address."""
         return self.client[0]
 
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        leaving = self._leaving = getattr(self, "protocol", None)
+        try:
+            super().connectionLost(reason)
+        finally:
+            self._leaving = None
+            if leaving is not None:
+                self._name = type(leaving).__name__
+
     @cached_property
     def logstr(self) -> str:
         """What the lines about it in the log begin with."""
-        name = self._getLogPrefix(self.protocol)
+        protocol = getattr(self, "protocol", self._leaving)
+        name = self._name if protocol is None else self._getLogPrefix(protocol)
         return f"{name},client" if self._tlsClientDefault else f"{name},{self.sessionno},{self.hostname}"
 
     @cached_property
     def repstr(self) -> str:
         """What ``repr`` gives."""
-        name = type(self.protocol).__name__
+        protocol = getattr(self, "protocol", self._leaving)
+        name = self._name if protocol is None else type(protocol).__name__
         if self.server is None:
             return f"<{name} to {self.hostname}>"
         return f"<{name} #{self.sessionno} on {self.server._realPortNumber}>"

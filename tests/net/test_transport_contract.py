@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -136,6 +137,34 @@ def test_abort_connection_sends_nothing_more(same, place, queued):
 
     (received, end, told), logged = same(scene)
     assert (received, end, told[-1], logged) == (b"", RESET, ("it", "lost", "ConnectionAborted"), [])
+
+
+def test_an_abort_in_a_read_sends_nothing_that_there_is_room_for(same):
+    """When a connection can be read and written at once, and the read aborts it, nothing is written."""
+
+    def scene(stage):
+        sent = []
+
+        def abort(self, _):
+            sent.append(getattr(self.transport, "bytes_out", 0))
+            self.transport.abortConnection()
+
+        actor = Actor(stage, "it", dataReceived=abort)
+        peer = stage.meet(actor)
+        peer.reading = False
+        actor.transport.write(LARGE)
+        stage.rest()
+        with suppress(BlockingIOError):
+            while True:
+                peer.socket.recv(MEGABYTE)
+        peer.send(b"go")
+        stage.until(lambda: not actor.transport.connected)
+        return getattr(actor.transport, "bytes_out", 0) - sent[0], stage.told
+
+    assert same(scene) == (
+        (0, [("it", "made"), ("it", "heard", b"go"), ("it", "lost", "ConnectionAborted")]),
+        [],
+    )
 
 
 @UNIX

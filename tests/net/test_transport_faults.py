@@ -276,7 +276,7 @@ def test_a_write_after_the_end_is_dropped(same):
 
     def scene(stage):
         def end(self, *_):
-            for _ in range(2):
+            for _again in range(2):
                 self.transport.write(b"late")
                 self.transport.writeSequence([b"late", b"later"])
                 self.transport.loseConnection()

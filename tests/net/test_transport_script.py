@@ -43,7 +43,7 @@ DEEDS = st.one_of(
 
 SOME = st.lists(DEEDS, max_size=3)
 
-STEPS = st.one_of(
+STEPS: st.SearchStrategy[tuple[str, list[Any]]] = st.one_of(
     st.tuples(st.sampled_from(["in a read", "in a timer"]), SOME),
     st.tuples(st.sampled_from(["at resumeProducing", "at pauseProducing", "at writeConnectionLost"]), SOME),
     st.tuples(st.sampled_from(["the peer finishes", "the peer goes"]), st.just([])),
