@@ -44,6 +44,9 @@ class Traffic(Protocol):
     @property
     def bytes_out(self) -> int: ...
 
+    def unsent(self) -> int:
+        """Bytes that it was given for the peer, and that have not arrived."""
+
 
 @frozen
 class Counted:
@@ -52,13 +55,13 @@ class Counted:
     bytes_in: int = 0
     bytes_out: int = 0
 
+    def unsent(self) -> int:
+        """Nothing is on its way."""
+        return 0
+
 
 UNCOUNTED = Counted()
 """Stands in the record of a connection whose transport does not count: nothing is known of its bytes."""
-
-
-def _nothing() -> int:
-    return 0
 
 
 @frozen
@@ -91,10 +94,10 @@ class Connection:
     """The server that it was joined to, for a gateway."""
     user: str = ""
     """Who logged in on it."""
-    attempts: list[Attempt] = Factory(list)
+    attempts: tuple[Attempt, ...] = ()
     traffic: Traffic = UNCOUNTED
-    unsent: Callable[[], int] = field(default=_nothing, repr=False)
-    """Gives the bytes that were taken and have not arrived: what moves there, the counters do not show."""
+    on_its_way: Callable[[], int] | None = field(default=None, repr=False)
+    """Gives the bytes that were taken and have not arrived, where the traffic knows but a part of them."""
     reason: Reason | None = None
     """Why it ended: the first that was said counts.  ``None`` while it lives and nobody wants it to end."""
     detail: str = ""
@@ -149,7 +152,8 @@ class Connection:
         """
         if self.idle(now) < timeout:
             return False
-        unsent, before = self.unsent(), self._unsent
+        # What moves there, the counters do not show.
+        unsent, before = (self.on_its_way or self.traffic.unsent)(), self._unsent
         self._unsent = unsent
         if unsent != before:
             self.touch(now)
@@ -209,7 +213,7 @@ class Ledger:
         connection.because(Reason.CLIENT_CLOSED)
         connection.ended = now
         connection.traffic = final = Counted(connection.bytes_in, connection.bytes_out)
-        connection.unsent = _nothing
+        connection.on_its_way = None
         totals = self._totals[connection.listener]
         assert connection.reason is not None
         totals.ended[connection.reason] += 1

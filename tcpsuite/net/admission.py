@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -24,7 +23,7 @@ from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.endpoints import address_text
 from tcpsuite.net.socket_options import HIGH_WATER
-from tcpsuite.net.transport import counted, unsent
+from tcpsuite.net.transport import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,8 +50,8 @@ class Admitted(Protocol):
 
     def __init__(self, admission: Admission, record: Connection, verdict: Verdict, address: IAddress) -> None:
         self._admission = admission
-        self._address = address
-        self._inner: IProtocol | None = None
+        self._address: IAddress | None = address
+        self._inner: Any = None
         self.verdict = verdict
         self.record = record
         self.waiting = False
@@ -64,14 +63,14 @@ class Admitted(Protocol):
         self.record.traffic = stream or UNCOUNTED
         if self._admission.mark and stream is not None:
             stream.bufferSize = self._admission.mark
-        self.record.unsent = partial(unsent, self.transport)
         self.record.secure = ISSLTransport.providedBy(self.transport)
         self._admission.arrived(self)
 
     def begin(self) -> None:
         """There is a place: the service takes over."""
         try:
-            inner = self._admission.service.buildProtocol(self._address)
+            address, self._address = self._address, None
+            inner = self._admission.service.buildProtocol(address)  # type: ignore[arg-type]
             if inner is None:
                 self.close(Reason.SERVICE_CLOSED, "the service refused it")
             else:
@@ -84,12 +83,22 @@ class Admitted(Protocol):
         self._inner = inner
         # A service that honours half-close or listens for TLS, and only such a one, is told of it.
         self.__provides__ = Provides(Admitted, providedBy(inner))
-        for name in ("dataReceived", "readConnectionLost", "writeConnectionLost", "handshakeCompleted"):
-            if hasattr(inner, name):
-                setattr(self, name, getattr(inner, name))
+        self.dataReceived = inner.dataReceived  # type: ignore[method-assign]
         if IRecorded.providedBy(inner):
             inner.connection = self.record
         inner.makeConnection(self.transport)
+
+    def readConnectionLost(self) -> None:
+        """A FIN has come, which the service honours."""
+        self._inner.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """A FIN has gone, of which the service wants to know."""
+        self._inner.writeConnectionLost()
+
+    def handshakeCompleted(self) -> None:
+        """TLS has begun, for which the service has waited."""
+        self._inner.handshakeCompleted()
 
     def close(self, reason: Reason, detail: str) -> None:
         """Close once what is queued has left."""

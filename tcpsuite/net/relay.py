@@ -171,7 +171,7 @@ class Relay:
         self._relays = relays
         self._timer: IDelayedCall | None = None
         relays.add(self)
-        record.unsent = lambda: sum(self._on_their_way())
+        record.on_its_way = lambda: sum(self._on_their_way())
         client.transport.registerProducer(server, True)
         server.transport.registerProducer(client, True)
         for side in (client, server):

@@ -77,6 +77,10 @@ class Counting:
     bytes_out = 0
     reads = 0
 
+    def unsent(self) -> int:
+        """Bytes that it was given for the peer, and that have not arrived."""
+        return unsent(self)
+
 
 class Stream(Counting):
     """Mixed into a stream transport of Twisted's: it writes through, and counts.

@@ -201,12 +201,12 @@ class Upstream:
         if isinstance(error, OutOfResources):
             self._complaints.complain(str(error))
         why = "the client left" if isinstance(error, CancelledError) else str(error)
-        search.connection.attempts.append(Attempt(server.name, why, seconds))
+        search.connection.attempts += (Attempt(server.name, why, seconds),)
         self._finished(Outcome(True, seconds=seconds), server)
         return failure
 
     def _tried(self, server: Server, connection: Connection, outcome: Outcome) -> None:
-        connection.attempts.append(Attempt(server.name, outcome.error, outcome.seconds))
+        connection.attempts += (Attempt(server.name, outcome.error, outcome.seconds),)
         self._tell(self.balancer.connected, server, outcome, self._clock.seconds())
 
     def _finished(self, outcome: Outcome, server: Server) -> None:

@@ -58,7 +58,7 @@ class LineTests(SynchronousTestCase):
     def test_json(self) -> None:
         """A JSON line holds the same, with numbers as numbers and attempts as objects."""
         connection = ended(Reason.CONNECT_FAILED, "nobody there")
-        connection.attempts.append(Attempt("a", "refused", 0.0012))
+        connection.attempts = (Attempt("a", "refused", 0.0012),)
         values = json.loads(json_line(connection))
         self.assertEqual(values["time"], "2023-11-14T22:13:21.250Z")
         self.assertEqual(values["bytes_out"], 3456)
@@ -68,7 +68,7 @@ class LineTests(SynchronousTestCase):
     def test_attempts(self) -> None:
         """A text line tells each attempt to reach a server."""
         connection = ended()
-        connection.attempts += [Attempt("a", "refused", 0.001), Attempt("b", "", 0.0021)]
+        connection.attempts = (Attempt("a", "refused", 0.001), Attempt("b", "", 0.0021))
         self.assertIn('attempts="a: refused (0.001 s), b: ok (0.002 s)"', text_line(connection))
 
     def test_nothing_and_a_hyphen(self) -> None:
@@ -291,7 +291,7 @@ class AccessLogTests(SynchronousTestCase):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
             log = self.open()
             long = ended()
-            long.attempts += [Attempt("a", "refused", 0.001)] * 300
+            long.attempts = (Attempt("a", "refused", 0.001),) * 300
             log.write(long)
             self.assertEqual(log.lost, 1)
             begun = pipe.read(8192)

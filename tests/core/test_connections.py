@@ -15,6 +15,9 @@ class Moving:
     bytes_in: int = 0
     bytes_out: int = 0
 
+    def unsent(self) -> int:
+        return 0
+
 
 def connection(number: int = 1, listener: str = "front", started: float = 10.0) -> Connection:
     return Connection(
@@ -60,7 +63,7 @@ class ConnectionTests(SynchronousTestCase):
         one = connection()
         one.traffic = Moving(7, 7)
         on_their_way = [500]
-        one.unsent = lambda: on_their_way[0]
+        one.on_its_way = lambda: on_their_way[0]
         self.assertFalse(one.stalled(10.0, 5.0))  # the first look sees the counters move
         self.assertFalse(one.stalled(14.0, 5.0))
         self.assertFalse(one.stalled(15.0, 5.0))  # something is on its way: it may yet arrive
@@ -74,10 +77,11 @@ class ConnectionTests(SynchronousTestCase):
         one, ledger = connection(), Ledger()
         one.traffic = Moving()
         self.assertTrue(one.stalled(15.0, 5.0))
-        one.unsent = lambda: 1
+        one.on_its_way = lambda: 1
         ledger.open(one)
         ledger.close(one, 16.0)
-        self.assertEqual(one.unsent(), 0)
+        self.assertIsNone(one.on_its_way)
+        self.assertEqual(one.traffic.unsent(), 0)
 
     def test_uncounted_is_never_idle(self) -> None:
         """Of a transport that does not count, nothing is known: it is not idle."""

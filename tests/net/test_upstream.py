@@ -194,7 +194,7 @@ class UpstreamTests(SynchronousTestCase):
         self.assertFalse(self.upstream.ready)
         failure = self.failureResultOf(self.acquire(), NoServer)
         self.assertEqual(str(failure.value), "no server of db takes connections: 4 of 4 down")
-        self.assertEqual(self.record.attempts, [])
+        self.assertEqual(self.record.attempts, ())
 
     def test_a_balancer_may_refuse(self):
         """A balancer that picks none leaves the client without a server."""

@@ -230,7 +230,8 @@ class JoinedTests(GatewayCase):
         """
         queued = {self.client: 1, self.far: 3}
         self.patch(relay, "unsent", queued.__getitem__)
-        self.assertEqual(self.record.unsent(), 4)
+        assert self.record.on_its_way is not None
+        self.assertEqual(self.record.on_its_way(), 4)
         self.client.lose()
         for left in (2, 1):
             self.clock.advance(29)
