@@ -19,6 +19,7 @@ from twisted.internet import tcp
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Cooperator
 from zope.interface import implementer
 
 from tcpsuite.net.reactor import TcpsuiteReactor
@@ -323,8 +324,12 @@ def stage(kind: str) -> Iterator[Stage]:
     """A stage with a reactor of this kind; behind the context nothing of it is left."""
     reactor, write_through = KINDS[kind]
     made = Stage(reactor, write_through)
+    later = Cooperator(scheduler=lambda call: made.reactor.callLater(0, call))
     # What TLS does later, it does where the connection is.
-    with patch("twisted.protocols.tls._get_default_clock", lambda: made.reactor):
+    with (
+        patch("twisted.protocols.tls._get_default_clock", lambda: made.reactor),
+        patch("twisted.internet._producer_helpers.cooperate", later.cooperate),
+    ):
         try:
             yield made
         finally:
