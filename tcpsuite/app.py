@@ -37,7 +37,6 @@ from tcpsuite.net.upstream import build_upstream
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.services.files.sample import make_sample
 from tcpsuite.stores.memory import MemoryStore
-from tcpsuite.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from tcpsuite.config import Config, ListenerConfig
+    from tcpsuite.interfaces import ISessionStore
+    from tcpsuite.net.sessions import SessionsOptions
     from tcpsuite.net.upstream import Upstream
 
 CLOSING_TIME = 5.0
@@ -141,13 +142,16 @@ class Suite(Service):
         """The one session manager, made when the first service asks for it."""
         if self.sessions is None:
             options = self.config.sessions
-            store = (
-                MemoryStore()
-                if options.store == "memory"
-                else SQLiteStore.on(self.reactor, os.path.join(self.config.state_directory, options.path))
-            )
-            self.sessions = SessionManager(store, self.reactor, options)
+            self.sessions = SessionManager(self._session_store(options), self.reactor, options)
         return self.sessions
+
+    def _session_store(self, options: SessionsOptions) -> ISessionStore:
+        if options.store == "memory":
+            return MemoryStore()
+        # A database is a megabyte of memory, and most have no sessions.
+        from tcpsuite.stores.sqlite import SQLiteStore
+
+        return SQLiteStore.on(self.reactor, os.path.join(self.config.state_directory, options.path))
 
     def _listener(self, name: str, table: ListenerConfig) -> Listener:
         """One listener: its service, its admission before it, its endpoints before that."""

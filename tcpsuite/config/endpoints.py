@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.protocol import Factory
-from twisted.internet.testing import MemoryReactor
+from zope.interface import implementer
 
 from tcpsuite.config.faults import HintedError, nearest
 from tcpsuite.net.endpoints import Parts, listen_endpoint
@@ -44,7 +45,7 @@ def check_server(text: str) -> str:
         _check_systemd(text)  # its sockets are there only in the process that systemd has started
         return text
     try:
-        listen_endpoint(MemoryReactor(), text)
+        listen_endpoint(_reactor_for(text), text)
     except Exception as error:  # a third party's parser may raise anything
         raise _refusal(error, "server", text) from error
     match address_of(text):
@@ -61,7 +62,7 @@ def check_client(text: str) -> ClientEndpoint:
     :raises HintedError: when it is not.
     """
     try:
-        clientFromString(MemoryReactor(), text)
+        clientFromString(_reactor_for(text), text)
     except Exception as error:  # as above
         raise _refusal(error, "client", text) from error
     parts = Parts.of(text)
@@ -76,6 +77,38 @@ def check_client(text: str) -> ClientEndpoint:
     return ClientEndpoint(text)
 
 
+@implementer(IReactorPluggableNameResolver)
+class _Notes:
+    """What Twisted's endpoints want of a reactor.  Nothing is opened: what should have been is noted."""
+
+    nameResolver = None
+    opened: tuple[str, int | str]
+
+    def installNameResolver(self, resolver: Any) -> Any:
+        return resolver
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> None:
+        self.opened = interface, port
+
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> None:
+        self.opened = interface, port
+
+    def listenUNIX(self, address: str, factory: Any, **_how: Any) -> None:
+        self.opened = "unix", address
+
+
+def _reactor_for(text: str) -> Any:
+    """A reactor that opens nothing."""
+    if Parts.of(text).type in TYPES:
+        return _Notes()
+    # Who knows what a third party's parser asks of it.  It comes with Twisted's whole framework for tests.
+    from twisted.internet.testing import MemoryReactor
+
+    return MemoryReactor()
+
+
 def address_of(text: str) -> tuple[str, int | str] | None:
     """Interface and port, or ``unix`` and path, that a checked string listens on; ``None`` if that cannot be
     known without listening.
@@ -85,12 +118,9 @@ def address_of(text: str) -> tuple[str, int | str] | None:
         return given.get("interface", ""), int(given["port"])
     if not text.startswith(_LISTENING):
         return None
-    notes = MemoryReactor()
+    notes = _Notes()
     listen_endpoint(notes, text).listen(Factory())
-    if notes.unixServers:
-        return "unix", notes.unixServers[0][0]
-    opened = [*notes.tcpServers, *notes.sslServers][0]
-    return opened[-1], opened[0]
+    return notes.opened
 
 
 def shares_port(text: str) -> bool:
