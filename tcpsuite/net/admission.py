@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Ledger
     from tcpsuite.core.limits import Ceiling
     from tcpsuite.interfaces import ILimiter, Verdict
-    from tcpsuite.net.transport import IStreamTransport
+    from tcpsuite.net.stream import IStreamTransport
 
 
 class Admitted(Protocol):

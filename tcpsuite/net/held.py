@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
-    from tcpsuite.net.transport import IStreamTransport
+    from tcpsuite.net.stream import IStreamTransport
 
 EARLY_LIMIT = 16 * 1024
 """Bytes that a server may say before somebody takes the connection; with so many it is not read any more.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
-    from tcpsuite.net.transport import IStreamTransport
+    from tcpsuite.net.stream import IStreamTransport
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body, unless a site says otherwise: they are kept in memory."""

@@ -21,7 +21,8 @@ from twisted.python import context, log
 
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
 from tcpsuite.net.resolving import NumericResolver
-from tcpsuite.net.transport import Stream, TCPStream, UNIXStream
+from tcpsuite.net.stream import Stream
+from tcpsuite.net.transport import TCPStream, UNIXStream
 
 MOST_EVENTS = 512
 """Events that are taken from the kernel at once: with more, who writes at the end of the turn would wait."""

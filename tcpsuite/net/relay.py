@@ -27,7 +27,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.transport import Stream, unsent, was_reset
+from tcpsuite.net.kernel import unsent, was_reset
+from tcpsuite.net.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
-    from tcpsuite.net.transport import IStreamTransport
+    from tcpsuite.net.stream import IStreamTransport
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)

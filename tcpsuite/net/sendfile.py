@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tcpsuite.net.pagecache import PageCache, Piece
-    from tcpsuite.net.transport import Counting
+    from tcpsuite.net.stream import Counting
 
 STEP = 1024 * 1024
 """Bytes that one connection sends before the others have their turn: a quarter of a millisecond's work.

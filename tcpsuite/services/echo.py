@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
     from tcpsuite.interfaces import IServiceContext
-    from tcpsuite.net.transport import IStreamTransport
+    from tcpsuite.net.stream import IStreamTransport
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from tcpsuite.net.transport import IStreamTransport
+    from tcpsuite.net.stream import IStreamTransport
 
 MAX_ERRORS = 20
 """Errors in a row after which a peer is taken for something that does not speak the protocol."""

@@ -23,7 +23,7 @@ from tcpsuite.core.connections import Counted, Ledger, Reason
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.admission import Admission
-from tcpsuite.net.transport import Counting
+from tcpsuite.net.stream import Counting
 
 
 class CountingTransport(Counting, StringTransport):

@@ -11,7 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.net.transport import BULK_SIZE, READ_SIZE, adopt
+from tcpsuite.net.stream import BULK_SIZE, READ_SIZE
+from tcpsuite.net.transport import adopt
 
 ROOM = 4 << 20
 """Bytes that a socket in between holds."""

@@ -20,9 +20,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.errors import ProtocolError
+from tcpsuite.net.kernel import unsent
 from tcpsuite.net.pagecache import AHEAD, Extent, PageCache
 from tcpsuite.net.sendfile import STEP, FileSending, sends_files
-from tcpsuite.net.transport import UNIXStream, unsent
+from tcpsuite.net.transport import UNIXStream
 from tests.support.files import Threads
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tcpsuite.net.transport import Stream
+from tcpsuite.net.stream import Stream
 from tests.support.stage import FIN, RESET, Actor, HalfActor, Source
 
 MEGABYTE = 1 << 20

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from tcpsuite.net.transport import Stream
+from tcpsuite.net.stream import Stream
 from tests.support.stage import FIN, RESET, Actor, HalfActor
 
 LARGE = b"".join(b"%08d" % number for number in range(1 << 21))

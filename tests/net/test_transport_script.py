@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tcpsuite.net.transport import Stream
+from tcpsuite.net.stream import Stream
 from tests.support.stage import Actor, HalfActor, Source, Stage
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
-from tcpsuite.net.transport import Stream
+from tcpsuite.net.stream import Stream
 from tests.support.sockets import write_certificate
 from tests.support.stage import FIN, RESET, Actor, Source
 

@@ -1,0 +1,47 @@
+"""What the kernel knows of a stream transport, and the reactor does not."""
+
+from __future__ import annotations
+
+import fcntl
+import select
+import termios
+from array import array
+from typing import Any
+
+from twisted.internet import tcp
+
+
+def unsent(transport: Any) -> int:
+    """Bytes that a stream transport was given and its peer has not: in its own queue and in the kernel's.
+
+    TLS and other wrappers are looked beneath; 0 for a transport that is gone, or not of Twisted's own kind.
+    """
+    stream = _beneath(transport)
+    if stream is None:
+        return 0
+    in_kernel = array("i", [0])
+    fcntl.ioctl(stream.fileno(), termios.TIOCOUTQ, in_kernel)
+    queued: int = len(stream.dataBuffer) - stream.offset + stream._tempDataLen
+    return queued + in_kernel[0]
+
+
+def was_reset(transport: Any) -> bool:
+    """Whether the kernel knows that the peer has reset a stream transport, though nobody reads it.
+
+    TLS and other wrappers are looked beneath; of a transport that is gone, or not of Twisted's own kind,
+    nothing is known.
+    """
+    stream = _beneath(transport)
+    if stream is None:
+        return False
+    poll = select.poll()
+    # Errors are told unasked.  A hang-up is not one: that is how two FINs look, with bytes still to be read.
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _beneath(transport: Any) -> Any:
+    """The open stream transport of Twisted's own that is beneath all wrappers, if there is one."""
+    while (beneath := getattr(transport, "transport", None)) is not None:
+        transport = beneath
+    return transport if isinstance(transport, tcp.Connection) and transport.connected else None
