@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import resource
 import sys
@@ -69,7 +70,16 @@ def makeService(options: Options) -> IService:
 
     _raise_descriptor_limit()
     in_front = options.parent is not None and options.parent.get("nodaemon")
-    suite = build(loaded.config, reactor, _welcome if in_front else lambda _: None)
+
+    def ready(suite: Suite) -> None:
+        # What the start has made stays, and need not be walked through in each garbage collection: with 9,000
+        # connections open one takes 20 ms then, not 55.
+        gc.collect()
+        gc.freeze()
+        if in_front:
+            _welcome(suite)
+
+    suite = build(loaded.config, reactor, ready)
     end_on_signals(reactor, suite.cut)
     atexit.register(_tell_failure, suite)
     return suite

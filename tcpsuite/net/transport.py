@@ -127,7 +127,7 @@ def adopt(reactor: Any, skt: socket.socket, protocol: IProtocol, peer: Any) -> S
     :param skt: connected, and the transport's from now on.
     :param peer: its address, as ``getpeername`` gives it.
     """
-    kind = UNIXStream if skt.family == socket.AF_UNIX else TCPStream
+    kind = TCPStream if isinstance(peer, tuple) else UNIXStream
     transport = kind(skt, protocol, peer, None, 0, reactor)
     # Of one class with those that were accepted: what relays between the two is twice as fast for Python.
     transport._tlsClientDefault = True
