@@ -35,7 +35,6 @@ from tcpsuite.net.notify import Notifier
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.net.upstream import build_upstream
 from tcpsuite.plugin import descriptors_of, service_types
-from tcpsuite.services.files.sample import make_sample
 from tcpsuite.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -301,6 +300,8 @@ def _make_folders(config: Config) -> None:
     try:
         os.makedirs(config.state_directory, mode=0o700, exist_ok=True)
         if sample:
+            from tcpsuite.services.files.sample import make_sample
+
             make_sample(config.sample_directory)
     except OSError as error:
         raise StartError(f"state_directory: {error.filename}: {error.strerror}") from None

@@ -24,7 +24,6 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from tcpsuite.admin.console import Help
 from tcpsuite.admin.folder import claim, folder_of
 from tcpsuite.errors import StartError
 from tcpsuite.options import Endpoints, FilePath, OptionError, option
@@ -103,6 +102,8 @@ def socket_path(state_directory: str) -> str:
 
 def namespace(suite: Any, reactor: Any) -> dict[str, Any]:
     """What a prompt sees of a :class:`tcpsuite.app.Suite`."""
+    from tcpsuite.admin.console import Help  # it knows Python's documentation, and weighs accordingly
+
     return {
         "suite": suite,
         "listeners": suite.listeners,
