@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.address import IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.main import CONNECTION_LOST
 
 from tcpsuite.net.stream import READ_SIZE, Counting, Stream
@@ -25,25 +25,31 @@ _ANCILLARY_ROOM = socket.CMSG_SPACE(4096)
 
 
 class _Joined(Stream):
-    """A connection that no connector has made; what it is called is put together when somebody asks."""
+    """A connection that no connector has made; what it is called is put together when somebody asks.
+
+    :param sessionno: its number among those that were accepted; ``None`` of one that was made from here,
+        which is the client if it starts TLS.
+    """
 
     # Of Twisted's transports, which this is mixed into.
-    _tlsClientDefault: bool
     _getLogPrefix: Any
 
-    _leaving: IProtocol | None = None  # while it is told that the connection is gone
-    _name = ""  # the protocol's, behind that
+    _past: IProtocol | str = ""  # its protocol, while that is told of the end; and then what that is called
 
     def __init__(
-        self, skt: socket.socket, protocol: IProtocol, client: Any, server: Any, sessionno: int, reactor: Any
+        self,
+        skt: socket.socket,
+        protocol: IProtocol,
+        client: Any,
+        server: Any,
+        sessionno: int | None,
+        reactor: Any,
     ) -> None:
         # Past tcp.Server's own: it makes several strings for each connection, as a rule for nobody.
         tcp.Connection.__init__(self, skt, protocol, reactor)  # type: ignore[arg-type]
         self.client = client
         self.server = server
         self.sessionno = sessionno
-        if len(client) == 4:
-            self._addressType = IPv6Address
         self._keep_close()
         self.startReading()
         self.connected = 1
@@ -53,28 +59,33 @@ class _Joined(Stream):
         """The peer's address."""
         return self.client[0]
 
+    @property
+    def _addressType(self) -> type[IPv4Address | IPv6Address]:
+        return IPv6Address if len(self.client) == 4 else IPv4Address
+
+    @property
+    def _tlsClientDefault(self) -> bool:
+        return self.sessionno is None
+
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
-        leaving = self._leaving = getattr(self, "protocol", None)
-        try:
-            super().connectionLost(reason)
-        finally:
-            self._leaving = None
-            if leaving is not None:
-                self._name = type(leaving).__name__
+        past = self._past = getattr(self, "protocol", self._past)
+        super().connectionLost(reason)
+        if not isinstance(past, str):
+            self._past = type(past).__name__
 
     @cached_property
     def logstr(self) -> str:
         """What the lines about it in the log begin with."""
-        protocol = getattr(self, "protocol", self._leaving)
-        name = self._name if protocol is None else self._getLogPrefix(protocol)
-        return f"{name},client" if self._tlsClientDefault else f"{name},{self.sessionno},{self.hostname}"
+        protocol = getattr(self, "protocol", self._past)
+        name = protocol if isinstance(protocol, str) else self._getLogPrefix(protocol)
+        return f"{name},client" if self.sessionno is None else f"{name},{self.sessionno},{self.hostname}"
 
     @cached_property
     def repstr(self) -> str:
         """What ``repr`` gives."""
-        protocol = getattr(self, "protocol", self._leaving)
-        name = self._name if protocol is None else type(protocol).__name__
+        protocol = getattr(self, "protocol", self._past)
+        name = protocol if isinstance(protocol, str) else type(protocol).__name__
         if self.server is None:
             return f"<{name} to {self.hostname}>"
         return f"<{name} #{self.sessionno} on {self.server._realPortNumber}>"
@@ -111,7 +122,13 @@ class UNIXStream(_Messages, _Joined, unix.Server):  # type: ignore[misc,override
     """A UNIX connection that was accepted, or made by hand."""
 
     def __init__(
-        self, skt: socket.socket, protocol: IProtocol, client: Any, server: Any, sessionno: int, reactor: Any
+        self,
+        skt: socket.socket,
+        protocol: IProtocol,
+        client: Any,
+        server: Any,
+        sessionno: int | None,
+        reactor: Any,
     ) -> None:
         self._sendmsgQueue = []
         super().__init__(skt, protocol, (client, None), server, sessionno, reactor)
@@ -128,9 +145,8 @@ def adopt(reactor: Any, skt: socket.socket, protocol: IProtocol, peer: Any) -> S
     :param peer: its address, as ``getpeername`` gives it.
     """
     kind = TCPStream if isinstance(peer, tuple) else UNIXStream
-    transport = kind(skt, protocol, peer, None, 0, reactor)
     # Of one class with those that were accepted: what relays between the two is twice as fast for Python.
-    transport._tlsClientDefault = True
+    transport = kind(skt, protocol, peer, None, None, reactor)
     protocol.makeConnection(transport)
     return transport
 
