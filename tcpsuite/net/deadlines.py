@@ -15,22 +15,19 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """One time-out under way, as :meth:`Deadlines.after` gives it.
+    """One time-out under way, as :meth:`Deadlines.after` gives it."""
 
-    :ivar missed: what will be called; ``None`` when it is over, or was cancelled.
-    """
-
-    __slots__ = ("_deadlines", "missed")
+    __slots__ = ("_deadlines", "_missed")
 
     def __init__(self, deadlines: Deadlines, missed: Callable[[], object]) -> None:
         self._deadlines = deadlines
-        self.missed: Callable[[], object] | None = missed
+        self._missed: Callable[[], object] | None = missed  # None when it is over, or was cancelled
 
     def cancel(self) -> None:
         """It is not needed any more.  Safe to call twice, and when it is over."""
-        if self.missed is not None:
-            self.missed = None
-            self._deadlines.forget(self)
+        if self._missed is not None:
+            self._missed = None
+            self._deadlines._forget(self)
 
 
 class Deadlines:
@@ -50,10 +47,7 @@ class Deadlines:
         self._timer_due = 0.0
 
     def __repr__(self) -> str:
-        return f"<Deadlines {len(self)}>"
-
-    def __len__(self) -> int:
-        return len(self._timetable)
+        return f"<Deadlines {len(self._timetable)}>"
 
     def after(self, seconds: float, missed: Callable[[], object]) -> Deadline:
         """Call ``missed`` when ``seconds`` are over, unless it is cancelled before.
@@ -67,8 +61,7 @@ class Deadlines:
             self._set_timer(now)
         return deadline
 
-    def forget(self, deadline: Deadline) -> None:
-        """What :meth:`Deadline.cancel` does."""
+    def _forget(self, deadline: Deadline) -> None:
         self._timetable.remove(deadline)
         if not self._timetable:
             self._stop_timer()
@@ -89,8 +82,8 @@ class Deadlines:
         self._timer = None
         for deadline in self._timetable.due(self._clock.seconds()):
             # One of them may have cancelled another that is due as well.
-            if (missed := deadline.missed) is not None:
-                deadline.missed = None
+            if (missed := deadline._missed) is not None:
+                deadline._missed = None
                 try:
                     missed()
                 except Exception:

@@ -84,7 +84,7 @@ class ConnectionPool:
         self._state = PoolState() if state is None else state
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
-        self._deadlines = deadlines or Deadlines(reactor)
+        self._deadlines = Deadlines(reactor) if deadlines is None else deadlines
         self._takers: dict[int, Deferred[ILease]] = {}
         self._numbers = count(1)
         self._attempts: dict[int, tuple[Deferred[Any], Deadline | None]] = {}

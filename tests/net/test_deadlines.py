@@ -22,7 +22,7 @@ class DeadlinesTests(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """Nothing is left in the reactor when no deadline is under way."""
-        self.assertEqual(len(self.deadlines), 0)
+        self.assertEqual(repr(self.deadlines), "<Deadlines 0>")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def note(self, name: str) -> Callable[[], None]:

@@ -316,6 +316,17 @@ class BuildTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.tcpClients), 2)
         self.assertEqual(upstream.status()["servers"][0]["checks"], {"ok": 0, "failed": 0})
 
+    def test_one_timer_for_the_attempts_of_all_servers(self):
+        """However many servers are connected to at once, the reactor has one timer for how long that takes."""
+        servers = tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab")
+        pools = self.build(servers=servers).pools.values()
+        acquired = [pool.acquire() for pool in pools]
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+        for lease in acquired:
+            lease.cancel()
+            self.failureResultOf(lease, CancelledError)
+
     def test_without_checks_nobody_is_asked(self):
         """With health.type = "none" no connection is made, and with on_demand none ahead of a client."""
         upstream = self.build(health=HealthOptions(Provider("none")))
