@@ -23,9 +23,8 @@ from zope.interface import implementer
 from tcpsuite.admin.access_log import AccessLog
 from tcpsuite.admin.http import AdminListener
 from tcpsuite.admin.manhole import Manhole
-from tcpsuite.config.advice import SPARE_DESCRIPTORS
 from tcpsuite.core.connections import Ledger, Reason
-from tcpsuite.core.limits import ENDLESS, Ceiling, ResourceLimiter, Room
+from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, ResourceLimiter, Room
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext
 from tcpsuite.net.admission import Admission

@@ -12,6 +12,7 @@ from tcpsuite.config.endpoints import address_of, is_unix
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
 from tcpsuite.config.walk import entries, options_of
+from tcpsuite.core.limits import SPARE_DESCRIPTORS
 from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
 from tcpsuite.net.socket_options import LARGEST, LONGEST_BACKLOG, OF_LISTENERS, ON_UNIX, TO_SERVERS
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     Remarks = Iterator[tuple[Path, str]]
 
-SPARE_DESCRIPTORS = 100
-"""For what is open besides the connections: listeners, health checks, logs, databases."""
 LOOPBACK = ("127.", "::1", "localhost", "unix")
 
 

@@ -15,6 +15,8 @@ CONNECTIONS_PER_IP = 100
 """Enough for an office behind one address; far too few to fill a server from one place."""
 PREFIX = 64
 """Bits of an IPv6 address that tell clients apart: one host is usually given that much to choose from."""
+SPARE_DESCRIPTORS = 100
+"""For what is open besides the connections: listeners, health checks, logs, databases."""
 
 _EXEMPT = Verdict(True)
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
