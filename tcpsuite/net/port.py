@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM
+from socket import NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
@@ -14,17 +15,23 @@ from tcpsuite.net.transport import TCPClient, TCPStream, UNIXClient, UNIXStream
 if TYPE_CHECKING:
     import socket
 
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
 _PASSING = (ECONNABORTED, EPERM)
 """What ``accept`` says when one client has gone again, or a firewall has refused it."""
 
 _SHORTAGES = (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 """What ``accept`` says when this process or machine has run out of something."""
 
-FIRST_ACCEPTS = 100
-"""Connections that a port accepts at most when it is woken for the first time."""
-
 MORE_ACCEPTS = 20
 """So many more the next time, when the last one did not reach the end of those who wait."""
+
+EPISODE = 60.0
+"""Seconds without a shortage after which the next one is news."""
+
+REST = 1.0
+"""Seconds without accepting, when there is nothing to be done about those who wait."""
 
 
 class _Accepting:
@@ -32,18 +39,22 @@ class _Accepting:
     in the log.
     """
 
-    logger = Logger()
+    _log = Logger()
 
-    _resting = False  # since somebody said so
-    _short = False  # of descriptors, or of memory; and that was said
+    _resting = False  # somebody has told it to
+    _said_until = 0.0  # when the shortage that was told of last is forgotten
+    _going_on: IDelayedCall | None = None
 
     # Of Twisted's ports, which this is mixed into.
+    disconnecting: Any
     factory: Any
     reactor: Any
     socket: Any
     transport: Any
     numberAccepts: int
     sessionno: int
+    startReading: Any
+    stopReading: Any
     _buildAddr: Any
 
     def doRead(self) -> None:
@@ -66,7 +77,6 @@ class _Accepting:
                     self._run_short(error)
                 break
             accepted += 1
-            self._short = False
             try:
                 self._serve(skt, peer)
             except BaseException:  # an application's own: it costs no port
@@ -86,7 +96,8 @@ class _Accepting:
     def _serve(self, skt: socket.socket, peer: Any) -> None:
         if len(peer) == 4 and isinstance(peer, tuple) and peer[3]:
             # The host of a link-local address has its interface behind it.
-            peer = tcp._getrealname(peer)
+            host, _ = getnameinfo(peer, NI_NUMERICHOST | NI_NUMERICSERV)
+            peer = (host, *peer[1:])
         protocol = self.factory.buildProtocol(self._buildAddr(peer))
         if protocol is None:
             skt.close()
@@ -96,17 +107,34 @@ class _Accepting:
         protocol.makeConnection(self.transport(skt, protocol, peer, self, number, self.reactor))
 
     def _run_short(self, error: OSError) -> None:
-        """Say so once, and close the connections of those who wait: they would wake the reactor for ever."""
-        if not self._short:
-            self._short = True
-            self.logger.error(
-                "{port}: no connection can be accepted: {error}; who comes is turned away",
+        """Say so, once an episode; and see to it that those who wait do not wake the reactor for ever."""
+        now = self.reactor.seconds()
+        can_close = error.errno == EMFILE and tcp._reservedFD.available()
+        if now >= self._said_until:
+            self._log.error(
+                "{port}: no connection can be accepted: {error}; {what}",
                 port=self,
                 error=error.strerror,
+                what="who comes is turned away" if can_close else "who comes has to wait",
             )
-        if error.errno == EMFILE and tcp._reservedFD.available():
+        self._said_until = now + EPISODE
+        if can_close:
             with tcp._reservedFD:
                 self._turn_away()
+        else:
+            self.stopReading()
+            self._going_on = self.reactor.callLater(REST, self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        if not (self._resting or self.disconnecting):
+            self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is closed."""
+        if self._going_on is not None:
+            self._going_on.cancel()
+        super().connectionLost(reason)  # type: ignore[misc]
 
     def _turn_away(self) -> None:
         try:

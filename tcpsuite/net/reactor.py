@@ -38,9 +38,6 @@ class TcpsuiteReactor(EPollReactor):
         self._wants_more = False  # the one that is being tried
         self._current: Any = None  # whom an event or a try is about
         super().__init__()
-
-    def _initThreads(self) -> None:
-        super()._initThreads()
         self.installNameResolver(NumericResolver(self.nameResolver))
 
     def mainLoop(self) -> None:
@@ -51,16 +48,31 @@ class TcpsuiteReactor(EPollReactor):
         """Wait for events, ``timeout`` seconds at most, and tell everyone theirs."""
         if self._untried:
             self._try_writers()
+            self._current = None
             # Whoever was called may have set a timer, or stopped the reactor.
             timeout = 0
+        events = self._poller.poll(-1 if timeout is None else timeout, MOST_EVENTS)
+        try:
+            self._tell(events)
+            if self._untried:
+                self._try_writers()
+        finally:
+            self._current = None
+
+    doIteration = doPoll
+
+    # What an application raises, SystemExit too, is logged and ends its own connection, not the loop; that is
+    # Twisted's rule, which leaves out KeyboardInterrupt in some places and not in others.
+
+    def _tell(self, events: list[tuple[int, int]]) -> None:
         streams = self._streams
-        for fd, event in self._poller.poll(-1 if timeout is None else timeout, MOST_EVENTS):
+        for fd, event in events:
             if event == EPOLLIN and (stream := streams.get(fd)) is not None:
                 self._current = stream
                 why: BaseException | None
                 try:
                     why = stream.doRead()
-                except BaseException as error:  # an application's own
+                except BaseException as error:
                     log.err()
                     why = error
                 if why is not None:
@@ -69,13 +81,10 @@ class TcpsuiteReactor(EPollReactor):
                 self._current = selectable
                 try:
                     self._doReadOrWrite(selectable, fd, event)
-                except Exception:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:
                     log.err()
-        self._current = None
-        if self._untried:
-            self._try_writers()
-
-    doIteration = doPoll
 
     def _try_writers(self) -> None:
         """Let each that wants to write do so, and watch those for which there was no room.
@@ -97,12 +106,13 @@ class TcpsuiteReactor(EPollReactor):
                 self._disconnect(writer, why, in_read=False)
             elif self._wants_more:
                 super().addWriter(writer)
-        self._current = None
 
     def _disconnect(self, stream: Stream, why: BaseException, in_read: bool) -> None:
         try:
             self._disconnectSelectable(stream, why, in_read)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             log.err()
 
     # Who is watched
@@ -145,7 +155,7 @@ class TcpsuiteReactor(EPollReactor):
         untried = list(self._untried)
         removed = super().removeAll()
         self._untried.clear()
-        return [*removed, *(writer for writer in untried if writer not in removed)]
+        return [*removed, *set(untried).difference(removed)]
 
     def getWriters(self) -> list[Any]:
         """Who wants to write."""

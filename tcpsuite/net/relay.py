@@ -285,5 +285,6 @@ class Relay:
 
 def _join(one: Any, other: Any) -> None:
     """Take the protocols out of the way of the bytes, if both transports can do without them."""
-    if isinstance(one, Stream) and isinstance(other, Stream) and not (one.TLS or other.TLS):
+    streams = (one, other)
+    if all(isinstance(each, Stream) and each.connected and not each.TLS for each in streams):
         one.join(other)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @implementer(IHostResolution)
-class Resolved:
+class _Resolved:
     """A resolution that was over when it began."""
 
     def __init__(self, name: str) -> None:
@@ -59,7 +59,7 @@ class NumericResolver:
             return self._names.resolveHostName(
                 resolutionReceiver, hostName, portNumber, addressTypes, transportSemantics
             )
-        resolved = Resolved(hostName)
+        resolved = _Resolved(hostName)
         resolutionReceiver.resolutionBegan(resolved)
         if addressTypes is None or kind in addressTypes:
             # Numeric, so nobody is asked; but it knows the number of the interface behind a "%".

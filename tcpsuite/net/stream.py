@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
+from tcpsuite.errors import LocalError
 from tcpsuite.net.kernel import unsent
 
 if TYPE_CHECKING:
@@ -43,10 +44,6 @@ _bulk = memoryview(bytearray(BULK_SIZE))  # of the read in hand alone: what must
 
 _LATER = (EAGAIN, EINTR, ENOBUFS)
 """What the kernel says when it takes nothing now."""
-
-
-_ABORTED = Failure(ConnectionAborted())
-"""One for all: it says nothing of any connection, and has its parts at hand when it is asked."""
 
 
 class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
@@ -167,8 +164,8 @@ class Stream(Counting):
         if self._aborting:
             # A read has done that, of a connection that had room as well.
             return ConnectionAborted()
-        if not data and not self._sendmsgQueue:
-            return 0
+        if not (data or self._sendmsgQueue or self.disconnecting or self._writeDisconnecting):
+            return 0  # but behind the last byte even nothing, sent, tells whether the peer has reset it
         sent: int | ConnectionLost = super().writeSomeData(data)  # type: ignore[misc]
         if isinstance(sent, int):
             self.bytes_out += sent
@@ -193,10 +190,10 @@ class Stream(Counting):
         self._writing = bool(self._aborting or self._writeDisconnecting or self.disconnecting)
         self.reactor.removeWriter(self)
 
-    def startTLS(self, *args: Any) -> None:
+    def startTLS(self, ctx: Any, normal: bool = True) -> None:
         """Go on in TLS, behind what was written so far."""
         self._collecting = False
-        super().startTLS(*args)  # type: ignore[misc]
+        super().startTLS(ctx, normal)  # type: ignore[misc]
 
     def abortConnection(self) -> None:
         """Reset it, whatever is queued; the protocol hears of it in the next turn."""
@@ -207,7 +204,7 @@ class Stream(Counting):
         self._aborting = True
         self.stopReading()
         self.stopWriting()
-        self.reactor.callLater(0, self.connectionLost, _ABORTED)
+        self.reactor.callLater(0, self.connectionLost, Failure(ConnectionAborted()))
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
@@ -255,8 +252,13 @@ class Stream(Counting):
         """From now on send to either what the other reads, past both protocols.
 
         Of what is queued, the protocols are each other's producers as ever, and all else that happens is told
-        to them as ever.  It ends with the first of the two.  Neither may speak TLS.
+        to them as ever.  It ends with the first of the two.
+
+        :raises LocalError: when one of them is gone, or speaks TLS.
         """
+        for stream in (self, other):
+            if stream.TLS or not stream.connected:
+                raise LocalError(f"{stream!r} is gone, or speaks TLS: it cannot be joined")
         self._other, other._other = other, self
 
     def _forward(self, data: bytes | memoryview, other: Stream) -> None:

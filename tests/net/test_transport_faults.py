@@ -314,9 +314,9 @@ def test_a_million_small_writes_in_one_turn(same, place):
 
 
 @PLACES
-def test_a_write_of_a_gibibyte(same, place):
+def test_a_write_of_more_than_the_kernel_takes(same, place):
     """It all arrives, and others are answered meanwhile."""
-    size = 1 << 30
+    size = 1 << 27
     huge = bytes(size)
 
     def scene(stage):
@@ -356,3 +356,22 @@ def test_an_end_from_inside_a_pause(same, deed):
     closes = deed == "loseConnection"
     assert (received, end, logged) == (70_000 if closes else 0, FIN if closes else RESET, [])
     assert last == ("it", "lost", "ConnectionDone" if closes else "ConnectionAborted")
+
+
+def test_a_reset_that_is_met_by_the_end_is_told(same):
+    """Who was reset while he was busy, and then closes with nothing to send, hears of the reset."""
+
+    def scene(stage):
+        actor = Actor(stage)
+        peer = stage.meet(actor)
+
+        def busy(_, __):
+            peer.reset()
+            actor.transport.loseConnection()
+
+        actor.deeds["dataReceived"] = busy
+        peer.send(b"x")
+        stage.until(lambda: not actor.transport.connected)
+        return stage.told[-1]
+
+    assert same(scene) == (("", "lost", "ConnectionLost"), [])

@@ -6,8 +6,9 @@ import pytest
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from tcpsuite.errors import LocalError
 from tcpsuite.net.stream import Stream
-from tests.support.stage import FIN, RESET, Actor, HalfActor
+from tests.support.stage import FIN, RESET, Actor, HalfActor, stage
 
 LARGE = b"".join(b"%08d" % number for number in range(1 << 21))
 """16 MiB, more than the kernel takes."""
@@ -202,3 +203,14 @@ def test_nothing_is_sent_to_one_that_has_ended(same, deed):
     (end, lost), logged = same(scene)
     assert (end, logged) == ((FIN, []) if deed == "loseConnection" else (RESET, []))
     assert [who for who, *_ in lost] == ["one"]
+
+
+def test_who_is_gone_is_not_joined():
+    """Two are joined while both are there: anything else is the caller's fault, who is told so."""
+    with stage("tcpsuite") as on:
+        one, other, _, peer = _two(on)
+        ours = other.transport
+        peer.reset()
+        on.until(lambda: not ours.connected)
+        with pytest.raises(LocalError, match="is gone, or speaks TLS"):
+            one.transport.join(ours)
