@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import Any
 
@@ -65,6 +66,7 @@ class Play:
         )
         self.now: list[Any] = []
         self.written = 0
+        self.finished = False
         self.peer = stage.pair(self.actor)
         self.transport = self.actor.transport
         self.told: list[Any] = []
@@ -76,6 +78,8 @@ class Play:
                 raise DeliberateError
             if name == "loseWriteConnection" and self._has_lost_half():
                 continue
+            if name == "resumeProducing" and self.finished:
+                continue  # the FIN would be read once more: before or behind what is written in this turn
             try:
                 getattr(self.transport, name)(*self._arguments(name, values))
             except RuntimeError as error:  # a second producer is refused
@@ -114,6 +118,7 @@ class Play:
         elif place == "in a timer":
             self.stage.reactor.callLater(0, self.do, deeds)
         elif place == "the peer finishes":
+            self.finished = True
             self.peer.finish()
         elif place == "the peer goes":
             self.peer.close()
@@ -141,7 +146,8 @@ class Play:
 def test_a_script_goes_as_on_stock_twisted(same, half):
     """What is heard, told, asked of producers, logged and sent, and when, is the same step by step."""
 
-    @settings(max_examples=200, deadline=None)
+    # In CI the same scripts each time; elsewhere new ones.
+    @settings(max_examples=200, deadline=None, derandomize="CI" in os.environ)
     @given(steps=st.lists(STEPS, min_size=1, max_size=7))
     def play(steps):
         same(lambda stage: Play(stage, half).story(steps))
