@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
+from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
@@ -29,19 +31,34 @@ class Keeping(Protocol):
         self.received.append(data)
 
 
+class Narrow(socket.socket):
+    """A socket whose peer takes a little more, and then nothing, while ``room`` is a number of bytes."""
+
+    room: int | None = None
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send what there is room for."""
+        if self.room is None:
+            return super().send(data, flags)
+        room, self.room = self.room, 0
+        if not room:
+            raise BlockingIOError(errno.EAGAIN, "no room")
+        return super().send(data[:room], flags)
+
+
 class BulkTests(SynchronousTestCase):
     """A source and a sink, and two joined transports between them that the tests turn by hand."""
 
     def setUp(self) -> None:
-        reactor = MemoryReactorClock()
+        self.reactor: Any = MemoryReactorClock()
         self.source, near = self.pair()
-        self.sink, far = self.pair()
+        self.sink, self.way_out = self.pair()
         self.protocol = Keeping()
-        self.near = adopt(reactor, near, self.protocol, ("127.0.0.1", 1))
-        self.far = adopt(reactor, far, Protocol(), ("127.0.0.1", 2))
+        self.near: Any = adopt(self.reactor, near, self.protocol, ("127.0.0.1", 1))
+        self.far: Any = adopt(self.reactor, self.way_out, Protocol(), ("127.0.0.1", 2))
         self.near.join(self.far)
 
-    def pair(self) -> tuple[socket.socket, socket.socket]:
+    def pair(self) -> tuple[socket.socket, Narrow]:
         """Two ends of a TCP connection."""
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
@@ -49,7 +66,8 @@ class BulkTests(SynchronousTestCase):
             listener.listen()
             one = socket.create_connection(listener.getsockname())
             self.addCleanup(one.close)
-            other, _ = listener.accept()
+            accepted, _ = listener.accept()
+        other = Narrow(fileno=accepted.detach())
         self.addCleanup(other.close)
         other.setblocking(False)
         one.settimeout(5)
@@ -65,7 +83,7 @@ class BulkTests(SynchronousTestCase):
         """See that so much comes out, and that it has been counted."""
         got = b""
         while len(got) < len(expected):
-            if self.far._writing:
+            if self.far in self.reactor.writers:
                 self.assertIsNone(self.far.doWrite())
             got += self.sink.recv(len(expected) - len(got))
         self.assertEqual(got, expected)
@@ -85,22 +103,39 @@ class BulkTests(SynchronousTestCase):
         """What was read and not taken stays as it was through later reads, which are no larger than ever."""
         self.source.sendall(DATA)
         self.read()
-        self.far.socket = Full(self.far.socket, 1000)
+        self.way_out.room = 1000
         self.assertEqual(self.read(), BULK_SIZE)
-        self.assertTrue(self.far._writing)
+        self.assertIn(self.far, self.reactor.writers)
         self.assertEqual([self.read(), self.read()], [READ_SIZE, READ_SIZE])
-        self.far.socket = self.far.socket.whole
+        self.way_out.room = None
         while self.near.bytes_in < len(DATA):
             self.read()
         self.arrives(DATA)
+
+    def test_the_source_rests_at_once(self) -> None:
+        """The very read of which more is left than the mark allows pauses the source; it goes on when all of
+        that has left.
+        """
+        self.far.registerProducer(self.near, True)
+        self.near.resumeProducing()
+        self.source.sendall(DATA)
+        self.read()
+        self.assertIn(self.near, self.reactor.readers)
+        self.way_out.room = 1000
+        self.assertEqual(self.read(), BULK_SIZE)
+        self.assertNotIn(self.near, self.reactor.readers)
+        self.way_out.room = None
+        self.arrives(DATA[: READ_SIZE + BULK_SIZE])
+        self.assertIsNone(self.far.doWrite())
+        self.assertIn(self.near, self.reactor.readers)
 
     def test_nothing_is_taken_for_a_moment(self) -> None:
         """A send that the kernel refuses for now loses nothing."""
         self.source.sendall(DATA)
         self.read()
-        self.far.socket = Full(self.far.socket, 0)
+        self.way_out.room = 0
         self.assertEqual(self.read(), BULK_SIZE)
-        self.far.socket = self.far.socket.whole
+        self.way_out.room = None
         while self.near.bytes_in < len(DATA):
             self.read()
         self.arrives(DATA)
@@ -113,21 +148,3 @@ class BulkTests(SynchronousTestCase):
         self.assertEqual(self.read(), READ_SIZE)
         self.assertEqual(self.protocol.received, [DATA[READ_SIZE : 2 * READ_SIZE]])
         self.assertIs(type(self.protocol.received[0]), bytes)
-
-
-class Full:
-    """A socket whose peer takes a little more, and then nothing."""
-
-    def __init__(self, whole: socket.socket, room: int) -> None:
-        self.whole = whole
-        self._room = room
-
-    def send(self, data: bytes) -> int:
-        """Send what there is room for."""
-        room, self._room = self._room, 0
-        if not room:
-            raise BlockingIOError(11, "no room")
-        return self.whole.send(data[:room])
-
-    def fileno(self) -> int:
-        return self.whole.fileno()

@@ -144,8 +144,9 @@ class StepsTests(SendingCase):
         self.turn()
         self.assertNoResult(done)
         self.assertEqual(unsent(self.transport), before)
-        self.assertEqual((self.transport._tempDataLen, self.transport.dataBuffer), (0, b""))
-        self.assertEqual(self.take() + self.all(), CONTENT)
+        found = self.take()
+        self.assertEqual(unsent(self.transport), 0)
+        self.assertEqual(found + self.all(), CONTENT)
         self.successResultOf(done)
 
     def test_nothing(self) -> None:
@@ -284,7 +285,7 @@ class FaultTests(SendingCase):
             with mock.patch.object(os, "sendfile", side_effect=OSError(code, "no")):
                 done = self.send()
                 self.turn()
-                self.assertLess(self.transport._tempDataLen, STEP)
+                self.assertLess(unsent(self.transport), STEP)
                 self.assertEqual(self.take() + self.all(), CONTENT)
             self.successResultOf(done)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from functools import partial
 
 import pytest
 
@@ -373,25 +372,22 @@ def test_an_answer_leaves_while_reading_is_paused(same):
     assert same(scene) == (True, [])
 
 
-def test_who_sends_without_end_does_not_starve_others(same):
-    """Beside a connection that always has something to say, others are served in the same turns."""
+@pytest.mark.parametrize("place", ["timer", "other connection"])
+def test_an_aborted_connection_is_not_read_any_more(same, place):
+    """``resumeProducing`` behind ``abortConnection`` brings nothing of what the peer had sent by then."""
+
+    def deed(self):
+        self.transport.abortConnection()
+        self.transport.resumeProducing()
 
     def scene(stage):
-        greedy, turns = (
-            stage.meet(Actor(stage, "greedy", dataReceived=lambda self, _: stage.told.clear())),
-            [],
-        )
-        other = stage.meet(Actor(stage, "other", dataReceived=lambda self, data: self.transport.write(data)))
-        endless = partial(greedy.send, bytes(4 * MEGABYTE))
-        for _ in range(20):
-            endless()
-            other.send(b"?")
-            before = len(other.received)
-            for turn in range(50):
-                stage.turn()
-                if len(other.received) > before:
-                    turns.append(turn)
-                    break
-        return len(turns), all(turn < 50 for turn in turns)
+        actor = Actor(stage, "it", connectionMade=lambda self: self.transport.pauseProducing())
+        stage.pair(actor).send(b"held back")
+        if place == "timer":
+            stage.reactor.callLater(0, deed, actor)
+        else:
+            stage.pair(Actor(stage, "other", dataReceived=lambda *_: deed(actor))).send(b"go")
+        stage.until(lambda: not actor.transport.connected)
+        return [what for who, *what in stage.told if who == "it"]
 
-    assert same(scene) == ((20, True), [])
+    assert same(scene) == ([["made"], ["lost", "ConnectionAborted"]], [])

@@ -77,10 +77,14 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def drop(fd: int) -> None:
-    """Drop a file from the page cache, where that can be done."""
+def drop(fd: int) -> bool:
+    """Drop a file from the page cache, where that can be done; whether its beginning is gone."""
     os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        return not os.preadv(fd, [bytearray(1)], 0, os.RWF_NOWAIT)
+    except OSError:
+        return True
 
 
 class Threads:

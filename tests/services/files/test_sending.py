@@ -154,13 +154,14 @@ async def test_tls(tmp_path: Path, root: Path, large: bytes, by_kernel: list[Any
 async def test_cold(root: Path, large: bytes) -> None:
     """What is not in memory is fetched by a thread, and arrives."""
     with (root / "large").open("rb") as file:
-        drop(file.fileno())
+        if not drop(file.fileno()):
+            pytest.skip("this file system has no file out of memory")
     async with served(root, "http") as files:
         cache = files.factory.share.cache
         with mock.patch.object(cache, "fetch", wraps=cache.fetch) as fetch:
             answer = await taken(files, http("GET", "/large"))
         assert answer.partition(b"\r\n\r\n")[2] == large
-        assert len(fetch.mock_calls) <= SIZE // AHEAD + 1
+        assert 1 <= len(fetch.mock_calls) <= SIZE // AHEAD + 1
 
 
 @pytest_twisted.ensureDeferred
@@ -174,7 +175,7 @@ async def test_slow_reader(root: Path, large: bytes) -> None:
         (channel,) = files.factory.channels
         for _ in range(3):
             await settled(files)
-            assert len(channel.transport.dataBuffer) + channel.transport._tempDataLen == 0
+            assert channel.transport.drained
             so_far = len(client.got)
             client.transport.resumeProducing()
             await until(lambda so_far=so_far: len(client.got) > so_far + 1_000_000)
