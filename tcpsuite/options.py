@@ -166,6 +166,8 @@ def parse_duration(value: object) -> Duration:
     with suppress(OverflowError, ValueError):  # more than a float holds, or than Python reads
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
             return Duration(float(value))
+        if value == "0":  # of no unit, for it is the same in all
+            return Duration(0.0)
         if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
             return Duration(float(Fraction(match[1]) * _SECONDS[match[2]]))
     raise OptionError('a duration such as "500ms", "30s", "5m" or "2h"', value)

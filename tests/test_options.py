@@ -126,7 +126,7 @@ class DurationTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """A number is seconds."""
-        self.assertEqual([parse_duration(0), parse_duration(3), parse_duration(0.25)], [0.0, 3.0, 0.25])
+        self.assertEqual([parse_duration(each) for each in (0, "0", 3, 0.25)], [0.0, 0.0, 3.0, 0.25])
         self.assertIsInstance(parse_duration(3), float)
 
     def test_nonsense(self) -> None:

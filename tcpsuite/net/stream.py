@@ -274,6 +274,7 @@ class Stream(Counting):
             return
         other.bytes_out += sent
         if sent != len(data):
-            other._queue(bytes(data), sent)
+            # Not the whole of it: what has left need not be held for a peer that takes its time.
+            other._queue(bytes(data[sent:]), 0)
         elif sent >= READ_SIZE:
             self._in_bulk = True
