@@ -75,9 +75,10 @@ class BulkTests(SynchronousTestCase):
 
     def read(self) -> int:
         """Bytes that one more read brought."""
-        before = self.near.bytes_in
+        before: int = self.near.bytes_in
         self.assertIsNone(self.near.doRead())
-        return self.near.bytes_in - before
+        after: int = self.near.bytes_in
+        return after - before
 
     def arrives(self, expected: bytes) -> None:
         """See that so much comes out, and that it has been counted."""
