@@ -9,7 +9,7 @@ import resource
 import sys
 from typing import TYPE_CHECKING
 
-from twisted.application.reactors import installReactor
+from twisted.application.reactors import getReactorTypes, installReactor
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -45,7 +45,8 @@ class Options(usage.Options):
         """Read the configuration, and take its reactor: behind this, twistd takes its own."""
         sys.excepthook = _say_plainly
         self["loaded"] = _load(self)
-        _take_reactor(self["loaded"].config.reactor)
+        if not (self.parent and self.parent.get("reactor")):
+            _take_reactor(self["loaded"].config.reactor)
 
     def opt_set(self, setting: str) -> None:
         """KEY=VALUE, over what the file says: listener.db.upstream=pg.  May be given again."""
@@ -114,13 +115,13 @@ def _load(options: Options) -> Loaded:
 
 
 def _take_reactor(name: str) -> None:
-    """Install the reactor of that name, unless the command line has named one.
+    """Install the reactor of that name.
 
-    :raises StartError: when it does not run here.
+    :raises StartError: when it does not run here, or is not the one that is there already.
     """
     if "twisted.internet.reactor" in sys.modules:
-        return
-    if name != AUTO:
+        _find_reactor(name)
+    elif name != AUTO:
         try:
             installReactor(name)
         except Exception as error:  # a reactor is built on somebody else's libraries
@@ -129,6 +130,22 @@ def _take_reactor(name: str) -> None:
         from tcpsuite.net.reactor import install
 
         install()
+
+
+def _find_reactor(name: str) -> None:
+    """Somebody has installed a reactor before it was our turn; the best that suits any is taken as it is."""
+    from twisted.internet import reactor
+
+    there = type(reactor).__module__
+    wanted = [each.moduleName for each in getReactorTypes() if each.shortName == name]  # type: ignore[attr-defined]
+    if name != AUTO and there not in wanted:
+        raise StartError(
+            f"the reactor {name} cannot be used: a module that was imported has installed that of {there}"
+        )
+    if name == AUTO and not there.startswith("tcpsuite."):
+        Logger().warn(
+            "runs on the reactor of {there}, which a module that was imported has installed", there=there
+        )
 
 
 def _say_plainly(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

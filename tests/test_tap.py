@@ -33,11 +33,14 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("sessions", options["loaded"].config.listeners)
 
     def test_reactor(self) -> None:
-        """The reactor that is there stays, whatever the file says."""
+        """A reactor that somebody has installed before stays; to have asked for another one is an error."""
         from twisted.internet import reactor
 
-        options = Options()
-        options.parseOptions(["-c", Folder(self).write(ECHO), "--set", "reactor=select"])
+        path = Folder(self).write(ECHO)
+        Options().parseOptions(["-c", path])
+        with self.assertRaises(StartError) as caught:
+            Options().parseOptions(["-c", path, "--set", "reactor=wx"])
+        self.assertIn("the reactor wx cannot be used: a module that was imported", str(caught.exception))
         self.assertIs(sys.modules["twisted.internet.reactor"], reactor)
 
     def test_unknown(self) -> None:
