@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from errno import EALREADY, EINPROGRESS, EISCONN
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectingCancelledError, NoProtocol, getConnectError
 from twisted.internet.interfaces import IReadWriteDescriptor, IStreamClientEndpoint
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.net.endpoints import Parts
@@ -24,8 +26,12 @@ from tcpsuite.net.socket_options import HIGH_WATER, TO_SERVERS, SocketOptions, a
 from tcpsuite.net.transport import adopt
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol, IProtocolFactory
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
     from twisted.python.failure import Failure
+
+log = Logger()
 
 _ORDER = {"tcp": ("host", "port"), "unix": ("path",)}
 """What the arguments by place are, of the endpoints that are connected to straight away."""
@@ -96,8 +102,8 @@ class StraightEndpoint:
         peer: IPv4Address | IPv6Address | UNIXAddress,
         options: SocketOptions = TO_SERVERS,
     ) -> None:
-        self.reactor = reactor
-        self.peer = peer
+        self._reactor = reactor
+        self._peer = peer
         self._options = options
         self._scoped = False
         self._address: Any
@@ -116,9 +122,12 @@ class StraightEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Begin to connect.
 
+        There is no time-out but the kernel's, of minutes: who has less time cancels.
+
         :return: fires with the protocol when it is connected, which may be at once: a server on this machine
-            answers in no time.  Fails with what Twisted's own endpoints fail with, and never at once.
-            Cancelling it closes the socket.
+            answers in no time.  Fails with what Twisted's own endpoints fail with, and never at once unless
+            the factory or its protocol raised it.  Cancelling it closes the socket, and it fails with
+            ``ConnectingCancelledError``.
         """
         sock = None
         try:
@@ -126,37 +135,35 @@ class StraightEndpoint:
             sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             apply(self._options, sock)
             connected = _connected(sock, address)
-        except OSError as error:
+        except Exception as error:  # a port that is none is no OSError
             if sock is not None:
                 sock.close()
-            return self._fail_soon(error if isinstance(error, socket.gaierror) else getConnectError(error))
+            return self._fail_soon(_reason(error))
         if not connected:
-            return _Attempt(self, protocolFactory, sock, address).answer
+            return _Attempt(
+                self._reactor, sock, address, self._peer, partial(self._begin, protocolFactory)
+            ).answer
         try:
-            return succeed(self.hand_over(protocolFactory, sock, address))
-        except Exception:
+            return succeed(self._begin(protocolFactory, sock, address))
+        except BaseException:
             return fail()
 
-    def hand_over(self, factory: IProtocolFactory, sock: socket.socket, address: Any) -> IProtocol:
+    def _begin(self, factory: IProtocolFactory, sock: socket.socket, address: Any) -> IProtocol:
         """Give a connection that is made to a protocol of ``factory``, and that protocol back.
 
         What is raised by those is raised on, and the connection is gone.
         """
-        protocol: Any = None
         try:
-            protocol = factory.buildProtocol(self.peer)
+            protocol = factory.buildProtocol(self._peer)
             if protocol is None:
                 raise NoProtocol  # noqa: TRY301
-            transport: Any = adopt(self.reactor, sock, protocol, address)
         except BaseException:
-            if getattr(protocol, "transport", None) is None:
-                sock.close()
-            else:
-                protocol.transport.abortConnection()
+            sock.close()
             raise
+        transport: Any = adopt(self._reactor, sock, protocol, self._told(address))
         if self._options.high_water != HIGH_WATER:
             transport.bufferSize = self._options.high_water
-        return protocol  # type: ignore[no-any-return]
+        return protocol
 
     def _address_now(self) -> Any:
         if not self._scoped:
@@ -166,27 +173,47 @@ class StraightEndpoint:
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         return socket.getaddrinfo(host, port, socket.AF_INET6, socket.SOCK_STREAM, 0, flags)[0][4]
 
+    def _told(self, address: Any) -> Any:
+        """The address as the transport tells it: a link-local host leads nowhere without its interface."""
+        if not self._scoped:
+            return address
+        host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        return (host, *address[1:])
+
     def _fail_soon(self, error: Exception) -> Deferred[IProtocol]:
-        answer: Deferred[IProtocol] = Deferred(lambda _: soon.cancel())
-        soon = self.reactor.callLater(0, answer.errback, error)
+        def cancelled(answer: Deferred[IProtocol]) -> None:
+            soon.cancel()
+            answer.errback(ConnectingCancelledError(self._peer))
+
+        answer: Deferred[IProtocol] = Deferred(cancelled)
+        soon = self._reactor.callLater(0, answer.errback, error)
         return answer
 
 
 @implementer(IReadWriteDescriptor)
 class _Attempt:
-    """A connection that is being made: the reactor says when its socket is connected, or has failed."""
+    """A connection that is being made: the reactor says when its socket is connected, or has failed.
+
+    :param begin: called with the socket and its address when they are connected; gives the protocol.
+    :ivar answer: fires with that protocol.
+    """
 
     def __init__(
-        self, endpoint: StraightEndpoint, factory: IProtocolFactory, sock: socket.socket, address: Any
+        self,
+        reactor: Any,
+        sock: socket.socket,
+        address: Any,
+        peer: IAddress,
+        begin: Callable[[socket.socket, Any], IProtocol],
     ) -> None:
         self.answer: Deferred[IProtocol] = Deferred(self._cancel)
-        self._endpoint = endpoint
-        self._factory = factory
-        self._socket = sock
+        self._reactor = reactor
+        self._socket: socket.socket | None = sock  # None once it is somebody else's, or closed
         self._address = address
+        self._peer = peer
+        self._begin = begin
         self._fd = sock.fileno()
-        self._over = False
-        endpoint.reactor.addWriter(self)
+        reactor.addWriter(self)
 
     def __repr__(self) -> str:
         return f"<_Attempt {self._address}>"
@@ -201,40 +228,58 @@ class _Attempt:
 
     def doWrite(self) -> None:
         """The socket is connected, or has failed."""
-        try:
-            connected = _connected(self._socket, self._address)
-        except OSError as error:
-            self._end()
-            self._socket.close()
-            self.answer.errback(getConnectError(error))
+        if self._socket is None:
             return
-        if connected:
-            self._end()
-            try:
-                protocol = self._endpoint.hand_over(self._factory, self._socket, self._address)
-            except Exception:
+        try:
+            if not _connected(self._socket, self._address):
+                return
+        except OSError as error:
+            self._close()
+            self.answer.errback(_reason(error))
+            return
+        try:
+            # From here on the descriptor is the transport's, whatever becomes of this.
+            protocol: Any = self._begin(self._let_go(), self._address)
+        except BaseException:  # an application's own: who waits is told, as Twisted does
+            if not self.answer.called:
                 self.answer.errback()
             else:
-                self.answer.callback(protocol)
+                log.failure("a connection failed at its start, when it was cancelled already")
+            return
+        if not self.answer.called:
+            self.answer.callback(protocol)
+        else:
+            # Cancelled by its own protocol or factory: nobody will ever have it.
+            protocol.transport.abortConnection()
 
     def doRead(self) -> None:
         """Never asked for."""
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has seen it fail, or is stopping."""
-        if not self._over:
-            self.doWrite()
-        if not self._over:
+        self.doWrite()
+        if self._socket is not None:
             self._cancel(self.answer)
 
     def _cancel(self, answer: Deferred[IProtocol]) -> None:
-        self._end()
-        self._socket.close()
-        answer.errback(ConnectingCancelledError(self._endpoint.peer))
+        if self._socket is not None:
+            self._close()
+        answer.errback(ConnectingCancelledError(self._peer))
 
-    def _end(self) -> None:
-        self._over = True
-        self._endpoint.reactor.removeWriter(self)
+    def _close(self) -> None:
+        self._let_go().close()
+
+    def _let_go(self) -> socket.socket:
+        sock, self._socket = self._socket, None
+        assert sock is not None
+        self._reactor.removeWriter(self)
+        return sock
+
+
+def _reason(error: Exception) -> Exception:
+    """What Twisted's endpoints fail with when this was raised."""
+    known = isinstance(error, OSError) and not isinstance(error, socket.gaierror)
+    return getConnectError(error) if known else error
 
 
 def _connected(sock: socket.socket, address: Any) -> bool:

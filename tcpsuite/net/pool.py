@@ -177,7 +177,8 @@ class ConnectionPool:
 
     def _connect(self, connection: int, timeout: float) -> None:
         held = Held(connection, self._reactor, self._lost)
-        attempt = self._endpoint.connect(_Only(held))
+        # An endpoint of somebody else's may raise what it should give as a failure.
+        attempt = maybeDeferred(self._endpoint.connect, _Only(held))
         deadline = None
         if not attempt.called:
             deadline = self._deadlines.after(timeout, lambda: self._time_out(connection, timeout))

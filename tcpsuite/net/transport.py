@@ -143,11 +143,22 @@ def adopt(reactor: Any, skt: socket.socket, protocol: IProtocol, peer: Any) -> S
 
     :param skt: connected, and the transport's from now on.
     :param peer: its address, as ``getpeername`` gives it.
+    :raises BaseException: what the protocol raises when it is connected, or the reactor when it is to watch
+        the socket; the connection is gone then.
     """
     kind = TCPStream if isinstance(peer, tuple) else UNIXStream
-    # Of one class with those that were accepted: what relays between the two is twice as fast for Python.
-    transport = kind(skt, protocol, peer, None, None, reactor)
-    protocol.makeConnection(transport)
+    try:
+        # Of one class with those that were accepted: what relays between the two is twice as fast for Python.
+        transport = kind(skt, protocol, peer, None, None, reactor)
+    except BaseException:
+        skt.close()
+        raise
+    try:
+        protocol.makeConnection(transport)
+    except BaseException:
+        # It is in the reactor already, and the protocol may not know it yet.
+        transport.abortConnection()
+        raise
     return transport
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from errno import ECONNREFUSED, EMFILE, ENOBUFS, ENOENT
+from errno import ECONNREFUSED, EMFILE, ENOBUFS, ENOENT, ENOSPC
 from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
+    ConnectionAborted,
     ConnectionDone,
     NoProtocol,
 )
@@ -25,10 +27,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.net import connecting
-from tcpsuite.net.connecting import server_endpoint
+from tcpsuite.net.connecting import StraightEndpoint, server_endpoint
 from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.shortage import is_shortage
 from tcpsuite.net.socket_options import SocketOptions
+from tcpsuite.net.transport import adopt
 from tcpsuite.options import Size
 from tests.support.gateways import PATIENCE, accept, address, listening, turn
 
@@ -186,10 +189,10 @@ async def test_a_reactor_that_stops() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_cancelled_before_it_is_said_that_it_failed(tmp_path) -> None:
-    """Nothing is left of it."""
+    """Nothing is left of it; the Deferred fails as that of any attempt that is cancelled."""
     connected = connect(f"unix:{tmp_path}/none")
     connected.cancel()
-    with pytest.raises(CancelledError):
+    with pytest.raises(ConnectingCancelledError):
         await connected
 
 
@@ -230,6 +233,138 @@ async def test_a_protocol_that_fails_at_its_start() -> None:
             await connected.addTimeout(PATIENCE, reactor)
         accept(server).close()
         await turn()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_is_none() -> None:
+    """Twisted's own endpoint fails with OverflowError, too; nothing is raised, and no socket left."""
+    endpoint = StraightEndpoint(reactor, IPv4Address("TCP", "127.0.0.1", 99_999))
+    connected = endpoint.connect(Factory.forProtocol(Client))
+    assert not connected.called
+    with pytest.raises(OverflowError):
+        await connected
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_scoped_address() -> None:
+    """The peer's host has its scope behind it, as Twisted's own endpoint tells it."""
+    with at(socket.AF_INET6, ("::1", 0)) as server:
+        port = server.getsockname()[1]
+        peers = []
+        for endpoint in (
+            server_endpoint(reactor, rf"tcp:\:\:1%1:{port}"),
+            TCP6ClientEndpoint(reactor, "::1%1", port),
+        ):
+            client = await cast("Any", endpoint.connect(Factory.forProtocol(Client)))
+            peers.append(client.transport.getPeer())
+            accept(server).close()
+            await client.ended
+    assert peers[0] == peers[1]
+    assert peers[0].host == "::1%1"
+
+
+@pytest.mark.parametrize("where", ["buildProtocol", "connectionMade"])
+@pytest_twisted.ensureDeferred
+async def test_cancelled_by_its_own_protocol(where) -> None:
+    """The Deferred fails, the connection is reset, its protocol hears of it, and the reactor forgets it."""
+    clients: list[Client] = []
+
+    class Cancelling(Client):
+        def connectionMade(self) -> None:
+            if where == "connectionMade":
+                connected.cancel()
+
+    class Building(Factory):
+        def buildProtocol(self, addr: Any) -> Client:
+            if where == "buildProtocol":
+                connected.cancel()
+            clients.append(Cancelling())
+            return clients[0]
+
+    with listening(0) as server, socket.create_connection(server.getsockname()):
+        watched = cast("Any", reactor).getReaders()
+        connected = connect(address(server), Building())
+        assert not connected.called
+        accept(server).close()
+        with pytest.raises(ConnectingCancelledError):
+            await connected.addTimeout(PATIENCE, reactor)
+        await turn()
+        assert isinstance(await clients[0].ended, ConnectionAborted)
+        assert cast("Any", reactor).getReaders() == watched
+        with accept(server) as accepted, pytest.raises(ConnectionResetError):
+            accepted.recv(1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelled_and_failed_at_its_start(flush_errors) -> None:
+    """The Deferred fails because it was cancelled; what was raised is logged."""
+
+    class Broken(Client):
+        def connectionMade(self) -> None:
+            connected.cancel()
+            raise ZeroDivisionError
+
+    with listening(0) as server, socket.create_connection(server.getsockname()):
+        connected = connect(address(server), Factory.forProtocol(Broken))
+        accept(server).close()
+        with pytest.raises(ConnectingCancelledError):
+            await connected.addTimeout(PATIENCE, reactor)
+        await turn()
+        accept(server).close()
+    assert len(flush_errors(ZeroDivisionError)) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_protocol_that_would_exit_at_its_start() -> None:
+    """Who waits is told even of what is no error, at once or later, and the reactor runs on."""
+
+    class Exiting(Client):
+        def connectionMade(self) -> None:
+            raise SystemExit
+
+    factory = Factory.forProtocol(Exiting)
+    with listening() as server:
+        with pytest.raises(SystemExit):
+            await connect(address(server), factory)
+        accept(server).close()
+    with listening(0) as server, socket.create_connection(server.getsockname()):
+        connected = connect(address(server), factory)
+        with accept(server), pytest.raises(SystemExit):
+            await connected.addTimeout(PATIENCE, reactor)
+        accept(server).close()
+        await turn()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_protocol_that_fails_before_it_has_its_transport() -> None:
+    """The connection is reset, and the reactor forgets it."""
+
+    class Broken(Client):
+        def makeConnection(self, transport: Any) -> None:
+            raise ZeroDivisionError
+
+    with listening() as server:
+        watched = cast("Any", reactor).getReaders()
+        with pytest.raises(ZeroDivisionError):
+            await connect(address(server), Factory.forProtocol(Broken))
+        await turn()
+        assert cast("Any", reactor).getReaders() == watched
+        with accept(server) as accepted, pytest.raises(ConnectionResetError):
+            accepted.recv(1)
+
+
+def test_a_reactor_that_takes_no_more() -> None:
+    """A socket that the reactor cannot watch is closed."""
+
+    class Full:
+        def addReader(self, reader: Any) -> None:
+            raise OSError(ENOSPC, "")
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises(OSError, match=str(ENOSPC)):
+            adopt(Full(), ours, Client(), "")
+        assert ours.fileno() == -1
 
 
 @pytest_twisted.ensureDeferred

@@ -86,6 +86,17 @@ class OnDemandTests(PoolCase):
         self.assertEqual(str(failure.value), "no answer within 5 s")
         self.assertEqual(self.endpoint.cancelled, 1)
 
+    def test_an_endpoint_that_raises(self):
+        """What an endpoint raises is why it could not connect, and costs no place."""
+
+        def broken(_factory):
+            raise ZeroDivisionError("no such thing")
+
+        self.patch(self.endpoint, "connect", broken)
+        failure = self.failureResultOf(self.pool.acquire(), ConnectFailed)
+        self.assertEqual(str(failure.value), "no such thing")
+        self.assertEqual(self.pool.stats()["connecting"], 0)
+
     def test_gives_no_more_time_than_its_own(self):
         """A taker that would wait for long is told after the connect time-out all the same."""
         acquired = self.pool.acquire(1000)

@@ -317,7 +317,7 @@ class BuildTests(SynchronousTestCase):
         self.assertEqual(upstream.status()["servers"][0]["checks"], {"ok": 0, "failed": 0})
 
     def test_one_timer_for_the_attempts_of_all_servers(self):
-        """However many servers are connected to at once, the reactor has one timer for how long that takes."""
+        """However many servers are connected to at once, the reactor has one timer for their time-outs."""
         servers = tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab")
         pools = self.build(servers=servers).pools.values()
         acquired = [pool.acquire() for pool in pools]
