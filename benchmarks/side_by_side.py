@@ -10,7 +10,9 @@ load another.  A server is measured once in every round, one after the other, so
 meets all alike; a figure is the median of the rounds, and a ratio is ours over the peer's, round by round.
 
 It needs a C compiler, taskset and, for files, curl.  Peers that are not installed are named and left out.
-The table is also written to benchmarks/figures.md, and every single measurement to benchmarks/figures.json.
+A whole run also writes the tables to benchmarks/figures.md, and every single measurement to
+benchmarks/figures.json.  One of some groups, cases or peers only, a shorter one, and one of another tcpsuite
+write where --output says, or nowhere.  The status is 1 when tcpsuite failed in every round of a case.
 
 --ours 'CMD with {config}' measures another tcpsuite, or this one otherwise: --ours '.venv/bin/python -m
 tcpsuite run --config {config} --reactor=epoll'.  A server of another kind finds its port as {port}, a relay
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
 import shutil
@@ -39,8 +42,11 @@ from comparison.servers import OURS, Kit
 if TYPE_CHECKING:
     from comparison.cases import Case, Group
     from comparison.running import Rounds
+    from comparison.servers import Server
 
 FIGURES = Path(__file__).parent / "figures"
+ROUNDS = 5
+SECONDS = 2.0
 BUSY = 0.3
 """Processors that others use, on average over a minute, from which on a warning is due."""
 SPARE = 500
@@ -53,13 +59,48 @@ def questions() -> argparse.ArgumentParser:
     ask.add_argument("groups", nargs="*", metavar="GROUP", help="which groups (all)")
     ask.add_argument("--case", action="append", help="only this case of them, 1k or churn; may be repeated")
     ask.add_argument("--only", default="", help="only peers whose name has this, and tcpsuite")
-    ask.add_argument("--rounds", type=int, default=5, help="measurements of each server (%(default)s)")
-    ask.add_argument("--seconds", type=float, default=2.0, help="length of a measurement (%(default)s)")
+    ask.add_argument("--rounds", type=whole, default=ROUNDS, help="measurements of each server (%(default)s)")
+    ask.add_argument("--seconds", type=length, default=SECONDS, help="of a measurement (%(default)s)")
     ask.add_argument("--ours", help="the command that starts tcpsuite; {config} is its configuration file")
     ask.add_argument("--python", default=sys.executable, help="the interpreter of the peers in Python")
     ask.add_argument("--targets", action="store_true", help="also print what we hold ourselves to")
-    ask.add_argument("--output", type=Path, default=FIGURES, help="where to write, without .md and .json")
+    ask.add_argument("--output", type=Path, help="where to write, without .md and .json")
     return ask
+
+
+def whole(text: str) -> int:
+    """A number of rounds."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text}")
+    return int(text)
+
+
+def length(text: str) -> float:
+    """Seconds that something can take."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"seconds, more than 0, not {text}")
+    return seconds
+
+
+def destination(args: argparse.Namespace) -> Path | None:
+    """Where to write, without a suffix: a run that is not a whole one leaves the last of those alone."""
+    output: Path | None = args.output
+    if output is None:
+        part = args.groups or args.case or args.only or args.ours
+        if part or args.rounds < ROUNDS or args.seconds < SECONDS:
+            return None
+        output = FIGURES
+    if not output.name:
+        raise SystemExit(f"--output is the name of a file, without .md and .json, not {output}")
+    for suffix in (".md", ".json"):
+        file = output.with_suffix(suffix)
+        if not os.access(file if file.exists() else file.parent, os.W_OK) or file.is_dir():
+            raise SystemExit(f"cannot write {file}")
+    return output
 
 
 def chosen(args: argparse.Namespace, files: int) -> list[tuple[Group, list[Case]]]:
@@ -67,10 +108,12 @@ def chosen(args: argparse.Namespace, files: int) -> list[tuple[Group, list[Case]
     unknown = set(args.groups) - {group.key for group in GROUPS}
     if unknown:
         raise SystemExit(f"no group {', '.join(sorted(unknown))}: {', '.join(g.key for g in GROUPS)}")
+    groups = [group for group in GROUPS if not args.groups or group.key in args.groups]
+    known = list(dict.fromkeys(case.key for group in groups for case in group.cases))
+    if unknown := set(args.case or ()) - set(known):
+        raise SystemExit(f"no case {', '.join(sorted(unknown))} here: {', '.join(known)}")
     found = []
-    for group in GROUPS:
-        if args.groups and group.key not in args.groups:
-            continue
+    for group in groups:
         cases = []
         for case in group.cases:
             if args.case and case.key not in args.case:
@@ -81,7 +124,24 @@ def chosen(args: argparse.Namespace, files: int) -> list[tuple[Group, list[Case]
             cases.append(case)
         if cases:
             found.append((group, cases))
+    if not found:
+        raise SystemExit("nothing is left to measure")
     return found
+
+
+def competitors(only: str, groups: list[tuple[Group, list[Case]]], kit: Kit) -> dict[str, list[Server]]:
+    """The servers that were asked for, by group: tcpsuite always.
+
+    :raises BenchError: when no server has such a name.
+    """
+    servers = {group.key: group.servers(kit) for group, _ in groups}
+    names = list(dict.fromkeys(server.name for each in servers.values() for server in each))
+    if not any(only in name for name in names):
+        raise BenchError(f"no peer {only} here: {', '.join(names)}")
+    return {
+        key: [server for server in each if only in server.name or server.name == OURS]
+        for key, each in servers.items()
+    }
 
 
 def main() -> int:
@@ -89,11 +149,12 @@ def main() -> int:
     args = questions().parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # what was started is stopped all the same
         signal.signal(number, lambda caught, _: sys.exit(128 + caught))
+    output = destination(args)
     groups = chosen(args, machine.raise_file_limit())
     folder = Path(tempfile.mkdtemp(prefix="side-by-side-"))
     folder.chmod(0o755)  # nginx's worker is another user
     try:
-        return measure(args, groups, folder)
+        return measure(args, groups, folder, output)
     except BenchError as error:
         say(str(error))
         return 1
@@ -101,11 +162,14 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measure(args: argparse.Namespace, groups: list[tuple[Group, list[Case]]], folder: Path) -> int:
-    """Run the groups one after the other, and report after each."""
+def measure(
+    args: argparse.Namespace, groups: list[tuple[Group, list[Case]]], folder: Path, output: Path | None
+) -> int:
+    """Run the groups one after the other, report after each, and give the status to end with."""
     kit = Kit(folder, args.python, machine.raise_file_limit())
     if args.ours:
         kit = Kit(folder, args.python, kit.files, tuple(shlex.split(args.ours)))
+    asked = competitors(args.only, groups, kit)
     kit.build()
     if len(machine.PROCESSORS) < 2:
         say("there is one processor only: the load takes its part of what the servers could do")
@@ -119,9 +183,7 @@ def measure(args: argparse.Namespace, groups: list[tuple[Group, list[Case]]], fo
     print(sections[0])
     for group, cases in groups:
         servers = []
-        for server in group.servers(kit):
-            if args.only not in server.name and server.name != OURS:
-                continue
+        for server in asked[group.key]:
             if server.argv and kit.can_build(server):
                 servers.append(server)
             else:
@@ -131,10 +193,19 @@ def measure(args: argparse.Namespace, groups: list[tuple[Group, list[Case]]], fo
         print("\n" + sections[-1], flush=True)
     if args.targets:
         print("\n" + reporting.verdicts(results))
-    args.output.with_suffix(".md").write_text("\n\n".join(sections) + "\n")
-    told = {"machine": described, "seconds": args.seconds, "groups": results}
-    args.output.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
-    return 0
+    if output:
+        output.with_suffix(".md").write_text("\n\n".join(sections) + "\n")
+        told = {"machine": described, "seconds": args.seconds, "groups": results}
+        output.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    failed = [
+        f"{key} {case}"
+        for key, found in results.items()
+        for case, rounds in found.items()
+        if not any(rounds[OURS])
+    ]
+    if failed:
+        say(f"{OURS} failed in every round: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ import json
 import re
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from signal import SIGTERM
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,86 @@ def test_what_is_unknown() -> None:
     done = run(sys.executable, BENCHMARKS / "side_by_side.py", "ecko", check=False)
     assert done.returncode == 1
     assert done.stderr == "no group ecko: echo, cost, relay, file, crowd\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (("echo", "--case", "nope"), 1, "no case nope here: 1k, deep, many, 64k, one, churn\n"),
+        (("file", "--case", "churn"), 1, "no case churn here: warm\n"),
+        (("cost", "--only", "nobody"), 1, "no peer nobody here: tcpsuite, no access log, "),
+        (("--rounds", "0"), 2, "argument --rounds: a whole number from 1 on, not 0\n"),
+        (("--rounds", "1.5"), 2, "argument --rounds: a whole number from 1 on, not 1.5\n"),
+        (("--seconds", "0"), 2, "argument --seconds: seconds, more than 0, not 0\n"),
+        (("--seconds=-1",), 2, "argument --seconds: seconds, more than 0, not -1\n"),
+        (("--seconds", "nan"), 2, "argument --seconds: seconds, more than 0, not nan\n"),
+        (("--seconds", "inf"), 2, "argument --seconds: seconds, more than 0, not inf\n"),
+        (("--output", "/nonexistent/x"), 1, "cannot write /nonexistent/x.md\n"),
+        (("--output", "."), 1, "--output is the name of a file, without .md and .json, not .\n"),
+    ],
+)
+def test_nonsense(temporary: Path, words: tuple[str, ...], status: int, complaint: str) -> None:
+    """What cannot be measured or written is refused before anything is."""
+    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *words, check=False)
+    assert done.returncode == status
+    assert complaint in done.stderr
+    assert not done.stdout
+    assert not list(temporary.iterdir())
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as a module, which finds what it imports beside it."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module("side_by_side")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("echo",),
+        ("--case", "1k"),
+        ("--only", "uvloop"),
+        ("--rounds", "4"),
+        ("--seconds", "1"),
+        ("--ours", "another {config}"),
+    ],
+)
+def test_less_than_all_of_it(script: Any, words: tuple[str, ...], tmp_path: Path) -> None:
+    """A run that is no whole one is written down only where it was told to."""
+    args = script.questions().parse_args(words)
+    assert script.destination(args) is None
+    args.output = tmp_path / "figures"
+    assert script.destination(args) == tmp_path / "figures"
+
+
+def test_all_of_it(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole run, and one of more rounds, is written beside the script."""
+    assert script.FIGURES == BENCHMARKS / "figures"
+    monkeypatch.setattr(script, "FIGURES", tmp_path / "figures")
+    for words in ((), ("--rounds", "7"), ("--targets",)):
+        assert script.destination(script.questions().parse_args(words)) == tmp_path / "figures"
+
+
+def test_all_rounds_failed(tmp_path: Path, temporary: Path) -> None:
+    """When tcpsuite has not one figure of a case, the status says so."""
+    need("cc", "taskset")
+    server = tmp_path / "once.py"  # gives the first byte back, as the one that looks whether it is up wants
+    server.write_text(
+        "import socket, sys\n"
+        "port = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+        "while True:\n"
+        "    client = port.accept()[0]\n"
+        "    client.send(client.recv(1))\n"
+        "    client.close()\n"
+    )
+    broken = f"{sys.executable} {server} {{port}}"
+    chosen = ("echo", "--case", "1k", "--only", "C, epoll", "--ours", broken)
+    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *chosen, *SHORT, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("\ntcpsuite failed in every round: echo 1k\n")
+    assert re.search(r"messages/s \| failed +\| ", done.stdout)
+    assert not list(temporary.iterdir())
 
 
 def test_a_server_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
