@@ -56,9 +56,10 @@ def _server_endpoints(tree: Tree) -> Iterator[tuple[Path, str]]:
 
 
 def _place(text: str) -> tuple[str, int | str] | None:
-    if not text.startswith("systemd:"):
+    parts = Parts.of(text)
+    if parts.type != "systemd":
         return address_of(text)
-    given = Parts.of(text).given("domain", "index", "name")
+    given = parts.given("domain", "index", "name")
     kind = "name" if "name" in given else "index"
     return f"systemd {kind}", given[kind]
 

@@ -23,8 +23,8 @@ PORTS = range(2**16)
 LONGEST_UNIX_PATH = 107
 """Bytes of the path of a UNIX socket: Linux has 108 for it, and ends it with a zero."""
 TYPES = ("tcp", "tcp6", "tls", "ssl", "unix", "systemd", "tcpsuite")
-_LISTENING = ("tcp:", "tcp6:", "ssl:", "unix:")
-_OURS = "tcpsuite:"
+_LISTENING = ("tcp", "tcp6", "ssl", "unix")
+_OURS = "tcpsuite"
 _ARGUMENTS = (
     "host", "port", "interface", "backlog", "timeout", "bindAddress", "path", "address", "mode", "lockfile",
     "privateKey", "certKey", "extraCertChain", "caCertsDir", "certificate", "trustRoots", "endpoint",
@@ -41,7 +41,7 @@ def check_server(text: str) -> str:
 
     :raises HintedError: when it is not.
     """
-    if text.startswith("systemd:"):
+    if Parts.of(text).type == "systemd":
         _check_systemd(text)  # its sockets are there only in the process that systemd has started
         return text
     try:
@@ -113,10 +113,11 @@ def address_of(text: str) -> tuple[str, int | str] | None:
     """Interface and port, or ``unix`` and path, that a checked string listens on; ``None`` if that cannot be
     known without listening.
     """
-    if text.startswith(_OURS):
-        given = Parts.of(text).given("port", "interface", "backlog")
+    parts = Parts.of(text)
+    if parts.type == _OURS:
+        given = parts.given("port", "interface", "backlog")
         return given.get("interface", ""), int(given["port"])
-    if not text.startswith(_LISTENING):
+    if parts.type not in _LISTENING:
         return None
     notes = _Notes()
     listen_endpoint(notes, text).listen(Factory())
@@ -125,7 +126,8 @@ def address_of(text: str) -> tuple[str, int | str] | None:
 
 def shares_port(text: str) -> bool:
     """Whether others may listen where this checked string listens, if they are of the same mind."""
-    return text.startswith(_OURS) and parse_truth(Parts.of(text).names.get("reusePort", "no"))
+    parts = Parts.of(text)
+    return parts.type == _OURS and parse_truth(parts.names.get("reusePort", "no"))
 
 
 def is_unix(text: str) -> bool:
@@ -161,7 +163,7 @@ def _refusal(error: Exception, side: Literal["server", "client"], text: str) -> 
     if kind in ("ssl", "tls") and isinstance(error, ImportError | NameError):
         reason = "needs the tls extra: pip install 'tcpsuite[tls]'"
     elif unknown := _UNKNOWN.search(reason):
-        known = ARGUMENTS if kind == "tcpsuite" else _ARGUMENTS
+        known = ARGUMENTS if kind == _OURS else _ARGUMENTS
         reason, hint = f"there is no {unknown[1]}=", nearest(unknown[1], known)
     elif lacking := _LACKING.search(reason):
         reason = f"it lacks {lacking[1]}"

@@ -13,6 +13,7 @@ from tcpsuite.net.socket_options import OF_LISTENERS, ListenerSocketOptions
 from tcpsuite.net.tuned import TunedEndpoint
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IStreamServerEndpoint
     from twisted.python.failure import Failure
 
 _ARGUMENT = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
@@ -30,16 +31,22 @@ _ORDER = {
 
 @frozen
 class Parts:
-    """An endpoint string taken apart: its type, what is given by place, what is given by name."""
+    """An endpoint string taken apart: its type, what is given by place, what is given by name.
+
+    :ivar proxied: whether ``haproxy:`` stands before it; the rest tells of what stands behind that.
+    """
 
     type: str
     places: tuple[str, ...]
     names: dict[str, str]
+    proxied: bool = False
 
     @classmethod
     def of(cls, text: str) -> Parts:
         """``tcp:7000:interface=\\:\\:1`` is of type tcp, with one argument by place and one by name."""
         kind, *arguments = _ARGUMENT.findall(text)
+        if kind.lower() == "haproxy":
+            return evolve(cls.of(_behind(text)), proxied=True)
         named = {argument: match for argument in arguments if (match := _NAMED.fullmatch(argument))}
         return cls(
             kind.lower(),
@@ -53,14 +60,20 @@ class Parts:
         return dict(zip(free, self.places, strict=False)) | self.names
 
 
-def listen_endpoint(reactor: Any, text: str, socket: ListenerSocketOptions = OF_LISTENERS) -> TunedEndpoint:
+def listen_endpoint(
+    reactor: Any, text: str, socket: ListenerSocketOptions = OF_LISTENERS
+) -> IStreamServerEndpoint:
     """The server endpoint that ``text`` describes, whose sockets are set up as ``socket`` says.
 
     What the string itself says comes before that.
 
     :raises ValueError: when Twisted cannot read it.
     """
-    parts = Parts.of(text.removeprefix("haproxy:"))
+    parts = Parts.of(text)
+    if parts.proxied:
+        from twisted.protocols.haproxy import proxyEndpoint  # seldom wanted, and not small
+
+        return proxyEndpoint(listen_endpoint(reactor, _behind(text), socket))
     order = _ORDER.get(parts.type)
     if order and "backlog" not in parts.given(*order):
         text = f"{text}:backlog={socket.backlog}"
@@ -72,7 +85,7 @@ def listen_endpoint(reactor: Any, text: str, socket: ListenerSocketOptions = OF_
 
 def listen_failure(text: str, error: Exception) -> str:
     """Why ``text`` cannot be listened on, in few words: twistd tells no more than a hundred characters."""
-    if text.startswith("systemd:") and isinstance(error, KeyError | IndexError):
+    if Parts.of(text).type == "systemd" and isinstance(error, KeyError | IndexError):
         return "systemd has passed no such socket"
     cause = getattr(error, "socketError", error)
     return (cause.strerror or str(cause)).lower() if isinstance(cause, OSError) else str(error)
@@ -112,6 +125,11 @@ def timed_out(_result: object, timeout: float) -> None:
     :raises TimeoutError: always, in words that :func:`failure_text` gives.
     """
     raise TimeoutError(f"no answer within {timeout:g} s")
+
+
+def _behind(text: str) -> str:
+    """What stands behind the first colon."""
+    return text.partition(":")[2]
 
 
 def _plain(argument: str) -> str:

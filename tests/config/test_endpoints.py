@@ -68,6 +68,12 @@ class EndpointTests(SynchronousTestCase):
             ("tcpsuite:1", "tcpsuite:1:reusePort=yes"): True,
             ("tcpsuite:1:reusePort=yes", "tcpsuite:1:127.0.0.1:reusePort=yes"): False,
             ("tcpsuite:1:interface=127.0.0.1", "tcp:1:interface=127.0.0.2"): False,
+            ("haproxy:tcp:1", "tcp:1"): True,
+            ("haproxy:tcp:1:interface=127.0.0.1", "tcp:1:interface=127.0.0.2"): False,
+            ("haproxy:tcpsuite:1", "tcpsuite:1:reusePort=yes"): True,
+            ("haproxy:tcpsuite:1:reusePort=yes", "TCPSUITE:1:reusePort=yes"): False,
+            ("HAProxy:unix:/a", "unix:/a"): True,
+            ("haproxy:systemd:INET:0", "SYSTEMD:INET:0"): True,
         }
         for (one, other), conflict in pairs.items():
             self.assertEqual(bool(self.faults(one, other)), conflict, (one, other))
@@ -121,6 +127,10 @@ class EndpointTests(SynchronousTestCase):
                 (f"{what} (nodelay: expected true or false, got 'maybe'), got 'tcpsuite:2:nodelay=maybe'"),
                 "expected a port from 0 to 65535, got 'tcpsuite:65536'",
             ],
+        )
+        self.assertIn("mean reusePort?", self.faults("haproxy:tcpsuite:1:reuseport=yes")[0])
+        self.assertEqual(
+            self.faults("haproxy:tcp:65536"), ["expected a port from 0 to 65535, got 'haproxy:tcp:65536'"]
         )
 
     def test_systemd(self) -> None:

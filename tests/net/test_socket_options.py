@@ -195,6 +195,16 @@ async def test_the_backlog_is_that_of_the_file_or_of_the_endpoint(start, tmp_pat
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_the_endpoint_says_comes_first(start):
+    """What a tcpsuite: string says comes before the table, behind haproxy: too; the rest is the table's."""
+    ours = "tcpsuite:0:interface=127.0.0.1:keepaliveIdle=33s"
+    suite = start(ours, f"haproxy:{ours}", f"HAProxy:{ours}", table="keepalive_count = 9")
+    for each in listening_sockets(suite):
+        assert each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
+        assert each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 9
+
+
+@pytest_twisted.ensureDeferred
 async def test_who_says_nothing_is_not_accepted(start):
     """With defer_accept a client is let in with the first bytes it sends; without, when it connects."""
     suite = start(table="defer_accept = '30s'")
