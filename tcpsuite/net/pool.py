@@ -58,7 +58,9 @@ class ConnectionPool:
     """Connections to one server, made on demand, or ahead of it from a warm supply, each used once.
 
     :param server: where the connections lead.
-    :param endpoint: makes them.
+    :param endpoint: makes them, and sets their sockets up, as those of
+        :func:`~tcpsuite.net.connecting.server_endpoint` do; around any other one
+        :class:`~tcpsuite.net.connecting.SetUpEndpoint` does.  The pool sets no option, TCP_NODELAY included.
     :param reactor: an ``IReactorTime``.
     :param state: decides; by default one that connects on demand.
     :param connect_timeout: seconds until an attempt is given up, at most
