@@ -10,13 +10,15 @@ from typing import Any
 
 from twisted.internet import tcp
 
+from tcpsuite.net.wrappers import beneath
+
 
 def unsent(transport: Any) -> int:
     """Bytes that a stream transport was given and its peer has not: in its own queue and in the kernel's.
 
     TLS and other wrappers are looked beneath; 0 for a transport that is gone, or not of Twisted's own kind.
     """
-    stream = _beneath(transport)
+    stream = _open(transport)
     if stream is None:
         return 0
     in_kernel = array("i", [0])
@@ -31,7 +33,7 @@ def was_reset(transport: Any) -> bool:
     TLS and other wrappers are looked beneath; of a transport that is gone, or not of Twisted's own kind,
     nothing is known.
     """
-    stream = _beneath(transport)
+    stream = _open(transport)
     if stream is None:
         return False
     poll = select.poll()
@@ -40,8 +42,7 @@ def was_reset(transport: Any) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _beneath(transport: Any) -> Any:
+def _open(transport: Any) -> Any:
     """The open stream transport of Twisted's own that is beneath all wrappers, if there is one."""
-    while (beneath := getattr(transport, "transport", None)) is not None:
-        transport = beneath
-    return transport if isinstance(transport, tcp.Connection) and transport.connected else None
+    stream = beneath(transport)
+    return stream if isinstance(stream, tcp.Connection) and stream.connected else None

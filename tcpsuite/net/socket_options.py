@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from tcpsuite.net.wrappers import beneath
 from tcpsuite.options import Duration, OptionError, Size, between, format_size, option
 
 if TYPE_CHECKING:
@@ -162,10 +163,9 @@ def set_up(options: SocketOptions, transport: Any) -> None:
 
     TLS and other wrappers are looked beneath; a transport that is not of Twisted's own kind stays as it is.
     """
-    while (beneath := getattr(transport, "transport", None)) is not None:
-        transport = beneath
-    sock = getattr(transport, "socket", None)
+    stream = beneath(transport)
+    sock = getattr(stream, "socket", None)
     if sock is not None:
         apply(options, sock)
         if options.high_water != HIGH_WATER:
-            transport.bufferSize = options.high_water
+            stream.bufferSize = options.high_water

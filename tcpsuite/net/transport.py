@@ -14,6 +14,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.main import CONNECTION_LOST
 
 from tcpsuite.net.stream import READ_SIZE, Counting, Stream
+from tcpsuite.net.wrappers import beneath
 
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -177,6 +178,5 @@ def count(port: Any) -> None:
 
 def counted(transport: Any) -> Counting | None:
     """The counting transport beneath TLS and other wrappers, or ``None`` when nothing there counts."""
-    while transport is not None and not isinstance(transport, Counting):
-        transport = getattr(transport, "transport", None)
-    return transport
+    stream = beneath(transport)
+    return stream if isinstance(stream, Counting) else None
