@@ -22,7 +22,7 @@ from zope.interface.declarations import Provides
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.endpoints import address_text
-from tcpsuite.net.socket_options import HIGH_WATER
+from tcpsuite.net.socket_options import HIGH_WATER, mark
 from tcpsuite.net.transport import counted
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Admitted(Protocol):
         """Accepted, and within the limits of its address."""
         stream: Any = counted(self.transport)
         self.record.traffic = stream or UNCOUNTED
-        if self._admission.mark and stream is not None:
-            stream.bufferSize = self._admission.mark
+        if stream is not None:
+            mark(stream, self._admission.high_water)
         self.record.secure = ISSLTransport.providedBy(self.transport)
         self._admission.arrived(self)
 
@@ -182,7 +182,7 @@ class Admission(Factory):
         self._ended = ended
         self._ids = ids
         self._clock = clock
-        self.mark = 0 if high_water == HIGH_WATER else high_water
+        self.high_water = high_water
         self._open: dict[Connection, Admitted] = {}
         self._held: deque[Admitted] = deque()
         self._empty: list[Deferred[None]] = []

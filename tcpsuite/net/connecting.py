@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.net.endpoints import Parts
-from tcpsuite.net.socket_options import HIGH_WATER, TO_SERVERS, SocketOptions, apply, set_up
+from tcpsuite.net.socket_options import TO_SERVERS, SocketOptions, apply, mark, set_up
 from tcpsuite.net.transport import adopt
 
 if TYPE_CHECKING:
@@ -160,9 +160,8 @@ class StraightEndpoint:
         except BaseException:
             sock.close()
             raise
-        transport: Any = adopt(self._reactor, sock, protocol, self._told(address))
-        if self._options.high_water != HIGH_WATER:
-            transport.bufferSize = self._options.high_water
+        transport = adopt(self._reactor, sock, protocol, self._told(address))
+        mark(transport, self._options.high_water)
         return protocol
 
     def _address_now(self) -> Any:

@@ -167,5 +167,10 @@ def set_up(options: SocketOptions, transport: Any) -> None:
     sock = getattr(stream, "socket", None)
     if sock is not None:
         apply(options, sock)
-        if options.high_water != HIGH_WATER:
-            stream.bufferSize = options.high_water
+        mark(stream, options.high_water)
+
+
+def mark(stream: Any, high_water: int) -> None:
+    """Give a stream transport of Twisted's own kind, one without wrappers, its high-water mark."""
+    if high_water != HIGH_WATER:  # what all have anyway takes no room in each
+        stream.bufferSize = high_water
