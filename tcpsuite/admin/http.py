@@ -14,7 +14,8 @@ from tcpsuite.admin.process import LagWatch
 from tcpsuite.core.connections import Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
-from tcpsuite.net.http import BoundedRequest, BoundedSite, Phase
+from tcpsuite.net.http import BoundedSite, Phase
+from tcpsuite.net.http_request import BoundedRequest
 from tcpsuite.net.listener import Listener
 from tcpsuite.options import Endpoints, Secret, option, token_length
 

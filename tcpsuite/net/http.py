@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.http_headers import Headers
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.http_request import BoundedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,12 +38,14 @@ MAX_BODY = 64 * 1024
 MIN_BODY_RATE = 1024
 """Bytes of a body that buy one second more: an honest client on the worst of lines is faster."""
 
-
 _LENGTH = re.compile(rb"[ \t]*[0-9]{1,19}[ \t]*")
 
 PIPELINED = 16
 """Requests of one connection that are answered in one turn of the reactor: a few milliseconds, where a full
 buffer of them takes hundreds."""
+MAX_AHEAD = 16 * 1024
+"""Bytes of further requests that may wait behind the one that is being answered: only who reads notices that
+a peer is gone."""
 
 
 class Phase(Enum):
@@ -53,51 +55,12 @@ class Phase(Enum):
     HEADERS = ("the headers of a request were not complete", 30.0)
     BODY = ("the body of a request was not complete", 30.0)
     ANSWER = ("a request is being answered", None)
+    HELD = ("further requests wait for their turn, or for room for their answers", None)
     CLOSING = ("the peer took nothing more", 5.0)
 
     def __init__(self, fault: str, seconds: float | None) -> None:
         self.fault = fault
         self.seconds = seconds
-
-
-class BoundedRequest(Request):
-    """A request whose body is kept in memory, up to ``max_body`` bytes.
-
-    To take a body over, set ``max_body`` in :meth:`headers_received` and override ``gotLength`` (called next)
-    and ``handleContentChunk``.
-
-    :ivar max_body: the largest body that is taken; the site's, unless changed for this request.
-    """
-
-    channel: BoundedChannel
-    content: Any
-
-    def __init__(self, channel: BoundedChannel, *args: Any, **kwargs: Any) -> None:
-        super().__init__(channel, *args, **kwargs)  # type: ignore[no-untyped-call]
-        self.max_body = channel.site.max_body
-
-    def header(self, name: str) -> str | None:
-        """The value of a header, decoded as Latin-1, because peers may send any bytes; that of several lines
-        is the list that they are.  RFC 9110, section 5.2.
-        """
-        lines = self.requestHeaders.getRawHeaders(name.encode())
-        return None if lines is None else b", ".join(lines).decode("latin-1")
-
-    def headers_received(self) -> None:
-        """The headers are complete, and nothing of the body was read: ``method``, ``uri``, ``clientproto``
-        and ``requestHeaders`` are there.  May ``self.channel.refuse(…)``; then nothing more is called.
-        """
-
-    def gotLength(self, length: int | None) -> None:
-        """A body of so many bytes comes, or of a number that only its end will tell."""
-        self.content = BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """A part of the body."""
-        if self.content.tell() + len(data) > self.max_body:
-            self.channel.refuse(413, f"a body has at most {self.max_body} bytes here")
-        else:
-            self.content.write(data)
 
 
 @implementer(IRecorded, IHalfCloseableProtocol)
@@ -116,6 +79,7 @@ class BoundedChannel(HTTPChannel):
     _body_bytes = 0
     _half_closed = False
     _answered = 0
+    _ahead = 0
     _next_turn: IDelayedCall | None = None
 
     @property
@@ -152,7 +116,7 @@ class BoundedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of requests arrived; they renew no deadline."""
-        if self.phase is Phase.CLOSING:
+        if self.phase is Phase.CLOSING or self.transport.disconnecting:  # type: ignore[attr-defined]
             return
         if data and self.phase is Phase.IDLE:
             self._enter(Phase.HEADERS)
@@ -219,8 +183,15 @@ class BoundedChannel(HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body, or of the next requests."""
-        self._body_bytes += len(data)
-        super().rawDataReceived(data)
+        if not self._handlingRequest:
+            self._body_bytes += len(data)
+            super().rawDataReceived(data)
+            return
+        # Twisted's own has no bound here while the transport is full.
+        self._dataBuffer.append(data)
+        self._ahead += len(data)
+        if self._ahead > MAX_AHEAD:
+            self._networkProducer.pauseProducing()
 
     def allContentReceived(self) -> None:
         """The request is complete: its resource answers it."""
@@ -234,15 +205,35 @@ class BoundedChannel(HTTPChannel):
         if not self.persistent:
             self._because(Reason.SERVICE_CLOSED, "answered")
         self._answered += 1
-        if self._answered % PIPELINED == 0 and self.persistent and (self._buffer or self._dataBuffer):
+        self._ahead = 0
+        full = self._waitingForTransport
+        if self.persistent and (self._buffer or self._dataBuffer):
             # The reader of lines looks at this before each, and keeps what there is.
-            self.paused = True
-            self._next_turn = self.site.reactor.callLater(0, self._go_on)
+            self.paused = full or self._answered % PIPELINED == 0
+            if self.paused and not full:
+                self._next_turn = self.site.reactor.callLater(0, self._go_on)
         super().requestDone(request)  # type: ignore[no-untyped-call]
-        if self._next_turn is not None:
-            self._enter(Phase.HEADERS)
+        if self.paused:
+            self._enter(Phase.HELD)
+        if self.paused or (full and self.persistent and not self._handlingRequest):
             self._networkProducer.pauseProducing()
         self._close_when_answered()
+
+    def resumeProducing(self) -> None:
+        """What was written has left."""
+        if self.phase is not Phase.HELD:
+            super().resumeProducing()  # type: ignore[no-untyped-call]
+            return
+        self._waitingForTransport = False
+        if self._next_turn is None:
+            self._next_turn = self.site.reactor.callLater(0, self._go_on)
+
+    def loseConnection(self) -> None:
+        """Close behind what was written."""
+        if not self.transport.disconnecting:  # type: ignore[attr-defined]
+            # TLS reads the peer's farewell.
+            self._networkProducer.resumeProducing()
+        super().loseConnection()  # type: ignore[no-untyped-call]
 
     def refuse(self, code: int, text: str, more: Mapping[bytes, list[bytes]] | None = None) -> None:
         """Answer the request that is being read with an error, and close; whatever else the peer sends is
@@ -271,26 +262,27 @@ class BoundedChannel(HTTPChannel):
             # Closing with bytes unread sends a reset, which would overtake the answer.
             self.transport.loseWriteConnection()
         else:
-            self.loseConnection()  # type: ignore[no-untyped-call]
+            self.loseConnection()
 
     def drain(self) -> None:
         """Answer what was asked, and no more."""
         if self.phase is Phase.IDLE:
-            self.loseConnection()  # type: ignore[no-untyped-call]
+            self.loseConnection()
         elif self.phase in {Phase.BODY, Phase.ANSWER}:
             self.persistent = 0
 
     def _go_on(self) -> None:
         """The others had their turn."""
         self._next_turn = None
-        self.paused = False
         if not self._waitingForTransport:
+            self.paused = False
+            self._enter(Phase.HEADERS)
             self._networkProducer.resumeProducing()
-        self.dataReceived(b"")
+            self.dataReceived(b"")
 
     def _close_when_answered(self) -> None:
         """Close what the peer has half-closed, when it is owed no answer: part of a request gets none."""
-        if not self._half_closed or self._busyReceiving or self._next_turn or self.phase is Phase.ANSWER:
+        if not self._half_closed or self._busyReceiving or self.phase in {Phase.ANSWER, Phase.HELD}:
             return
         if self.transport.disconnecting:  # type: ignore[attr-defined]
             return
@@ -299,7 +291,7 @@ class BoundedChannel(HTTPChannel):
         elif self.phase is Phase.HEADERS:
             # Perhaps an empty line behind the last request: its answers have the time that they need.
             self._enter(Phase.IDLE)
-        self.loseConnection()  # type: ignore[no-untyped-call]
+        self.loseConnection()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own word for everything that is no HTTP.
@@ -338,7 +330,7 @@ class BoundedChannel(HTTPChannel):
             case Phase.IDLE:
                 self._because(Reason.IDLE, f"no request for {phase.seconds:g} s")
                 self._enter(Phase.CLOSING)
-                self.loseConnection()  # type: ignore[no-untyped-call]
+                self.loseConnection()
             case _:
                 self.transport.abortConnection()
 

@@ -15,7 +15,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tcpsuite.core.connections import Connection, Reason
-from tcpsuite.net.http import PIPELINED, BoundedChannel, BoundedRequest, BoundedSite
+from tcpsuite.net.http import PIPELINED, BoundedChannel, BoundedSite
+from tcpsuite.net.http_request import BoundedRequest
 from tests.support.exchange import exchange
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -60,8 +61,7 @@ class BoundedCase(SynchronousTestCase):
         self.record = Connection("1", "192.0.2.1:4711", "192.0.2.1", "web", "files", 0.0, 0.0)
         channel = self.site.buildProtocol(None)
         assert isinstance(channel, BoundedChannel)
-        self.channel = channel
-        self.channel.connection = self.record
+        self.channel, channel.connection = channel, self.record
         self.transport = StringTransport()
         self.channel.makeConnection(self.transport)
         self.addCleanup(self.lose)

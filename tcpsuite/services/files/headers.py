@@ -14,7 +14,7 @@ from tcpsuite.core.paths import Path, parse_path
 from tcpsuite.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from tcpsuite.net.http import BoundedRequest
+    from tcpsuite.net.http_request import BoundedRequest
     from tcpsuite.services.files.upload import UploadRights
 
 _STATUS = {

@@ -11,7 +11,8 @@ from twisted.logger import Logger
 
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.body import Body
-from tcpsuite.net.http import BoundedRequest, Phase
+from tcpsuite.net.http import Phase
+from tcpsuite.net.http_request import BoundedRequest
 from tcpsuite.services.files.headers import conditions_of, is_plain, path_of, sha256_of, status_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import ProtocolError
-from tcpsuite.net.http import BoundedChannel, BoundedRequest
+from tcpsuite.net.http import BoundedChannel
+from tcpsuite.net.http_request import BoundedRequest
 from tcpsuite.net.pagecache import blocks
 from tcpsuite.net.sendfile import SMALL, FileSending, sends_files
 from tcpsuite.net.sending import Sending
@@ -44,7 +45,7 @@ class FilesChannel(BoundedChannel):
         self.transport.registerProducer(self, True)
         if self._waitingForTransport:
             # What was waited for has left meanwhile, and the transport has told the other producer.
-            self.resumeProducing()  # type: ignore[no-untyped-call]
+            self.resumeProducing()
 
 
 class FilesRequest(BoundedRequest):

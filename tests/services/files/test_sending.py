@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.net.http import Phase
 from tcpsuite.net.pagecache import AHEAD
 from tcpsuite.net.sendfile import SMALL, FileSending
 from tests.support.files import descriptors, drop
@@ -285,9 +286,10 @@ async def test_asked_while_full(tmp_path: Path, root: Path, large: bytes) -> Non
         (channel,) = files.factory.channels
         # On a UNIX socket this is all the room that there is.
         channel.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        # The headers of the file fill it up again.
+        channel.transport.bufferSize = 100
         client.transport.write(missing * 400 + b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        await until(lambda: isinstance(channel.transport.producer, FileSending))
-        assert channel._waitingForTransport
+        await until(lambda: channel.phase is Phase.HELD and channel._waitingForTransport)
         client.transport.resumeProducing()
         await until(lambda: large[-100:] in client.got)
         assert client.got.endswith(large)
