@@ -122,17 +122,9 @@ class _Messages(Stream):
 class UNIXStream(_Messages, _Joined, unix.Server):  # type: ignore[misc,override]
     """A UNIX connection that was accepted, or made by hand."""
 
-    def __init__(
-        self,
-        skt: socket.socket,
-        protocol: IProtocol,
-        client: Any,
-        server: Any,
-        sessionno: int | None,
-        reactor: Any,
-    ) -> None:
+    def __init__(self, skt: socket.socket, protocol: IProtocol, client: Any, *rest: Any) -> None:
         self._sendmsgQueue = []
-        super().__init__(skt, protocol, (client, None), server, sessionno, reactor)
+        super().__init__(skt, protocol, (client, None), *rest)
 
 
 class UNIXClient(_Messages, unix.Client):  # type: ignore[misc]
