@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from tcpsuite.core.objects import ObjectPool
+from tcpsuite.core.objects import ObjectPool, is_whole
 from tcpsuite.errors import LocalError, OutOfResources
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class BufferPool:
     """
 
     def __init__(self, size: int = BUFFER_SIZE, count: int = BUFFERS, overflow: int = 0) -> None:
-        if size < 1 or count < 1 or overflow < 0:
+        if not all(map(is_whole, (size, count, overflow))) or size < 1 or count < 1 or overflow < 0:
             raise LocalError(
-                "a pool of at least 1 buffer of 1 byte, and 0 <= overflow, "
-                f"not size={size} count={count} overflow={overflow}"
+                "a pool of at least 1 buffer of 1 byte, and 0 <= overflow, whole numbers, "
+                f"not size={size!r} count={count!r} overflow={overflow!r}"
             )
         self.size = size
         self._zeros = memoryview(bytes(size))
@@ -92,7 +92,7 @@ class BufferPool:
             self._kept += 1
             self._memories.release(memory, reusable=False)
             return
-        if used is None or not 0 <= used < self.size:
+        if used is None:
             used = self.size
         with memoryview(memory) as dirty:
             dirty[:used] = self._zeros[:used]
@@ -104,17 +104,15 @@ class BufferLease:
 
     :ivar view: the buffer, writable.  After the release it raises ``ValueError``.  A part of it that is kept
         (``view[:10]``) stays as it was: that buffer is never lent or cleared again, but replaced.
-    :ivar used: how many bytes from the beginning were written, for who knows that: only these are cleared.
-        It must not be too small, or the next taker reads what was left.  ``None`` clears all.
     """
 
-    __slots__ = ("_memory", "_pool", "used", "view")
+    __slots__ = ("_memory", "_pool", "_used", "view")
 
     def __init__(self, pool: BufferPool, memory: bytearray) -> None:
         self._pool = pool
         self._memory: bytearray | None = memory
         self.view = memoryview(memory)
-        self.used: int | None = None
+        self._used: int | None = None
 
     def __repr__(self) -> str:
         state = "released" if self._memory is None else "leased"
@@ -132,6 +130,23 @@ class BufferLease:
             warnings.warn(f"{self!r} was dropped, not released", ResourceWarning, stacklevel=2, source=self)
             self.release()
 
+    @property
+    def used(self) -> int | None:
+        """How many bytes from the beginning were written, for who knows that: only these are cleared.
+
+        It must not be too small, or the next taker reads what was left.  ``None`` clears all.
+
+        :raises LocalError: when it is set to what cannot be; all is cleared then.
+        """
+        return self._used
+
+    @used.setter
+    def used(self, count: int | None) -> None:
+        self._used = None
+        if count is not None and not (is_whole(count) and 0 <= count <= self._pool.size):
+            raise LocalError(f"from 0 to {self._pool.size} bytes were used, or None, not {count!r}")
+        self._used = count
+
     def release(self) -> None:
         """Clear the buffer and give it back.
 
@@ -140,7 +155,7 @@ class BufferLease:
         memory, self._memory = self._memory, None
         if memory is None:
             raise LocalError("this buffer was released before")
-        self._pool._take_back(memory, self.view, self.used)
+        self._pool._take_back(memory, self.view, self._used)
 
 
 class AdaptiveBuffer:
@@ -169,17 +184,20 @@ class AdaptiveBuffer:
         "_memory",
         "_moved",
         "_peak",
+        "_room",
         "_shrunk",
         "_start",
         "_view",
     )
 
     def __init__(self, capacity: int = CAPACITY, limit: int = LIMIT) -> None:
-        if not 1 <= capacity <= limit:
-            raise LocalError(f"1 <= capacity <= limit, not capacity={capacity} limit={limit}")
+        if not (is_whole(capacity) and is_whole(limit) and 1 <= capacity <= limit):
+            raise LocalError(
+                f"1 <= capacity <= limit, whole numbers, not capacity={capacity!r} limit={limit!r}"
+            )
         self._least = capacity
         self._limit = limit
-        self._start = self._end = self._capacity = 0
+        self._start = self._end = self._capacity = self._room = 0
         self._memory = bytearray()
         self._view = memoryview(self._memory)
         self._grown = self._shrunk = self._moved = self._copied = self._peak = 0
@@ -214,6 +232,7 @@ class AdaptiveBuffer:
 
         :raises OutOfResources: more than ``limit`` would be held; nothing is added then.
         """
+        self._room = 0
         end = self._end + len(data)
         if end > self._capacity or end - self._start > self._limit:
             self._make_room(len(data))
@@ -224,24 +243,29 @@ class AdaptiveBuffer:
     def room(self, least: int = 1) -> memoryview:
         """Memory to write into, behind what is held: at least ``least`` bytes, and all that there is.
 
-        What was written is held after :meth:`fill`, before which nothing else may be called.
+        What was written is held after one :meth:`fill`, before which nothing may be called that adds bytes,
+        lets them leave or gives memory back.
 
         :raises OutOfResources: more than ``limit`` could be held then.
+        :raises LocalError: ``least`` is less than a byte, or no whole number.
         """
-        if least < 1:
-            raise LocalError(f"room for at least 1 byte, not {least}")
+        self._room = 0
+        if not is_whole(least) or least < 1:
+            raise LocalError(f"room for a whole number of bytes, at least 1, not {least!r}")
         if self._end + least > self._capacity or len(self) + least > self._limit:
             self._make_room(least)
-        return self._view[self._end : min(self._capacity, self._start + self._limit)]
+        room = self._view[self._end : min(self._capacity, self._start + self._limit)]
+        self._room = len(room)
+        return room
 
     def fill(self, count: int) -> None:
         """The first ``count`` bytes of :meth:`room` were written.
 
-        :raises LocalError: there was no room for so many.
+        :raises LocalError: that room was smaller, or something else was called since, and there is none.
         """
-        room = min(self._capacity, self._start + self._limit) - self._end
-        if not 0 <= count <= room:
-            raise LocalError(f"{count} bytes in a room of {room}")
+        if not is_whole(count) or not 0 <= count <= self._room:
+            raise LocalError(f"from 0 to {self._room} bytes, for which room was given, not {count!r}")
+        self._room = 0
         self._end += count
 
     def view(self) -> memoryview:
@@ -281,18 +305,20 @@ class AdaptiveBuffer:
 
         For when memory is short, or a connection has been silent for long: what comes next takes it again.
         """
+        self._room = 0
         if self._capacity > len(self):
             self._resize(len(self))
 
     def _cut(self, count: int | None) -> int:
         if count is None:
             return self._end
-        if not 0 <= count <= len(self):
-            raise LocalError(f"{count} bytes of {len(self)}")
+        if not is_whole(count) or not 0 <= count <= len(self):
+            raise LocalError(f"from 0 to {len(self)} bytes, which are held, not {count!r}")
         return self._start + count
 
     def _leave(self, start: int) -> None:
         self._start = start
+        self._room = 0
         held = self._end - start
         if not held:
             self._start = self._end = 0

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tcpsuite.errors import LocalError, OutOfResources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 MAX_OBJECTS = 100
 """How many a pool keeps, as many as a pool of connections: enough to be useful, too few to be missed."""
 
 T = TypeVar("T")
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number: neither 1.5 nor ``True`` counts anything."""
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 class ObjectPool(Generic[T]):
@@ -46,10 +50,15 @@ class ObjectPool(Generic[T]):
         maximum: int = MAX_OBJECTS,
         overflow: int = 0,
     ) -> None:
-        if not 0 <= minimum <= maximum or maximum < 1 or overflow < 0:
+        if (
+            not all(map(is_whole, (minimum, maximum, overflow)))
+            or not 0 <= minimum <= maximum
+            or maximum < 1
+            or overflow < 0
+        ):
             raise LocalError(
-                "a pool of 0 <= minimum <= maximum objects, 1 <= maximum and 0 <= overflow, "
-                f"not minimum={minimum} maximum={maximum} overflow={overflow}"
+                "a pool of 0 <= minimum <= maximum objects, 1 <= maximum and 0 <= overflow, whole numbers, "
+                f"not minimum={minimum!r} maximum={maximum!r} overflow={overflow!r}"
             )
         self._create = create
         self._reset = reset
@@ -130,19 +139,12 @@ class ObjectPool(Generic[T]):
             else:
                 self._drop(thing)
 
-    @contextmanager
-    def lease(self) -> Iterator[T]:
-        """An object for the length of a ``with`` block, given back at its end.
+    def lease(self) -> ObjectLease[T]:
+        """An object for the length of one ``with`` block, given back at its end.
 
         When the block ends in an exception the object is dropped: nobody knows what state it is in.
         """
-        thing = self.acquire()
-        reusable = False
-        try:
-            yield thing
-            reusable = True
-        finally:
-            self.release(thing, reusable)
+        return ObjectLease(self)
 
     def shrink(self) -> int:
         """Drop what is idle beyond the minimum, the longest idle first; returns how many that were."""
@@ -163,3 +165,29 @@ class ObjectPool(Generic[T]):
     def _drop(self, thing: T) -> None:
         del self._all[id(thing)]
         self._dropped += 1
+
+
+class ObjectLease(Generic[T]):
+    """What :meth:`ObjectPool.lease` gives: acquires when its block begins, releases when that ends."""
+
+    __slots__ = ("_begun", "_pool", "_thing")
+
+    _thing: T
+
+    def __init__(self, pool: ObjectPool[T]) -> None:
+        self._pool = pool
+        self._begun = False
+
+    def __enter__(self) -> T:
+        """
+        :raises LocalError: it had its block.
+        :raises Exception: what :meth:`ObjectPool.acquire` raises.
+        """
+        if self._begun:
+            raise LocalError("a lease is for one block: ask the pool for another")
+        self._thing = self._pool.acquire()
+        self._begun = True
+        return self._thing
+
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        self._pool.release(self._thing, reusable=kind is None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,13 +152,20 @@ class AdaptiveBufferTests(SynchronousTestCase):
         """The capacity is a byte at least, and no more than the limit."""
         self.assertRaises(LocalError, AdaptiveBuffer, 0, 10)
         self.assertRaises(LocalError, AdaptiveBuffer, 11, 10)
+        wrong: Any
+        for wrong in (1.5, True, "1", None):
+            for sizes in ((wrong, 10), (1, wrong)):
+                error = self.assertRaises(LocalError, AdaptiveBuffer, *sizes)
+                self.assertIn(f"whole numbers, not capacity={sizes[0]!r} ", str(error))
 
     def test_too_many(self) -> None:
         """Who takes more than there is, or less than nothing, is told, and nothing leaves."""
         self.buffer.append(b"abc")
-        for count in (4, -1):
-            self.assertRaises(LocalError, self.buffer.take, count)
-            self.assertRaises(LocalError, self.buffer.drop, count)
+        wrong: Any
+        for wrong in (4, -1, 1.5, True, "1"):
+            for leave in (self.buffer.take, self.buffer.drop):
+                error = self.assertRaises(LocalError, leave, wrong)
+                self.assertEqual(str(error), f"from 0 to 3 bytes, which are held, not {wrong!r}")
         self.assertEqual(self.buffer.take(3), b"abc")
 
     def test_room(self) -> None:
@@ -177,17 +186,41 @@ class AdaptiveBufferTests(SynchronousTestCase):
         self.assertEqual(len(self.buffer.room(10)), 12)
         self.assertEqual(len(self.buffer.room(60)), 60)
         self.assertEqual(self.buffer.take(), b"abcd")
-        self.assertRaises(LocalError, self.buffer.room, 0)
+        wrong: Any
+        for wrong in (0, 1.5, True, "1"):
+            error = self.assertRaises(LocalError, self.buffer.room, wrong)
+            self.assertEqual(str(error), f"room for a whole number of bytes, at least 1, not {wrong!r}")
 
     def test_fill_too_much(self) -> None:
         """Nothing can be held for which there was no room."""
         self.assertRaises(LocalError, self.buffer.fill, 1)
         self.buffer.room()
-        for count in (5, -1):
-            error = self.assertRaises(LocalError, self.buffer.fill, count)
-            self.assertEqual(str(error), f"{count} bytes in a room of 4")
+        wrong: Any
+        for wrong in (5, -1, 1.5, True, "1"):
+            error = self.assertRaises(LocalError, self.buffer.fill, wrong)
+            self.assertEqual(str(error), f"from 0 to 4 bytes, for which room was given, not {wrong!r}")
         self.buffer.fill(4)
         self.assertEqual(len(self.buffer), 4)
+
+    def test_fill_after_something_else(self) -> None:
+        """Room is for one fill, and gone when bytes come, leave or move: what nobody wrote is never held."""
+        buffer = self.buffer
+        buffer.append(b"abcdef")
+        between: tuple[Callable[[], object], ...] = (
+            lambda: buffer.append(b"g"),
+            lambda: buffer.take(1),
+            lambda: buffer.drop(1),
+            buffer.shrink,
+            lambda: buffer.fill(1),
+            lambda: self.assertRaises(OutOfResources, buffer.room, 65),
+        )
+        for call in between:
+            buffer.room(10)[:1] = b"x"
+            call()
+            held = bytes(buffer.view())
+            error = self.assertRaises(LocalError, buffer.fill, 1)
+            self.assertEqual(str(error), "from 0 to 0 bytes, for which room was given, not 1")
+            self.assertEqual(bytes(buffer.view()), held)
 
     def test_view(self) -> None:
         """A view shows what is held, cannot be written to, and hinders nothing when it is kept."""

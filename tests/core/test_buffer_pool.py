@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from pickle import PickleBuffer
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -38,6 +39,11 @@ class BufferPoolTests(SynchronousTestCase):
         """A pool has a buffer, a buffer has a byte."""
         for size, count, overflow in ((0, 1, 0), (1, 0, 0), (1, 1, -1)):
             self.assertRaises(LocalError, BufferPool, size, count, overflow)
+        wrong: Any
+        for wrong in (1.5, True, "1", None):
+            for given in ((wrong, 1, 0), (1, wrong, 0), (1, 1, wrong)):
+                error = self.assertRaises(LocalError, BufferPool, *given)
+                self.assertIn(f"whole numbers, not size={given[0]!r} ", str(error))
 
     def test_a_taker_each(self) -> None:
         """What one taker writes, another does not see."""
@@ -78,11 +84,26 @@ class BufferPoolTests(SynchronousTestCase):
             self.assertEqual(bytes(lease.view), b"\0\0\0d\0")
 
     def test_used_that_cannot_be(self) -> None:
-        """When what it says cannot be, all is cleared."""
+        """A taker who says what cannot be is told at once; then all is cleared, and no place is lost."""
         pool = BufferPool(size=4, count=1)
-        for used in (-1, 4, 5):
+        wrong: Any
+        for wrong in (-1, 5, 3.5, "a", True):
             with pool.acquire() as lease:
                 lease.view[:] = b"abcd"
+                lease.used = 2
+                error = self.assertRaises(LocalError, setattr, lease, "used", wrong)
+                self.assertEqual(str(error), f"from 0 to 4 bytes were used, or None, not {wrong!r}")
+                self.assertIsNone(lease.used)
+            with pool.acquire() as lease:
+                self.assertEqual(bytes(lease.view), bytes(4), wrong)
+
+    def test_used_to_its_end(self) -> None:
+        """Who says that all was written, or no longer knows, has all cleared."""
+        pool = BufferPool(size=4, count=1)
+        for used in (4, None):
+            with pool.acquire() as lease:
+                lease.view[:] = b"abcd"
+                lease.used = 1
                 lease.used = used
             with pool.acquire() as lease:
                 self.assertEqual(bytes(lease.view), bytes(4), used)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -130,6 +131,11 @@ class AcquireTests(SynchronousTestCase):
         """Limits that contradict each other are refused."""
         for minimum, maximum, overflow in ((-1, 1, 0), (2, 1, 0), (0, 0, 0), (0, 1, -1)):
             self.assertRaises(LocalError, make_pool, minimum, maximum, overflow)
+        wrong: Any
+        for wrong in (1.5, True, "1", None):
+            for given in ((wrong, 2, 0), (0, wrong, 0), (0, 2, wrong)):
+                error = self.assertRaises(LocalError, make_pool, *given)
+                self.assertIn(f"whole numbers, not minimum={given[0]!r} ", str(error))
 
 
 class ReleaseTests(SynchronousTestCase):
@@ -215,6 +221,25 @@ class LeaseTests(SynchronousTestCase):
         pool = make_pool()
         with self.assertRaises(LocalError), pool.lease() as page:
             pool.release(page)
+
+    def test_once(self) -> None:
+        """A lease is for one block, during and after which it leases nothing more."""
+        pool = make_pool()
+        lease = pool.lease()
+        with lease:
+            self.assertRaises(LocalError, lease.__enter__)
+        error = self.assertRaises(LocalError, lease.__enter__)
+        self.assertEqual(str(error), "a lease is for one block: ask the pool for another")
+        self.assertEqual(repr(pool), "<ObjectPool leased=0 idle=1 maximum=2>")
+
+    def test_refused(self) -> None:
+        """A lease that had no object, for all were leased, may be tried again."""
+        pool = make_pool(maximum=1)
+        lease, page = pool.lease(), pool.acquire()
+        self.assertRaises(OutOfResources, lease.__enter__)
+        pool.release(page)
+        with lease as found:
+            self.assertIs(found, page)
 
 
 class ShrinkTests(SynchronousTestCase):
