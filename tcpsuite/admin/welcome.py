@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from tcpsuite import __version__
 from tcpsuite.admin.manhole import socket_path
-from tcpsuite.net.endpoints import reachable
+from tcpsuite.net.endpoints import Parts, reachable
 from tcpsuite.plugin import service_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HEADINGS = ("listener", "address", "serves", "try")
+TLS = ("ssl", "tls")
+"""The types of endpoints that speak TLS."""
 
 
 def welcome(suite: Any) -> str:
@@ -41,13 +44,15 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
     types = service_types()
     for listener in suite.listeners.values():
         table = suite.config.listeners[listener.name]
-        for address in listener.addresses:
+        for address, endpoint in zip(listener.addresses, listener.endpoints, strict=False):
             host, port = reachable(address)
             example = (
                 types[listener.service].example(table.options, host, port)
                 if port
                 else f"socat - UNIX-CONNECT:{host}"
             )
+            if Parts.of(endpoint).type in TLS:
+                example = _over_tls(example, host, port)
             yield listener.name, address, listener.service, example
     for address in suite.admin.addresses:
         host, port = reachable(address)
@@ -62,6 +67,16 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
         )
     for address in manhole.ssh_addresses:
         yield "manhole", address, "a Python prompt", f"ssh {_ssh_target(*reachable(address))}"
+
+
+def _over_tls(example: str, host: str, port: int) -> str:
+    """The same by tools that speak TLS, to a certificate that nobody may have signed."""
+    example = example.replace(f"curl http://{host}:{port}", f"curl -k https://{host}:{port}")
+    return re.sub(
+        rf"\bnc (?:-N )?{re.escape(host)} {port}\b",
+        lambda _: f"openssl s_client -quiet -connect {host}:{port}",
+        example,
+    )
 
 
 def _which(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The line that the welcome gives for the manhole can be typed as it is."""
+"""What the welcome gives to try can be typed as it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from attrs import Factory, define, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin.welcome import welcome
+from tcpsuite.config.schema import Config, ListenerConfig, ServiceName
+from tcpsuite.options import DirectoryPath, Endpoints
+from tcpsuite.services.echo import EchoOptions
+from tcpsuite.services.files import FilesOptions
+from tcpsuite.services.session import SessionOptions
 
 
 @frozen
@@ -21,11 +26,20 @@ class Admin:
     addresses: tuple[str, ...] = ()
 
 
+@frozen
+class Listener:
+    service: str
+    endpoints: tuple[str, ...]
+    addresses: tuple[str, ...]
+    name: str = "one"
+
+
 @define
 class Suite:
-    manhole: Manhole
+    manhole: Manhole = Manhole()
     admin: Admin = Admin()
-    listeners: dict[str, object] = Factory(dict)
+    listeners: dict[str, Listener] = Factory(dict)
+    config: Config = Factory(Config)
 
 
 def tries(manhole: Manhole, **environ: str) -> list[str]:
@@ -33,6 +47,48 @@ def tries(manhole: Manhole, **environ: str) -> list[str]:
     with mock.patch.dict("os.environ", {"HOME": "/home/ann", "XDG_STATE_HOME": "", **environ}):
         rows = welcome(Suite(manhole)).splitlines()[3:]
     return [row.partition("a Python prompt")[2].strip() for row in rows]
+
+
+def example(service: str, options: object, *endpoints: str) -> list[str]:
+    """What the table gives to try of a listener on these endpoints, which had ports from 7001 on."""
+    addresses = tuple(f"127.0.0.1:{port}" for port, _ in enumerate(endpoints, 7001))
+    suite = Suite(
+        listeners={"one": Listener(service, endpoints, addresses)},
+        config=Config(
+            listeners={"one": ListenerConfig(Endpoints(endpoints), ServiceName(service), options=options)}
+        ),
+    )
+    return [row.partition(f"  {service}  ")[2].strip() for row in welcome(suite).splitlines()[3:]]
+
+
+class TlsTests(SynchronousTestCase):
+    """A listener that speaks TLS is tried by what speaks it too."""
+
+    SSL = "ssl:0:privateKey=server.pem"
+
+    def test_lines(self) -> None:
+        """By openssl, which has a prompt as nc has one."""
+        echo = EchoOptions()
+        (line,) = example("echo", echo, self.SSL)
+        self.assertEqual(line, "echo hello | openssl s_client -quiet -connect 127.0.0.1:7001")
+        (line,) = example("session", SessionOptions(), self.SSL)
+        self.assertEqual(line, "openssl s_client -quiet -connect 127.0.0.1:7001")
+
+    def test_http(self) -> None:
+        """By curl, which takes a certificate that nobody has signed."""
+        (line,) = example("files", FilesOptions(root=DirectoryPath("/")), self.SSL)
+        self.assertEqual(line, "curl -k https://127.0.0.1:7001/")
+
+    def test_each_endpoint(self) -> None:
+        """What a listener's endpoints speak is told of each."""
+        self.assertEqual(
+            example("echo", EchoOptions(), "tcp:0", self.SSL, "tcpsuite:0"),
+            [
+                "echo hello | nc -N 127.0.0.1 7001",
+                "echo hello | openssl s_client -quiet -connect 127.0.0.1:7002",
+                "echo hello | nc -N 127.0.0.1 7003",
+            ],
+        )
 
 
 class ManholeTests(SynchronousTestCase):
