@@ -277,5 +277,5 @@ class IServiceType(Interface):
     def example(options: Any, host: str, port: int) -> str:
         """A command line that tries the service where it listens: ``echo hello | nc -N 127.0.0.1 7007``.
 
-        Where the endpoint speaks TLS, ``openssl s_client`` and ``curl -k`` take the place of ``nc`` and ``curl``.
+        Where the endpoint speaks TLS, ``openssl s_client`` and ``curl -k`` stand in for ``nc`` and ``curl``.
         """
