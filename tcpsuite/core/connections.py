@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+LOOKS = 4
+"""How often within an idle time-out it is asked what is on its way."""
+
+
 class Reason(Enum):
     """Why a connection ended.  One of these, and the text beside it, stands in every record."""
 
@@ -106,9 +110,10 @@ class Connection:
     _moved: int = field(default=0, init=False, repr=False)
     _moved_at: float = field(init=False, repr=False)
     _unsent: int = field(default=0, init=False, repr=False)
+    _looked_at: float = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._moved_at = self.started
+        self._moved_at = self._looked_at = self.started
 
     @property
     def bytes_in(self) -> int:
@@ -147,17 +152,25 @@ class Connection:
     def stalled(self, now: float, timeout: float) -> bool:
         """Whether nothing has moved for ``timeout`` seconds: no byte, and nothing of what is on its way.
 
-        What is on its way is asked for only when no byte has moved for so long, so a peer that takes what
-        it was sent long ago gets as much time again.
+        What is on its way is asked for only each quarter of that time in which no byte has moved, for it
+        costs a system call; so a peer that takes nothing more may be found a quarter late, and never early.
         """
-        if self.idle(now) < timeout:
+        idle = self.idle(now)
+        if idle < timeout and now - max(self._moved_at, self._looked_at) < timeout / LOOKS:
             return False
+        self._looked_at = now
         # What moves there, the counters do not show.
         unsent, before = (self.on_its_way or self.traffic.unsent)(), self._unsent
         self._unsent = unsent
         if unsent != before:
             self.touch(now)
-        return unsent == before
+            return False
+        return idle >= timeout
+
+    @property
+    def stuck(self) -> bool:
+        """Whether something was on its way when :meth:`stalled` last asked."""
+        return self._unsent > 0
 
 
 @define

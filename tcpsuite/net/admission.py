@@ -255,13 +255,14 @@ class Admission(Factory):
                 deferred.callback(None)
 
     def idle(self, timeout: float) -> None:
-        """End the connections on which nothing has moved for ``timeout`` seconds: politely first, and what is
-        still there at the next call, because its peer takes nothing, for good.
+        """End the connections on which nothing has moved for ``timeout`` seconds: politely when nothing waits
+        for its peer, or the end would wait behind it, and with a reset elsewhere.  What is still there at the
+        next call is reset too.
         """
         now = self._clock.seconds()
         for record, admitted in tuple(self._open.items()):
-            if not admitted.waiting and record.stalled(now, timeout):
-                end = admitted.cut if admitted.closing else admitted.close
+            if not admitted.waiting and (admitted.closing or record.stalled(now, timeout)):
+                end = admitted.cut if admitted.closing or record.stuck else admitted.close
                 end(Reason.IDLE, f"no byte either way for {timeout:g} s")
 
     def cut(self, reason: Reason, detail: str) -> None:

@@ -72,11 +72,29 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(one.stalled(24.0, 5.0))
         self.assertTrue(one.stalled(25.0, 5.0))
 
+    def test_stuck(self) -> None:
+        """A peer that takes nothing more is found between its time-out and a quarter of it later, and what is
+        on its way is asked for four times in all, and once when that is over.
+        """
+        one, asked = connection(), []
+        one.traffic = Moving()
+
+        def on_its_way() -> int:
+            asked.append(1)
+            return 500
+
+        one.on_its_way = on_its_way
+        ages = [age for age in range(150) if one.stalled(10.0 + age, 100.0)]
+        self.assertEqual(ages[0], 125)
+        self.assertTrue(one.stuck)
+        self.assertEqual(len(asked), 5 + len(ages) - 1)
+
     def test_stalled_with_nothing_on_its_way(self) -> None:
         """With nothing on its way it is stalled at its idle time-out, and asked no more once it has ended."""
         one, ledger = connection(), Ledger()
         one.traffic = Moving()
         self.assertTrue(one.stalled(15.0, 5.0))
+        self.assertFalse(one.stuck)
         one.on_its_way = lambda: 1
         ledger.open(one)
         ledger.close(one, 16.0)

@@ -259,6 +259,25 @@ class AdmissionTests(SynchronousTestCase):
         self.assertFalse(busy.disconnecting)
         self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
 
+    def test_who_takes_nothing_is_cut(self):
+        """A peer that has taken nothing of what waits for it is cut, a quarter of its time late at most; who
+        takes a little is not.
+        """
+        admission = self.admission()
+        _, stuck = self.connect(admission)
+        _, slow = self.connect(admission)
+        queued = 1000
+        stuck.unsent = lambda: 1000
+        slow.unsent = lambda: queued
+        for second in range(1, 16):
+            self.assertEqual(stuck.aborted, second > 13, second)
+            self.clock.advance(1)
+            queued -= 1
+            admission.idle(10)
+        self.assertFalse(stuck.disconnecting)
+        self.assertFalse(slow.aborted or slow.disconnecting)
+        self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
+
     def test_a_connection_that_does_not_end_is_cut_whatever_was_said(self):
         """A service that has said goodbye to a peer that takes nothing does not hold it for ever."""
         admission = self.admission()
