@@ -15,6 +15,7 @@ from tcpsuite.config.walk import entries, options_of
 from tcpsuite.core.limits import SPARE_DESCRIPTORS
 from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
+from tcpsuite.net.endpoints import backlog_of
 from tcpsuite.net.socket_options import LARGEST, LONGEST_BACKLOG, OF_LISTENERS, ON_UNIX, TO_SERVERS
 from tcpsuite.options import DirectoryPath, FilePath, format_duration, format_size
 from tcpsuite.plugin import descriptors_of
@@ -201,15 +202,24 @@ def _capacity(config: Config, machine: Machine) -> Remarks:
         )
         path = ("listener", name, "limits", "connections")
         yield path, f"so many connections want {needed} descriptors, and this process {limit}"
-    longest, name = max(
-        ((each.socket.backlog, name) for name, each in config.listeners.items()), default=(0, "")
+    longest, giver = max(
+        (found for name, each in config.listeners.items() for found in _backlogs(name, each)), default=(0, ())
     )
     if longest > machine.backlog:
-        path = ("listener", name, "socket", "backlog")
         yield (
-            path,
+            giver,
             f"{longest} connections should be able to wait, and net.core.somaxconn is {machine.backlog}",
         )
+
+
+def _backlogs(name: str, listener: ListenerConfig) -> Iterator[tuple[int, Path]]:
+    """The backlog of each endpoint, and what gives it."""
+    for text in listener.endpoint:
+        own = backlog_of(text)
+        if own is None:
+            yield listener.socket.backlog, ("listener", name, "socket", "backlog")
+        else:
+            yield own, ("listener", name, "endpoint")
 
 
 def _descriptors(listener: ListenerConfig) -> int:

@@ -6,13 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from tcpsuite.config.faults import HintedError, nearest
-from tcpsuite.net.endpoints import Parts, listen_endpoint
+from tcpsuite.net.endpoints import Parts, backlog_of, listen_endpoint
+from tcpsuite.net.socket_options import LONGEST_BACKLOG
 from tcpsuite.net.tuned import ARGUMENTS
 from tcpsuite.options import ClientEndpoint, error_text, parse_truth
 
@@ -53,6 +55,11 @@ def check_server(text: str) -> str:
             _check_path(path, text)
         case _, int(port) if port not in PORTS:
             raise HintedError("a port from 0 to 65535", text, "")
+        case str(interface), _ if Parts.of(text).type == _OURS and not _is_interface(interface):
+            raise HintedError(f"an IPv4 or IPv6 address as interface, not {interface}", text, "")
+    backlog = backlog_of(text)
+    if backlog is not None and not 1 <= backlog <= LONGEST_BACKLOG:
+        raise HintedError(f"a backlog from 1 to {LONGEST_BACKLOG} connections", text, "")
     return text
 
 
@@ -149,6 +156,10 @@ def _check_systemd(text: str) -> None:
         or len(given) < len(parts.places)
     ):
         raise HintedError("systemd:domain=INET:name=NAME, or index=0; domain INET, INET6 or UNIX", text, "")
+
+
+def _is_interface(text: str) -> bool:
+    return not text or isIPAddress(text) or isIPv6Address(text)
 
 
 def _check_path(path: str, text: str) -> None:

@@ -74,13 +74,21 @@ def listen_endpoint(
         from twisted.protocols.haproxy import proxyEndpoint  # seldom wanted, and not small
 
         return proxyEndpoint(listen_endpoint(reactor, _behind(text), socket))
-    order = _ORDER.get(parts.type)
-    if order and "backlog" not in parts.given(*order):
+    if parts.type in _ORDER and _backlog(parts) is None:
         text = f"{text}:backlog={socket.backlog}"
     endpoint = serverFromString(reactor, text)
     if isinstance(endpoint, TunedEndpoint):
         return evolve(endpoint, options=socket)
     return TunedEndpoint(endpoint, socket)
+
+
+def backlog_of(text: str) -> int | None:
+    """The backlog that the string itself gives, ``None`` when it gives none or is of a type unknown here.
+
+    :raises ValueError: when that is no number.
+    """
+    given = _backlog(Parts.of(text))
+    return None if given is None else int(given)
 
 
 def listen_failure(text: str, error: Exception) -> str:
@@ -130,6 +138,11 @@ def timed_out(_result: object, timeout: float) -> None:
 def _behind(text: str) -> str:
     """What stands behind the first colon."""
     return text.partition(":")[2]
+
+
+def _backlog(parts: Parts) -> str | None:
+    order = _ORDER.get(parts.type)
+    return parts.given(*order).get("backlog") if order else None
 
 
 def _plain(argument: str) -> str:

@@ -158,6 +158,15 @@ class DoubtsTests(SynchronousTestCase):
         (doubt,) = self.doubts(ECHO, machine=Machine(20_000, 1023))
         self.assertIn("listener.echo.socket.backlog: 1024 connections", doubt)
 
+    def test_backlog_of_an_endpoint(self) -> None:
+        """What an endpoint gives as its own backlog counts, and not the table's beside it."""
+        table = "[listener.echo.socket]\nbacklog = 4000\n"
+        for kind in ("tcp", "tcpsuite"):
+            own = ECHO.replace("tcp:7007", f"{kind}:7007:backlog=2000") + table
+            (doubt,) = self.doubts(own, machine=Machine(20_000, 1999))
+            self.assertIn("x.toml:3: listener.echo.endpoint: 2000 connections should be able to wait", doubt)
+            self.assertEqual(self.doubts(own, machine=Machine(20_000, 2000)), [])
+
     def test_buffers(self) -> None:
         """A buffer that the kernel will cut is named, with what becomes of it."""
         settings = ("listener.db.socket.receive_buffer=8MiB", "upstream.pg.socket.send_buffer=1MiB")

@@ -133,6 +133,26 @@ class EndpointTests(SynchronousTestCase):
             self.faults("haproxy:tcp:65536"), ["expected a port from 0 to 65535, got 'haproxy:tcp:65536'"]
         )
 
+    def test_backlog(self) -> None:
+        """What a string gives as its backlog has the bounds of that in a table."""
+        for text in ("tcpsuite:1:backlog={}", "tcp:1:backlog={}", "tcp:1:127.0.0.1:{}", "unix:/a:backlog={}"):
+            self.assertEqual(self.faults(text.format(1)) + self.faults(text.format(65_535)), [])
+            for backlog in (-3, 0, 65_536, 99_999_999_999):
+                bad = text.format(backlog)
+                self.assertEqual(
+                    self.faults(bad), [f"expected a backlog from 1 to 65535 connections, got '{bad}'"]
+                )
+
+    def test_interface(self) -> None:
+        """The interface of our own endpoint string is an address, and no second port or name."""
+        for good in ("", "127.0.0.1", r"\\:\\:1", r"fe80\\:\\:1%lo"):
+            self.assertEqual(self.faults(f"tcpsuite:1:interface={good}"), [])
+        for bad in ("43008", "interface=256.0.0.1", "interface=localhost"):
+            what = f"an IPv4 or IPv6 address as interface, not {bad.rpartition('=')[2]}"
+            self.assertEqual(
+                self.faults(f"tcpsuite:43008:{bad}"), [f"expected {what}, got 'tcpsuite:43008:{bad}'"]
+            )
+
     def test_systemd(self) -> None:
         """An endpoint of systemd's is checked by its form: its socket is there only when it starts."""
         for bad in (
