@@ -208,11 +208,14 @@ class Stream(Counting):
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
+        self._part()
+        super().connectionLost(reason)  # type: ignore[misc]
+
+    def _part(self) -> None:
         self._collecting = False
         if (other := self._other) is not None:
             self._other = other._other = None
             self._in_bulk = other._in_bulk = False
-        super().connectionLost(reason)  # type: ignore[misc]
 
     def _send_collected(self) -> ConnectionLost | None:
         """Send what was written during a read, unless there is more to do than that."""

@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.main import CONNECTION_LOST
 
 from tcpsuite.net.stream import READ_SIZE, Counting, Stream
@@ -34,6 +36,7 @@ class _Joined(Stream):
 
     # Of Twisted's transports, which this is mixed into.
     _getLogPrefix: Any
+    _closeSocket: Any
 
     _past: IProtocol | str = ""  # its protocol, while that is told of the end; and then what that is called
 
@@ -46,8 +49,13 @@ class _Joined(Stream):
         sessionno: int | None,
         reactor: Any,
     ) -> None:
-        # Past tcp.Server's own: it makes several strings for each connection, as a rule for nobody.
-        tcp.Connection.__init__(self, skt, protocol, reactor)  # type: ignore[arg-type]
+        # Past Twisted's own: that makes several strings for each connection, as a rule for nobody.
+        FileDescriptor.__init__(self, reactor)  # type: ignore[arg-type]
+        if skt.gettimeout() != 0:
+            skt.setblocking(False)
+        self.socket = skt
+        self.fileno = skt.fileno
+        self.protocol = protocol
         self.client = client
         self.server = server
         self.sessionno = sessionno
@@ -68,12 +76,22 @@ class _Joined(Stream):
     def _tlsClientDefault(self) -> bool:
         return self.sessionno is None
 
+    @property
+    def _shouldShutdown(self) -> bool:
+        # Closing ends it, unless somebody else may hold its descriptor too: he who has it adopted.
+        return self.server is None and self.sessionno is not None
+
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
-        past = self._past = getattr(self, "protocol", self._past)
-        super().connectionLost(reason)
-        if not isinstance(past, str):
-            self._past = type(past).__name__
+        if not hasattr(self, "socket"):
+            return  # which was told before
+        self._part()
+        FileDescriptor.connectionLost(self, reason)  # type: ignore[arg-type]
+        self._closeSocket(not isinstance(reason.value, ConnectionAborted))
+        protocol = self._past = self.protocol
+        del self.protocol, self.socket, self.fileno
+        protocol.connectionLost(reason)
+        self._past = type(protocol).__name__
 
     @cached_property
     def logstr(self) -> str:
