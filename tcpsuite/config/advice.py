@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from attrs import frozen
+from twisted.application.reactors import getReactorTypes
 
 from tcpsuite.config.endpoints import address_of, is_unix
 from tcpsuite.config.faults import Fault
@@ -75,8 +77,8 @@ def missing(config: Config, tree: Tree) -> list[Fault]:
 
 
 def broken(config: Config, tree: Tree) -> list[Fault]:
-    """Files that are there and cannot be used as what they are named for; a start will fail."""
-    return _faults(tree, _passwords(config.auth.passwords))
+    """What is there and cannot be used as what it is named for; a start will fail."""
+    return [*_faults(tree, _reactor(config.reactor)), *_faults(tree, _passwords(config.auth.passwords))]
 
 
 def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
@@ -100,6 +102,16 @@ def _faults(tree: Tree, remarks: Remarks) -> list[Fault]:
         origin = tree.origin(path)
         found.append(Fault(origin.source, origin.line, format_path(path), "", text))
     return found
+
+
+def _reactor(name: str) -> Remarks:
+    """A reactor of another system, or built on a library that is not there.  Of ``auto`` none is tried."""
+    for known in getReactorTypes():
+        if known.shortName == name:
+            try:
+                import_module(known.moduleName)  # type: ignore[attr-defined]
+            except Exception as error:  # somebody else's libraries may raise anything
+                yield ("reactor",), f"{name} cannot be used here: {error}"
 
 
 def _passwords(file: str) -> Remarks:

@@ -37,7 +37,7 @@ class Loaded:
     """A configuration that is in force, and where each of its values came from.
 
     :ivar missing: files and directories that it names and that do not exist: it is right, but cannot start.
-    :ivar broken: files that are there and cannot be used: it cannot start either.
+    :ivar broken: files, or a reactor, that are there and cannot be used: it cannot start either.
     :ivar doubts: what makes no sense together, or not on this machine.
     """
 

@@ -50,6 +50,13 @@ class BrokenTests(SynchronousTestCase):
     def broken(self, text: str) -> list[str]:
         return self.folder.lines(self.folder.load(text).broken)
 
+    def test_reactor(self) -> None:
+        """A reactor whose module cannot be imported here is told; those that can be are not."""
+        for good in ("auto", "poll", "asyncio"):
+            self.assertEqual(self.broken(f'reactor = "{good}"\n' + ECHO), [])
+        (line,) = self.broken('reactor = "iocp"\n' + ECHO)
+        self.assertTrue(line.startswith("x.toml:1: reactor: iocp cannot be used here: "), line)
+
     def test_password_file(self) -> None:
         """A password file that is malformed, or no file, is told; a good or absent one is not."""
         text = ECHO + '[auth]\npasswords = "users"\n'
