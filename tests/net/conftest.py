@@ -11,11 +11,11 @@ from tests.support.stage import KINDS, STOCK, Stage, stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.python.failure import Failure
+    from tests.support.leaks import Unhandled
 
 
 @pytest.fixture
-def same(flush_errors: Callable[..., list[Failure]]) -> Callable[[Callable[[Stage], Any]], Any]:
+def same(_unhandled: Unhandled) -> Callable[[Callable[[Stage], Any]], Any]:
     """Play a scene on each kind of reactor: what it gives, and what was logged, is the same on all.
 
     It is called with the scene, and gives what that gave, and the names of the errors that were logged.
@@ -26,7 +26,7 @@ def same(flush_errors: Callable[..., list[Failure]]) -> Callable[[Callable[[Stag
         for kind in KINDS:
             with stage(kind) as on:
                 outcome = scene(on)
-            given[kind] = outcome, [type(failure.value).__name__ for failure in flush_errors()]
+            given[kind] = outcome, [type(failure.value).__name__ for failure in _unhandled.take()]
         for kind, found in given.items():
             assert found == given[STOCK], f"{kind} is not as {STOCK}"
         return given[STOCK]
