@@ -11,8 +11,15 @@ from tests.integration.support.environments import CHECKOUT
 from tests.integration.support.programs import need, run
 
 
+@pytest.fixture(autouse=True)
+def nothing_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a `make test ARGS=...` around this hands down is not for the makes in here."""
+    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.parametrize("target", ["run", "test"])
-def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+def test_no_python(tmp_path: Path, target: str) -> None:
     """Without a Python that is new enough and has venv, one line says what to install."""
     need("make")
     shutil.copy(CHECKOUT / "Makefile", tmp_path)
@@ -20,7 +27,6 @@ def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str)
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    monkeypatch.delenv("MAKEFLAGS", raising=False)  # of a `make test` around this
     done = run("make", "-C", tmp_path, target, f"PYTHONS={old} no-such-python", check=False)
     first, _, _ = done.stderr.partition("\n")
     assert done.returncode != 0
@@ -30,10 +36,9 @@ def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str)
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path) -> Path:
     """A checkout without code, where `python3` makes environments that install and run nothing."""
     need("make")
-    monkeypatch.delenv("MAKEFLAGS", raising=False)  # as above
     folder = tmp_path / "one"
     folder.mkdir()
     shutil.copy(CHECKOUT / "Makefile", folder)
