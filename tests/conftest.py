@@ -92,3 +92,4 @@ def leaves_nothing_behind(_running_reactor: Any, _unhandled: Unhandled) -> Itera
         pytest_twisted.blockon(deferLater(_running_reactor, TURN))
     if left := [*left, *_unhandled]:
         pytest.fail("The test left behind:\n" + "\n".join(left), pytrace=False)
+    gc.freeze()  # what is still there is there to stay, and need not be looked through after each test
