@@ -49,7 +49,7 @@ class RoundRobin(_Balancer):
 
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
-        self._earned: dict[str, int] = {}
+        self._earned: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"<RoundRobin {self._earned}>"
@@ -58,7 +58,8 @@ class RoundRobin(_Balancer):
         """The server whose turn it is; ``None`` when none has weight."""
         earned = self._earned
         richest = None
-        most = total = 0
+        most: float = 0
+        total: float = 0
         for server in servers:
             weight = server.weight
             if weight > 0:
@@ -92,7 +93,8 @@ class LeastConnections(_Balancer):
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The server with the most room; ``None`` when none has weight."""
         fewest: list[Server] = []
-        load, share = 1, 0
+        load: float = 1
+        share: float = 0
         for server in servers:
             weight = server.weight
             if weight > 0:

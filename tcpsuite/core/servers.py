@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from attrs import define, field
+
+
+class Administration(Enum):
+    """What an operator wants of a server; it stands above what health says."""
+
+    READY = "ready"  # health decides
+    DRAIN = "drain"  # what runs goes on, nothing new comes
+    MAINT = "maint"  # as with drain, and it is not checked either
 
 
 @define(eq=False)
@@ -17,8 +27,8 @@ class Server:
     """The user's name for it, unique within its upstream."""
     address: str
     """A Twisted client endpoint string, ``tcp:10.0.0.1:5432``."""
-    weight: int = 1
-    """Its share, 0 to 256; 0 takes no new connections."""
+    weight: float = 1
+    """Its share now, 0 to 256; 0 takes no new connections.  Whole, but while a slow start lowers it."""
     up: bool = True
     """What health says.  A server that was not yet checked is up."""
     active: int = 0
@@ -29,3 +39,15 @@ class Server:
     """Attempts to connect to it that failed."""
     last_error: str = field(default="", repr=False)
     """Why the last attempt or check failed; empty when none did."""
+    max_connections: int = 0
+    """Connections that it takes at once; 0 for no limit."""
+    backup: bool = False
+    """Whether it is used only while no other server may be."""
+    administration: Administration = Administration.READY
+    ejected: bool = False
+    """Whether real connections failed so often that it takes no new ones for a while."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many connections as it takes."""
+        return 0 < self.max_connections <= self.active

@@ -1,9 +1,11 @@
-"""The ``[upstream.NAME]`` table: servers, how one is chosen, how connections to them are made and checked."""
+"""The ``[upstream.NAME]`` table: servers, how one is chosen, and what holds for all of them."""
 
 from __future__ import annotations
 
 from attrs import NOTHING, frozen
 
+from tcpsuite.net.health_options import HealthOptions
+from tcpsuite.net.pool_options import PoolOptions
 from tcpsuite.net.socket_options import SocketOptions
 from tcpsuite.options import ClientEndpoint, Duration, OptionError, Provider, at_least, between, option
 
@@ -31,53 +33,6 @@ class ServerOptions:
         NOTHING, 'A Twisted client endpoint string, "tcp:10.0.0.1:5432".', check=_text
     )
     weight: int = option(1, "Its share of new connections; 0 takes none.", check=between(0, 256))
-
-
-@frozen
-class PoolOptions:
-    """How the connections to each server are supplied."""
-
-    mode: str = option(
-        "on_demand",
-        "on_demand connects when a client comes; preconnect keeps a few warm connections, each used once.",
-        choices=("on_demand", "preconnect"),
-    )
-    warm: int = option(2, "Warm connections to each server, with preconnect.", check=between(1, 1000))
-    warm_max_age: Duration = option(
-        Duration(5.0),
-        "A warm connection that nobody took for so long is replaced: servers cut silent ones.",
-        check=between(0.1, 3600, "seconds"),
-    )
-    max_connections: int = option(
-        100,
-        "No warm connection is made to a server that has so many already; clients' own are never refused.",
-        check=between(1, 1_000_000),
-    )
-
-
-@frozen
-class HealthOptions:
-    """How the servers are asked whether they are well."""
-
-    type: Provider = option(
-        Provider("tcp"),
-        "tcp connects and closes; none asks nothing, and every server counts as up; or module:attribute.",
-        choices=("tcp", "none"),
-    )
-    interval: Duration = option(
-        Duration(5.0),
-        "Time between two checks of a server; a second at most while the last one speaks against its state.",
-        check=between(0.1, 86400, "seconds"),
-    )
-    timeout: Duration = option(
-        Duration(2.0), "A check that takes longer has failed.", check=between(0.01, 3600, "seconds")
-    )
-    rise: int = option(2, "So many good checks in a row bring a server up.", check=between(1, 1000))
-    fall: int = option(
-        3,
-        "So many failed checks in a row take a server down; the very first one does so alone.",
-        check=between(1, 1000),
-    )
 
 
 @frozen

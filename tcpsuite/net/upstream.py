@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.connections import Connection
     from tcpsuite.interfaces import IConnectionPool, ILease
-    from tcpsuite.net.options import HealthOptions, UpstreamOptions
+    from tcpsuite.net.health_options import HealthOptions
+    from tcpsuite.net.options import UpstreamOptions
 
 CHECKS: Mapping[str, Callable[..., IHealthCheck]] = {"tcp": TCPCheck}
 """The built-in health checks, by the word in the file."""

@@ -209,7 +209,7 @@ class LoadBalancerContract(Case):
         if not self.weighted:
             raise SkipTest("this rule has another aim than weights")
         for usable in (servers(1, 1, 1), servers(1, 2, 5), servers(7, 3)):
-            runs = CYCLES * sum(server.weight for server in usable)
+            runs = CYCLES * int(sum(server.weight for server in usable))
             clients = (f"10.{run >> 16 & 255}.{run >> 8 & 255}.{run & 255}" for run in range(runs))
             self._assert_shares(Counter(self._serve(self._new(), usable, clients)), usable)
 

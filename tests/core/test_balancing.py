@@ -93,11 +93,12 @@ class RoundRobinTests(SynchronousTestCase):
         balancer, everyone = RoundRobin(Random(1)), servers(*weights)
         subsets = st.lists(st.sampled_from(everyone), min_size=1, unique_by=id)
         # In units of a weight: being picked costs what all that might have been picked earn together.
-        due = Counter[str]()
+        due = {server.name: 0.0 for server in everyone}
         for usable in data.draw(st.lists(subsets, max_size=60)):
             picked = balancer.pick(usable, "", 0.0)
             assert picked is not None
-            due.update({server.name: server.weight for server in usable})
+            for server in usable:
+                due[server.name] += server.weight
             due[picked.name] -= sum(server.weight for server in usable)
             self.assertLessEqual(max(map(abs, due.values())), 2 * sum(weights))
 

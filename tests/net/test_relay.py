@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.options import PoolOptions
+from tcpsuite.net.pool_options import PoolOptions
 from tests.support.gateways import (
     Gateway,
     accept,

@@ -20,9 +20,11 @@ from tcpsuite.core.pooling import PoolState
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, StartError
 from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.net.health_options import HealthOptions
 from tcpsuite.net.healthcheck import HealthChecker, TCPCheck
-from tcpsuite.net.options import HealthOptions, PoolOptions, ServerOptions, UpstreamOptions
+from tcpsuite.net.options import ServerOptions, UpstreamOptions
 from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.net.pool_options import PoolOptions
 from tcpsuite.net.upstream import Upstream, build_upstream
 from tcpsuite.options import ClientEndpoint, Provider
 from tcpsuite.testing.endpoints import ScriptedEndpoint

@@ -13,7 +13,8 @@ from twisted.internet.threads import deferToThread
 from tcpsuite.core.connections import Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
-from tcpsuite.net.options import HealthOptions, ServerOptions, UpstreamOptions
+from tcpsuite.net.health_options import HealthOptions
+from tcpsuite.net.options import ServerOptions, UpstreamOptions
 from tcpsuite.net.transport import count as count_bytes
 from tcpsuite.net.upstream import build_upstream
 from tcpsuite.options import ClientEndpoint, Provider

@@ -1,0 +1,99 @@
+"""Which servers may be picked for a client now, and why the others may not.
+
+A :class:`Choice` is what the record of a connection keeps of it; most connections share one, for it changes
+only when a server does.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from tcpsuite.core.servers import Administration
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tcpsuite.core.servers import Server
+
+
+class Why(Enum):
+    """Why a server was left out."""
+
+    MAINT = "maint"  # an operator has taken it out
+    DRAINING = "draining"  # an operator lets it run empty
+    DOWN = "down"  # its health checks say so
+    EJECTED = "ejected"  # connections to it failed too often
+    NO_WEIGHT = "no_weight"  # its weight is 0
+    FULL = "full"  # it has as many connections as it takes
+    BACKUP = "backup"  # others that come before it may be used
+    TRIED = "tried"  # it failed for this client a moment ago
+    AFFINITY = "affinity"  # the client belongs to another one
+
+
+@frozen
+class LeftOut:
+    """A server that was no candidate."""
+
+    server: str
+    why: Why
+
+
+@frozen
+class Choice:
+    """What there was to choose from: the names of the candidates, and who was left out."""
+
+    candidates: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    slow: tuple[str, ...] = ()
+    """Those of the candidates whose share a slow start lowers."""
+
+
+def why_not(server: Server) -> Why | None:
+    """Why ``server`` takes no new connection, whoever comes; ``None`` when it takes them."""
+    match server.administration:
+        case Administration.MAINT:
+            return Why.MAINT
+        case Administration.DRAIN:
+            return Why.DRAINING
+    if not server.up:
+        return Why.DOWN
+    if server.ejected:
+        return Why.EJECTED
+    if not server.weight:
+        return Why.NO_WEIGHT
+    if server.full:
+        return Why.FULL
+    return None
+
+
+def candidates(servers: Sequence[Server], tried: Collection[Server] = ()) -> list[Server]:
+    """Those of ``servers`` that may be picked: all that take connections and were not tried, backups aside;
+    if there is none, the first backup that does.
+    """
+    backups: list[Server] = []
+    found: list[Server] = []
+    for server in servers:
+        if why_not(server) is None and server not in tried:
+            (backups if server.backup else found).append(server)
+    return found or backups[:1]
+
+
+def choice(
+    servers: Sequence[Server],
+    picked_from: Sequence[Server],
+    tried: Collection[Server] = (),
+    slow: Collection[Server] = (),
+) -> Choice:
+    """What is to be remembered of a pick among ``picked_from``, the :func:`candidates` of ``servers``."""
+    return Choice(
+        tuple(server.name for server in picked_from),
+        tuple(
+            LeftOut(server.name, Why.TRIED if server in tried else why_not(server) or Why.BACKUP)
+            for server in servers
+            if server not in picked_from
+        ),
+        tuple(server.name for server in picked_from if server in slow),
+    )
