@@ -8,6 +8,7 @@
     │   ├── StartError        what the configuration asks for cannot be started
     │   ├── OutOfResources    this machine has no descriptor, buffer or memory left
     │   ├── Closed            the pool, upstream or store was closed
+    │   ├── ChangeRefused     a change that the running process does not take
     │   └── MetricError       a metric that its text format cannot say; a ValueError too
     └── RemoteError           a peer's doing: counted and closed, without a traceback
         ├── ConnectFailed     a server refused, was unreachable, or took too long
@@ -52,6 +53,10 @@ class OutOfResources(LocalError):
 
 class Closed(LocalError):
     """The pool, upstream or store was closed before or while this was asked of it."""
+
+
+class ChangeRefused(LocalError):
+    """A change that the running process does not take; ``str`` is a sentence that says why."""
 
 
 class MetricError(LocalError, ValueError):
