@@ -279,12 +279,8 @@ def _room(config: Config) -> Room:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return ENDLESS
-    warm = sum(
-        len(each.servers) * each.pool.warm
-        for each in config.upstreams.values()
-        if each.pool.mode == "preconnect"
-    )
-    return Room(max(LEAST_ROOM, limit - SPARE_DESCRIPTORS - warm))
+    ahead = sum(len(each.servers) * each.pool.settings().kept for each in config.upstreams.values())
+    return Room(max(LEAST_ROOM, limit - SPARE_DESCRIPTORS - ahead))
 
 
 def _make_folders(config: Config) -> None:

@@ -13,6 +13,7 @@ from twisted.application.reactors import getReactorTypes
 from tcpsuite.config.endpoints import address_of, is_unix
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
+from tcpsuite.config.pools import doubts as pool_doubts
 from tcpsuite.config.walk import entries, options_of
 from tcpsuite.core.limits import SPARE_DESCRIPTORS
 from tcpsuite.errors import StartError
@@ -88,6 +89,7 @@ def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
         for remarks in (
             _listeners(config),
             _upstreams(config),
+            pool_doubts(config, tree),
             _admin(config),
             _sockets(config, machine),
             _capacity(config, machine),
@@ -150,7 +152,7 @@ def _upstreams(config: Config) -> Remarks:
 
 
 def _upstream(upstream: UpstreamOptions) -> Remarks:
-    health, pool = upstream.health, upstream.pool
+    health = upstream.health
     if not any(server.weight for server in upstream.servers):
         yield ("servers",), "every weight is 0, so no server takes a connection"
     if health.timeout > health.interval:
@@ -158,8 +160,6 @@ def _upstream(upstream: UpstreamOptions) -> Remarks:
     if upstream.connect_timeout > upstream.connect_budget:
         budget = format_duration(upstream.connect_budget)
         yield ("connect_timeout",), f"longer than connect_budget, so attempts end after {budget}"
-    if pool.mode == "preconnect" and pool.warm > pool.max_connections:
-        yield ("pool", "warm"), f"more than max_connections, so at most {pool.max_connections} are kept warm"
 
 
 def _admin(config: Config) -> Remarks:

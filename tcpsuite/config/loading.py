@@ -15,6 +15,7 @@ from tcpsuite.config.advice import Machine, broken, doubts, missing
 from tcpsuite.config.conflicts import conflicts
 from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
+from tcpsuite.config.pools import misfits, supply_preset
 from tcpsuite.config.schema import FILE_KEYS, Config
 from tcpsuite.config.structure import Structure
 from tcpsuite.config.tree import Text
@@ -67,6 +68,8 @@ def load(
     faults: list[Fault] = []
     config = _structure(tree, environ, faults)
     faults += conflicts(tree)
+    if config is not None:
+        faults += misfits(config, tree)
     if config is None or faults:
         faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
         raise ConfigError(faults)
@@ -105,6 +108,8 @@ def _structure(tree: Tree, environ: Mapping[str, str], faults: list[Fault]) -> C
     listeners, upstreams = tree.find(("listener",)), tree.find(("upstream",))
     for name in listeners if isinstance(listeners, dict) else ():
         tree.inherit(("listener", name, "limits"), ("limits",))
+    for name in upstreams if isinstance(upstreams, dict) else ():
+        supply_preset(tree, ("upstream", name, "pool"))
     structure = Structure(service_types(), upstreams if isinstance(upstreams, dict) else (), state_directory)
     try:
         return structure.structure(tree.values, Config)

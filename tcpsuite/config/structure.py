@@ -191,7 +191,8 @@ def _checked(field: attrs.Attribute[Any], structure: Callable[[Any, Any], Any]) 
                 raise OptionError("module:attribute that can be called", done)
         elif choices:
             more = ", or module:attribute" if field.type is Provider else ""
-            _one_of(f"one of {', '.join(choices)}{more}", done, choices)
+            words = ", ".join(choice or '""' for choice in choices)
+            _one_of(f"one of {words}{more}", done, choices)
         if check is not None:
             try:
                 check(done)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tcpsuite.config.faults import DEFAULT, Origin
 from tcpsuite.config.lines import Path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Text(str):
@@ -92,6 +95,15 @@ class Tree:
                 ours[key] = theirs[key]
                 self._origins[*path, key] = self.origin((*table, key))
                 self._inherited.add((*path, key))
+
+    def supply(self, path: Path, values: Mapping[str, Any], source: str) -> None:
+        """What is not said in the table at ``path`` is as in ``values``."""
+        table = self.find(path)
+        assert isinstance(table, dict)
+        for key in values.keys() - table.keys():
+            table[key] = values[key]
+            self._origins[*path, key] = Origin(source)
+            self._inherited.add((*path, key))
 
     def inherited(self, path: Path) -> bool:
         """Whether what stands at ``path`` was said elsewhere, and inherited."""

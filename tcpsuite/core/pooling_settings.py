@@ -22,12 +22,15 @@ LIFO, FIFO = IDLE_ORDERS = ("lifo", "fifo")
 """Which idle connection is taken: the one used last, so that others may go; or the one idle for longest."""
 
 
-def _ranged(default: float, low: float, high: float) -> Any:
-    """A field with its default, and the least and the most that it may be."""
-    return field(default=default, metadata={"low": low, "high": high})
-
-
 DAY = 86400.0
+
+_AHEAD = (PRECONNECT, SESSION, MESSAGE)
+_REUSING = (SESSION, MESSAGE)
+
+
+def _setting(default: float, low: float, high: float, modes: tuple[str, ...] = MODES) -> Any:
+    """A field: its default, the least and the most that it may be, and the modes that look at it."""
+    return field(default=default, metadata={"bounds": (low, high), "modes": modes})
 
 
 @frozen
@@ -36,60 +39,60 @@ class PoolSettings:
 
     ``on_demand`` and ``preconnect`` lend a connection once and for good; ``session`` and ``message`` take it
     back and lend it again.  What is said of idle connections, of health checks and of waiting concerns those
-    two alone; what is said of warm ones, ``preconnect``.
+    two alone (see :func:`concerns`).
     """
 
     mode: str = ON_DEMAND
     """One of :data:`MODES`."""
-    max_connections: int = _ranged(10, 1, 100_000)
+    max_connections: int = _setting(10, 1, 100_000, _AHEAD)
     """Connections at most, those being made included; in ``preconnect`` those that are or become warm."""
-    min_connections: int = _ranged(2, 0, 100_000)
+    min_connections: int = _setting(2, 0, 100_000, _AHEAD)
     """Connections that are made before anybody asks, and replaced; ``on_demand`` makes none."""
-    acquire_timeout: float = _ranged(5.0, 0.001, DAY)
+    acquire_timeout: float = _setting(5.0, 0.001, DAY)
     """Who waits longer for a connection gets an error."""
-    max_waiters: int = _ranged(1000, 0, 1_000_000)
+    max_waiters: int = _setting(1000, 0, 1_000_000, _REUSING)
     """Who comes while so many wait is refused at once."""
-    idle_timeout: float = _ranged(60.0, 0.1, DAY)
+    idle_timeout: float = _setting(60.0, 0.1, DAY, _REUSING)
     """A connection that is idle for longer is closed, while there are more than the minimum."""
-    max_idle_time: float = _ranged(300.0, 0.1, DAY)
+    max_idle_time: float = _setting(300.0, 0.1, DAY, _REUSING)
     """A connection that is idle for longer is closed in any case, and replaced."""
-    max_lifetime: float = _ranged(3600.0, 1, 30 * DAY)
+    max_lifetime: float = _setting(3600.0, 1, 30 * DAY, _REUSING)
     """A connection that is older is closed once it is idle."""
-    lifetime_jitter: float = _ranged(0.1, 0, 1)
+    lifetime_jitter: float = _setting(0.1, 0, 1, _REUSING)
     """The share of its lifetime that a connection may lack, for those made together must not go together."""
-    max_uses: int = _ranged(0, 0, 1_000_000_000)
+    max_uses: int = _setting(0, 0, 1_000_000_000, _REUSING)
     """A connection that was lent so often is closed; 0 for no limit."""
-    health_check_interval: float = _ranged(30.0, 0.1, DAY)
+    health_check_interval: float = _setting(30.0, 0.1, DAY, _REUSING)
     """Between two checks of a connection that stays idle."""
-    eviction_interval: float = _ranged(60.0, 0.1, DAY)
+    eviction_interval: float = _setting(60.0, 0.1, DAY, _REUSING)
     """Between two looks for connections that are idle for too long."""
-    max_connecting: int = _ranged(4, 1, 1000)
+    max_connecting: int = _setting(4, 1, 1000, _AHEAD)
     """Connections being made at once to reach the minimum: a server that returns is not met by a herd."""
-    back_off: float = _ranged(0.2, 0.001, 3600)
+    back_off: float = _setting(0.2, 0.001, 3600, _AHEAD)
     """To the next try after the first one that failed."""
-    back_off_factor: float = _ranged(1.5, 1, 100)
+    back_off_factor: float = _setting(1.5, 1, 100, _AHEAD)
     """How much longer each further wait is."""
-    back_off_limit: float = _ranged(30.0, 0.001, 3600)
+    back_off_limit: float = _setting(30.0, 0.001, 3600, _AHEAD)
     """Between two tries at most."""
-    validate_idle: float = _ranged(0.5, 0, DAY)
+    validate_idle: float = _setting(0.5, 0, DAY, _REUSING)
     """A connection that was idle for longer is validated before it is lent."""
-    validation_timeout: float = _ranged(1.0, 0.001, 3600)
+    validation_timeout: float = _setting(1.0, 0.001, 3600, _REUSING)
     """A validation or a reset that takes longer has failed."""
-    leak_warning: float = _ranged(60.0, 0.1, 30 * DAY)
+    leak_warning: float = _setting(60.0, 0.1, 30 * DAY, _REUSING)
     """A connection that is lent for longer is told of in the log, with the name of who holds it."""
-    idle_order: str = LIFO
+    idle_order: str = field(default=LIFO, metadata={"modes": _REUSING})
     """One of :data:`IDLE_ORDERS`."""
-    warm_max_age: float = _ranged(5.0, 0.1, 3600)
+    warm_max_age: float = _setting(5.0, 0.1, 3600, (PRECONNECT,))
     """A warm connection that nobody took for so long is replaced."""
-    error_rate: float = _ranged(0.1, 0.001, 1)
+    error_rate: float = _setting(0.1, 0.001, 1, _REUSING)
     """A connection that failed in a larger share of at least ten uses is retired."""
-    errors_in_row: int = _ranged(3, 1, 1000)
+    errors_in_row: int = _setting(3, 1, 1000, _REUSING)
     """A connection that failed so often without a success between is retired."""
 
     @property
     def reuses(self) -> bool:
         """Whether a connection that was given back is lent again."""
-        return self.mode in (SESSION, MESSAGE)
+        return self.mode in _REUSING
 
     @property
     def kept(self) -> int:
@@ -109,8 +112,13 @@ class PoolSettings:
 
 def bounds(name: str) -> tuple[float, float]:
     """The least and the most that the setting of this name may be."""
-    metadata = getattr(fields(PoolSettings), name).metadata
-    return metadata["low"], metadata["high"]
+    low, high = getattr(fields(PoolSettings), name).metadata["bounds"]
+    return low, high
+
+
+def concerns(name: str, mode: str) -> bool:
+    """Whether a pool in this mode looks at the setting of this name."""
+    return mode in getattr(fields(PoolSettings), name).metadata.get("modes", MODES)
 
 
 PRESET_FIELDS = (
@@ -165,6 +173,8 @@ class Problem:
 
     text: str
     """A sentence with the names and the numbers."""
+    names: tuple[str, ...]
+    """The settings that it is about; the first one is most likely at fault."""
     impossible: bool = False
     """Whether no pool can follow them; else one can, but hardly anybody wants it."""
 
@@ -173,60 +183,73 @@ def problems(settings: PoolSettings) -> list[Problem]:
     """Everything that is wrong with ``settings``, the impossible first; what their mode does not look at is
     not judged.
     """
-    return [Problem(text, impossible=True) for text in _impossible(settings)] + [
-        Problem(text) for text in _doubtful(settings)
-    ]
+    return [*_impossible(settings), *_doubtful(settings)]
 
 
-def _impossible(s: PoolSettings) -> Iterator[str]:
-    if s.mode not in MODES:
-        yield f"mode is {s.mode!r}, and is one of {', '.join(MODES)}"
-    if s.idle_order not in IDLE_ORDERS:
-        yield f"idle_order is {s.idle_order!r}, and is one of {', '.join(IDLE_ORDERS)}"
-    for attribute in fields(PoolSettings):
-        if not attribute.metadata:
-            continue
-        (low, high), value = bounds(attribute.name), getattr(s, attribute.name)
+def _impossible(s: PoolSettings) -> Iterator[Problem]:
+    def problem(text: str, *names: str) -> Problem:
+        return Problem(text, names, impossible=True)
+
+    for name, words in (("mode", MODES), ("idle_order", IDLE_ORDERS)):
+        if (value := getattr(s, name)) not in words:
+            yield problem(f"{name} is {value!r}, and must be one of {', '.join(words)}", name)
+    for name in (attribute.name for attribute in fields(PoolSettings) if "bounds" in attribute.metadata):
+        (low, high), value = bounds(name), getattr(s, name)
         if not low <= value <= high:
-            yield f"{attribute.name} is {value:g}, and may be from {low:g} to {high:g}"
+            yield problem(f"{name} is {value:g}, and must be from {low:g} to {high:g}", name)
     if s.kept > s.max_connections:
-        yield f"min_connections ({s.kept}) is over max_connections ({s.max_connections})"
+        yield problem(
+            f"min_connections ({s.kept}) is over max_connections ({s.max_connections})",
+            "min_connections",
+            "max_connections",
+        )
     if s.mode != ON_DEMAND and s.back_off > s.back_off_limit:
-        yield f"back_off ({s.back_off:g} s) is over back_off_limit ({s.back_off_limit:g} s)"
+        yield problem(
+            f"back_off ({s.back_off:g} s) is over back_off_limit ({s.back_off_limit:g} s)",
+            "back_off",
+            "back_off_limit",
+        )
 
 
-def _doubtful(s: PoolSettings) -> Iterator[str]:
+def _doubtful(s: PoolSettings) -> Iterator[Problem]:
     if s.mode == PRECONNECT and s.min_connections == 0:
-        yield "min_connections is 0, so preconnect keeps none warm and does what on_demand does"
+        text = "min_connections is 0, so preconnect keeps none warm, and does what on_demand does"
+        yield Problem(text, ("min_connections",))
     if not s.reuses:
         return
     if s.acquire_timeout < 1:
-        yield (
+        yield Problem(
             f"acquire_timeout ({s.acquire_timeout:g} s) is under 1 s: "
-            "one lost packet while connecting takes that long"
+            "a new connection takes longer when one packet of it is lost",
+            ("acquire_timeout",),
         )
     if s.health_check_interval < 10:
-        yield (
-            f"health_check_interval ({s.health_check_interval:g} s) is under 10 s: "
-            f"up to {s.max_connections / s.health_check_interval:g} checks a second to each server"
+        yield Problem(
+            f"health_check_interval ({s.health_check_interval:g} s) is under 10 s: that makes up to "
+            f"{s.max_connections / s.health_check_interval:g} checks a second of one server",
+            ("health_check_interval",),
         )
     if s.max_idle_time < s.idle_timeout:
-        yield (
+        yield Problem(
             f"max_idle_time ({s.max_idle_time:g} s) is under idle_timeout ({s.idle_timeout:g} s), "
-            "which never comes to pass"
+            "which then never comes to pass",
+            ("max_idle_time", "idle_timeout"),
         )
     if s.max_lifetime < s.max_idle_time:
-        yield (
+        yield Problem(
             f"max_lifetime ({s.max_lifetime:g} s) is under max_idle_time ({s.max_idle_time:g} s), "
-            "which never comes to pass"
+            "which then never comes to pass",
+            ("max_lifetime", "max_idle_time"),
         )
     if s.eviction_interval > s.max_idle_time:
-        yield (
+        yield Problem(
             f"eviction_interval ({s.eviction_interval:g} s) is over max_idle_time ({s.max_idle_time:g} s): "
-            f"a connection may be idle for {s.eviction_interval + s.max_idle_time:g} s"
+            f"a connection may stay idle for {s.eviction_interval + s.max_idle_time:g} s",
+            ("eviction_interval", "max_idle_time"),
         )
-    if s.validation_timeout >= s.acquire_timeout:
-        yield (
-            f"validation_timeout ({s.validation_timeout:g} s) is not under acquire_timeout "
-            f"({s.acquire_timeout:g} s): a silent connection costs its client all the time there is"
+    if s.validation_timeout > s.acquire_timeout:
+        yield Problem(
+            f"validation_timeout ({s.validation_timeout:g} s) is over acquire_timeout "
+            f"({s.acquire_timeout:g} s): one silent connection costs who waits all the time there is",
+            ("validation_timeout", "acquire_timeout"),
         )

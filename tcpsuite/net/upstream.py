@@ -280,7 +280,7 @@ def _build_pool(
         server_endpoint(reactor, server.address, options.socket),
         reactor,
         state=PoolState(
-            warm=pool.warm if pool.mode == "preconnect" else 0,
+            warm=pool.settings().kept,
             warm_max_age=pool.warm_max_age,
             max_connections=pool.max_connections,
         ),

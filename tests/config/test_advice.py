@@ -101,12 +101,6 @@ class DoubtsTests(SynchronousTestCase):
                 "--set: upstream.pg.connect_timeout: longer than connect_budget, so attempts end after 10s",
             ],
         )
-        warm = ("upstream.pg.pool.warm=9", "upstream.pg.pool.max_connections=8")
-        self.assertEqual(self.doubts(GATEWAY, *warm), [])
-        self.assertEqual(
-            self.doubts(GATEWAY, *warm, "upstream.pg.pool.mode=preconnect"),
-            ["--set: upstream.pg.pool.warm: more than max_connections, so at most 8 are kept warm"],
-        )
 
     def test_nobody_can_log_in(self) -> None:
         """Sessions and uploads for which nobody can log in are doubted, until somebody can."""

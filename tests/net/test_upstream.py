@@ -342,7 +342,7 @@ class BuildTests(SynchronousTestCase):
         upstream = self.build(
             # To a name leads what a reactor of memory has, too.
             servers=tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab"),
-            pool=PoolOptions("preconnect", warm=3),
+            pool=PoolOptions("preconnect", min_connections=3),
             health=HealthOptions(Provider("none")),
         )
         upstream.start()
