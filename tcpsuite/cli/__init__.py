@@ -18,6 +18,7 @@ class LazyGroup(click.Group):
         "check": ("tcpsuite.cli.config", "check"),
         "show-config": ("tcpsuite.cli.config", "show_config"),
         "passwd": ("tcpsuite.cli.passwd", "passwd"),
+        "pool-size": ("tcpsuite.cli.pool", "pool_size"),
         "manhole": ("tcpsuite.cli.manhole", "manhole"),
     }
 
