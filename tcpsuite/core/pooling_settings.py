@@ -28,7 +28,7 @@ _AHEAD = (PRECONNECT, SESSION, MESSAGE)
 _REUSING = (SESSION, MESSAGE)
 
 
-def _setting(default: float, low: float, high: float, modes: tuple[str, ...] = MODES) -> Any:
+def _setting(default: float, low: float, high: float, modes: tuple[str, ...]) -> Any:
     """A field: its default, the least and the most that it may be, and the modes that look at it."""
     return field(default=default, metadata={"bounds": (low, high), "modes": modes})
 
@@ -48,7 +48,7 @@ class PoolSettings:
     """Connections at most, those being made included; in ``preconnect`` those that are or become warm."""
     min_connections: int = _setting(2, 0, 100_000, _AHEAD)
     """Connections that are made before anybody asks, and replaced; ``on_demand`` makes none."""
-    acquire_timeout: float = _setting(5.0, 0.001, DAY)
+    acquire_timeout: float = _setting(5.0, 0.001, DAY, _REUSING)
     """Who waits longer for a connection gets an error."""
     max_waiters: int = _setting(1000, 0, 1_000_000, _REUSING)
     """Who comes while so many wait is refused at once."""

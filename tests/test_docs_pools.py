@@ -1,0 +1,69 @@
+"""What docs/pools.md says, held against the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from attrs import fields
+from click.testing import CliRunner
+
+from tcpsuite.cli import main
+from tcpsuite.core.pooling_settings import MODES, PRESET_FIELDS, PRESETS, concerns
+from tcpsuite.net.pool_options import PoolOptions
+from tcpsuite.options import parse_duration
+
+PAGE = (Path(__file__).parents[1] / "docs" / "pools.md").read_text()
+NAMED_BLOCK = re.compile(r"^```toml\n# (\S+\.toml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def table(header: str) -> list[list[str]]:
+    """The rows of the table of the page that begins with this cell, without the backticks."""
+    _, _, rest = PAGE.partition(f"\n| {header} |")
+    rows = rest.partition("\n\n")[0].splitlines()[2:]
+    assert rows, header
+    return [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def read(text: str, kind: object) -> object:
+    """A value as a page has it: ``5 min``, ``0.1``, ``none``."""
+    if kind == "Duration":
+        return parse_duration(text.replace(" min", "m").replace(" ", ""))
+    return {"none": ""}.get(text, text) if kind in ("str", "Provider") else float(text)
+
+
+def test_every_option_is_told_of_and_the_modes_that_look_at_it():
+    """Each option but the mode and the preset stands there once, with its default."""
+    told = {}
+    for names, defaults, modes, _ in table("option"):
+        for name, default in zip(names.split(", "), defaults.split(", "), strict=True):
+            told[name] = default, modes
+    options = {field.name: field for field in fields(PoolOptions) if field.name not in ("mode", "preset")}
+    assert sorted(told) == sorted(options)
+    for name, (default, modes) in told.items():
+        option = options[name]
+        assert read(default, str(option.type).rpartition(".")[2]) == option.default, name
+        said = set(MODES) - {"on_demand"} if modes == "all but on_demand" else set(modes.split(", "))
+        if name in ("reset", "validate"):
+            assert said == {"session"} | ({"message"} if name == "validate" else set())
+        else:
+            assert said == {mode for mode in MODES if concerns(name, mode)}, name
+
+
+def test_the_figures_of_the_presets():
+    """Each preset, column by column."""
+    _, _, head = PAGE.partition("\n| preset |")
+    assert tuple(re.findall(r"`(\w+)`", head.partition("\n")[0])) == PRESET_FIELDS
+    shown = {row[0]: [float(cell.removesuffix(" s")) for cell in row[1:]] for row in table("preset")}
+    assert shown == {name: list(preset.values()) for name, preset in PRESETS.items()}
+
+
+def test_the_commands_print_what_stands_there(tmp_path, monkeypatch):
+    """``pool-size``, and ``check`` of the file above it."""
+    for name, content in NAMED_BLOCK.findall(PAGE):
+        (tmp_path / name).write_text(f"# {name}\n{content}")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^```console\n\$ tcpsuite (.*?)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert [command.split()[0] for command, _ in commands] == ["pool-size", "check"]
+    for command, output in commands:
+        assert CliRunner().invoke(main, command.split()).output == output
