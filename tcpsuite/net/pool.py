@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from tcpsuite.core.pooling import Close, Connect, Lease, PoolState, Reject
+from tcpsuite.core.pooling import Close, Connect, Lease, PoolSettings, Reject, SingleUse
 from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, TcpsuiteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.net.deadlines import Deadlines
@@ -62,7 +62,7 @@ class ConnectionPool:
         :func:`~tcpsuite.net.connecting.server_endpoint` do; around any other one
         :class:`~tcpsuite.net.connecting.SetUpEndpoint` does.  The pool sets no option, TCP_NODELAY included.
     :param reactor: an ``IReactorTime``.
-    :param state: decides; by default one that connects on demand.
+    :param settings: say how they are supplied; by default on demand.
     :param connect_timeout: seconds until an attempt is given up, at most
         :data:`~tcpsuite.core.deadlines.GRAIN` later.
     :param chance: drawn from for the back-off of the warm supply.
@@ -75,7 +75,7 @@ class ConnectionPool:
         endpoint: IStreamClientEndpoint,
         reactor: Any,
         *,
-        state: PoolState | None = None,
+        settings: PoolSettings | None = None,
         connect_timeout: float = 5.0,
         chance: random.Random | None = None,
         deadlines: Deadlines | None = None,
@@ -83,7 +83,7 @@ class ConnectionPool:
         self.server = server
         self._endpoint = endpoint
         self._reactor = reactor
-        self._state = PoolState() if state is None else state
+        self._state = SingleUse(settings or PoolSettings())
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
         self._deadlines = Deadlines(reactor) if deadlines is None else deadlines

@@ -12,7 +12,6 @@ from zope.interface.verify import verifyObject
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.connections import Attempt
 from tcpsuite.core.health import RiseFall, Schedule
-from tcpsuite.core.pooling import PoolState
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, OutOfResources, RemoteError, StartError
 from tcpsuite.interfaces import IHealthCheck, ILoadBalancer, Outcome
@@ -279,11 +278,7 @@ def _build_pool(
         server,
         server_endpoint(reactor, server.address, options.socket),
         reactor,
-        state=PoolState(
-            warm=pool.settings().kept,
-            warm_max_age=pool.warm_max_age,
-            max_connections=pool.max_connections,
-        ),
+        settings=pool.settings(),
         connect_timeout=options.connect_timeout,
         chance=chance,
         deadlines=deadlines,

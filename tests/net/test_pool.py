@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.pooling import MAX_CONNECTING, PoolState
+from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed
 from tcpsuite.net.connecting import server_endpoint
@@ -38,19 +38,23 @@ class PreconnectContractTests(ConnectionPoolContract, SynchronousTestCase):
     """A pool with a warm supply."""
 
     def make_pool(self, endpoint, clock):
-        return ConnectionPool(SERVER, endpoint, clock, state=PoolState(warm=2), chance=random.Random(1))
+        return ConnectionPool(
+            SERVER, endpoint, clock, settings=PoolSettings("preconnect"), chance=random.Random(1)
+        )
 
 
 class PoolCase(SynchronousTestCase):
     """A pool and its server."""
 
-    warm = 0
+    mode = "on_demand"
 
     def setUp(self):
         self.clock = Clock()
         self.endpoint = ScriptedEndpoint()
-        state = PoolState(warm=self.warm)
-        self.pool = ConnectionPool(SERVER, self.endpoint, self.clock, state=state, chance=random.Random(1))
+        settings = PoolSettings(self.mode)
+        self.pool = ConnectionPool(
+            SERVER, self.endpoint, self.clock, settings=settings, chance=random.Random(1)
+        )
         self.pool.start()
 
     def take(self):
@@ -121,7 +125,7 @@ class OnDemandTests(PoolCase):
 class PreconnectTests(PoolCase):
     """Two warm connections."""
 
-    warm = 2
+    mode = "preconnect"
 
     def setUp(self):
         super().setUp()
@@ -192,14 +196,14 @@ class AtOnce(ScriptedEndpoint):
 class AtOnceTests(SynchronousTestCase):
     """An endpoint that has connected when it returns."""
 
-    def pool(self, warm):
+    def pool(self, **settings):
         self.clock = Clock()
         self.endpoint = AtOnce()
-        return ConnectionPool(SERVER, self.endpoint, self.clock, state=PoolState(warm, max_connections=1000))
+        return ConnectionPool(SERVER, self.endpoint, self.clock, settings=PoolSettings(**settings))
 
     def test_the_lease_is_there_at_once(self):
         """Nobody waits for what is there, and no timer is left behind."""
-        pool, taker = self.pool(0), Taker()
+        pool, taker = self.pool(), Taker()
         self.successResultOf(pool.acquire()).attach(taker)
         self.endpoint.transports[0].say(b"hello")
         self.assertEqual(taker.events, ["made", b"hello"])
@@ -207,18 +211,18 @@ class AtOnceTests(SynchronousTestCase):
 
     def test_a_large_supply_is_filled_up_step_by_step(self):
         """However large the supply, a few are begun in a turn, and no call waits for another."""
-        pool = self.pool(500)
+        pool = self.pool(mode="preconnect", min_connections=500, max_connections=1000)
         pool.start()
-        self.assertEqual(pool.stats()["warm"], MAX_CONNECTING)
+        self.assertEqual(pool.stats()["warm"], 4)
         for _ in range(500):
             self.clock.advance(0)
         self.assertEqual(pool.stats()["warm"], 500)
 
 
-def _pool(listener, **options):
+def _pool(listener, **settings):
     server = Server("a", address(listener))
     endpoint = server_endpoint(reactor, server.address)
-    return ConnectionPool(server, endpoint, reactor, state=PoolState(**options), connect_timeout=1.0)
+    return ConnectionPool(server, endpoint, reactor, settings=PoolSettings(**settings), connect_timeout=1.0)
 
 
 class Ended(Protocol):
@@ -246,7 +250,7 @@ async def _until(condition):
 async def test_an_end_that_only_the_kernel_knows_of_is_not_met(end, greeting):
     """A warm connection whose end has arrived, but was not yet read, goes to no client."""
     with listening() as listener:
-        pool = _pool(listener, warm=1)
+        pool = _pool(listener, mode="preconnect", min_connections=1)
         pool.start()
         await _until(lambda: pool.stats()["warm"])
         dead, _ = listener.accept()

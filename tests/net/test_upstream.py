@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.balancing import LeastConnections, RoundRobin
 from tcpsuite.core.connections import Connection
-from tcpsuite.core.pooling import PoolState
+from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, StartError
 from tcpsuite.interfaces import ILoadBalancer
@@ -369,7 +369,7 @@ class CheckedTests(SynchronousTestCase):
     def test_start_and_stop(self):
         """Both begin at the start, and nothing is left behind the stop."""
         clock, endpoint, server = MemoryReactorClock(), ScriptedEndpoint(), Server("a", "tcp:192.0.2.1:1")
-        pool = ConnectionPool(server, endpoint, clock, state=PoolState(warm=2))
+        pool = ConnectionPool(server, endpoint, clock, settings=PoolSettings("preconnect"))
         checker = HealthChecker("db", [server], TCPCheck(clock, 2.0), clock)
         upstream = Upstream("db", [server], Told(), {"a": pool}, clock, checker=checker)
         upstream.start()

@@ -1,53 +1,32 @@
-"""What a pool decides."""
+"""What a pool decides whose connections are lent once."""
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.pooling import (
-    BACK_OFF_LIMIT,
-    MAX_CONNECTING,
-    Close,
-    Connect,
-    Lease,
-    PoolState,
-    Reject,
-    back_off,
-)
+from tcpsuite.core.pooling import Close, Connect, Lease, PoolSettings, Reject, SingleUse
 
 TAKER, OTHER = 101, 102
 
 
-class BackOffTests(SynchronousTestCase):
-    """How long to wait after setbacks."""
-
-    def test_grows_by_half_from_a_fifth_of_a_second(self):
-        """Without chance the waits are 0.2 s, and each the last one and a half."""
-        waits = [round(back_off(setbacks, 0.0), 4) for setbacks in range(4)]
-        self.assertEqual(waits, [0.2, 0.3, 0.45, 0.675])
-
-    @given(st.integers(0, 100_000), st.floats(0, 1, exclude_max=True))
-    def test_is_bounded(self, setbacks, chance):
-        """No wait is longer than the limit, and chance takes no more than a half away."""
-        wait = back_off(setbacks, chance)
-        self.assertLessEqual(wait, BACK_OFF_LIMIT)
-        self.assertGreaterEqual(wait, back_off(setbacks, 0.0) / 2)
+def warm(number, **settings):
+    """A state that keeps so many connections warm."""
+    return SingleUse(PoolSettings(mode="preconnect", min_connections=number, **settings))
 
 
 class OnDemandTests(SynchronousTestCase):
     """No warm supply."""
 
     def setUp(self):
-        self.state = PoolState()
+        self.state = SingleUse(PoolSettings())
 
     def test_connects_when_asked(self):
         """A taker has a connection made, and gets it when it is."""
         self.assertEqual(self.state.acquire(TAKER, 0.0), [Connect(1)])
         self.assertEqual(self.state.connected(1, 0.1), [Lease(TAKER, 1)])
-        self.assertEqual(repr(self.state), "<PoolState connecting=0 refilling=0 warm=0 leased=1>")
+        self.assertEqual(repr(self.state), "<SingleUse connecting=0 refilling=0 warm=0 leased=1>")
 
     def test_does_nothing_of_itself(self):
         """Nothing is made ahead of time, and there is nothing to wait for."""
@@ -64,7 +43,7 @@ class OnDemandTests(SynchronousTestCase):
         self.state.acquire(TAKER, 0.0)
         self.assertEqual(self.state.failed(1, "refused", 0.1, 0.0), [Reject(TAKER, "refused")])
         self.assertEqual(self.state.failed(1, "refused", 0.1, 0.0), [])
-        self.assertEqual(self.state.total, 0)
+        self.assertEqual(self.state.stats()["connecting"], 0)
 
     def test_taker_gives_up(self):
         """Who waits no longer has its connection given up, even if it is made in the same breath."""
@@ -80,7 +59,7 @@ class OnDemandTests(SynchronousTestCase):
         self.state.acquire(TAKER, 0.0)
         self.state.connected(1, 0.1)
         self.assertEqual(self.state.lost(1, 5.0, 0.0), [])
-        self.assertEqual(self.state.total, 0)
+        self.assertEqual(self.state.stats()["leased"], 0)
 
     def test_closing_answers_who_waits_and_leaves_leases(self):
         """Whoever waits is told; a lease goes on; whoever comes later is turned away."""
@@ -91,7 +70,7 @@ class OnDemandTests(SynchronousTestCase):
         self.assertEqual(self.state.acquire(OTHER, 0.3), [Reject(OTHER, "the pool is closed")])
         self.assertEqual(self.state.connected(2, 0.4), [Close(2)])
         self.assertEqual(self.state.close(), [])
-        self.assertEqual(repr(self.state), "<PoolState closed connecting=0 refilling=0 warm=0 leased=1>")
+        self.assertEqual(repr(self.state), "<SingleUse closed connecting=0 refilling=0 warm=0 leased=1>")
 
     def test_counts(self):
         """What there was since the beginning adds up."""
@@ -107,7 +86,7 @@ class WarmTests(SynchronousTestCase):
     """Two warm connections, replaced after five seconds."""
 
     def setUp(self):
-        self.state = PoolState(warm=2, warm_max_age=5.0)
+        self.state = warm(2)
         self.assertEqual(self.state.tick(0.0), [Connect(1), Connect(2)])
         self.state.connected(1, 0.0)
         self.state.connected(2, 1.0)
@@ -182,18 +161,18 @@ class RefillTests(SynchronousTestCase):
         """No more are begun at once than a server that comes back can stand; when one is made it is time for
         the next.
         """
-        state = PoolState(warm=10)
+        state = warm(10)
         begun = state.tick(0.0)
-        self.assertEqual(len(begun), MAX_CONNECTING)
+        self.assertEqual(len(begun), 4)
         self.assertIsNone(state.due())
         self.assertEqual(state.connected(1, 0.1), [])
         self.assertLessEqual(state.due() or 0.0, 0.1)
-        self.assertEqual(state.tick(0.1), [Connect(MAX_CONNECTING + 1)])
+        self.assertEqual(state.tick(0.1), [Connect(5)])
         self.assertEqual(state.due(), 5.1)
 
     def test_those_that_fail_together_count_as_one(self):
         """Attempts of one moment that fail are one setback; the next try comes after the back-off."""
-        state = PoolState(warm=2)
+        state = warm(2)
         state.tick(0.0)
         self.assertEqual(state.failed(1, "refused", 1.0, 0.0), [])
         self.assertEqual(state.failed(2, "refused", 1.0, 0.0), [])
@@ -205,7 +184,7 @@ class RefillTests(SynchronousTestCase):
 
     def test_one_that_proved_good_forgets_setbacks(self):
         """Behind a warm one that was used, the next setback waits as the first did."""
-        state = PoolState(warm=1)
+        state = warm(1)
         state.tick(0.0)
         state.failed(1, "refused", 0.0, 0.0)
         state.tick(0.2)
@@ -214,29 +193,32 @@ class RefillTests(SynchronousTestCase):
         state.failed(3, "refused", 0.3, 0.0)
         self.assertEqual(state.due(), 0.5)
 
-    def test_no_more_than_the_server_is_to_have(self):
-        """At the maximum no warm one is made, but takers are served; room is used when there is some."""
-        state = PoolState(warm=2, max_connections=3)
+    def test_leases_take_no_room(self):
+        """However many are leased, the supply is filled up, and takers are served without one."""
+        state = warm(2, max_connections=2)
         state.tick(0.0)
+        for taker in range(50):
+            for connection in list(state._refilling):
+                state.connected(connection, 0.0)
+            state.acquire(taker, 0.0)
+        self.assertEqual(state.stats()["leased"], 50)
+        self.assertEqual(state.stats()["warm"] + state.stats()["refilling"], 2)
+
+    def test_no_more_are_warm_than_the_maximum(self):
+        """The maximum bounds those that are warm and those that are to be."""
+        state = warm(3, max_connections=2)
+        self.assertEqual(state.tick(0.0), [Connect(1), Connect(2)])
         for connection in (1, 2):
             state.connected(connection, 0.0)
-        self.assertEqual(state.acquire(TAKER, 0.0), [Lease(TAKER, 1), Connect(3)])
-        self.assertEqual(state.acquire(OTHER, 0.0), [Lease(OTHER, 2)])
-        state.connected(3, 0.0)
-        self.assertEqual(state.acquire(103, 0.0), [Lease(103, 3)])
-        self.assertEqual(state.acquire(104, 0.0), [Connect(4)])
-        state.connected(4, 0.0)
-        self.assertIsNone(state.due())
-        self.assertEqual(state.lost(1, 1.0, 0.0), [])
-        self.assertEqual(state.lost(2, 1.0, 0.0), [Connect(5)])
+        self.assertEqual(state.tick(1.0), [])
 
 
-class PoolMachine(RuleBasedStateMachine):
+class SingleUseMachine(RuleBasedStateMachine):
     """Whatever happens in whatever order: the bounds hold, and every taker has one answer."""
 
     def __init__(self):
         super().__init__()
-        self.state = PoolState(warm=3, warm_max_age=5.0, max_connections=6)
+        self.state = warm(3)
         self.now = 0.0
         self.taker = 0
         self.waiting: set[int] = set()
@@ -309,10 +291,10 @@ class PoolMachine(RuleBasedStateMachine):
     def the_numbers_agree(self):
         stats = self.state.stats()
         assert stats["warm"] + stats["refilling"] <= 3
-        assert stats["refilling"] <= MAX_CONNECTING
+        assert stats["refilling"] <= 4
         assert stats["connecting"] == len(self.waiting)
         assert stats["connecting"] + stats["refilling"] == len(self.making)
         assert stats["warm"] + stats["leased"] == len(self.made)
 
 
-PoolMachineTests = PoolMachine.TestCase
+SingleUseMachineTests = SingleUseMachine.TestCase
