@@ -30,7 +30,7 @@ class PoolOptions:
     mode: str = option(
         _DEFAULTS.mode,
         "on_demand connects when a client comes; preconnect keeps a few warm connections, each used once; "
-        "session resets and message just lends a used one again, and neither can be behind a gateway.",
+        "session lends a used one again after a reset, message as it is; a gateway takes neither.",
         choices=MODES,
     )
     preset: str = option(
@@ -46,9 +46,26 @@ class PoolOptions:
         "max_connections",
         "Connections to each server at most; with preconnect only warm ones count, with on_demand none.",
     )
-    acquire_timeout: Duration = _time("acquire_timeout", "Who waits longer for a connection gets an error.")
+    max_connecting: int = _setting(
+        "max_connecting", "Connections that are made ahead at once: a server that returns meets no herd."
+    )
+    back_off: Duration = _time(
+        "back_off", "Time until a connection that could not be made ahead is tried again."
+    )
+    back_off_factor: float = _setting(
+        "back_off_factor", "So many times longer is each further wait, while it fails again."
+    )
+    back_off_limit: Duration = _time("back_off_limit", "Time between two such tries at most.")
+    warm_max_age: Duration = _time(
+        "warm_max_age",
+        "With preconnect, a warm connection that nobody took for so long is replaced.",
+    )
+    acquire_timeout: Duration = _time(
+        "acquire_timeout",
+        "Who waits longer for a connection gets an error; this and what follows is for session and message.",
+    )
     max_waiters: int = _setting(
-        "max_waiters", "Who wants a connection while so many wait is refused at once; session and message."
+        "max_waiters", "Who wants a connection while so many wait is refused at once."
     )
     idle_timeout: Duration = _time(
         "idle_timeout",
@@ -69,33 +86,17 @@ class PoolOptions:
     eviction_interval: Duration = _time(
         "eviction_interval", "Time between two looks for connections that were unused for too long."
     )
-    max_connecting: int = _setting(
-        "max_connecting", "Connections that are made ahead at once: a server that returns meets no herd."
-    )
-    back_off: Duration = _time(
-        "back_off", "Time until a connection that could not be made ahead is tried again."
-    )
-    back_off_factor: float = _setting(
-        "back_off_factor", "So many times longer is each further wait, while it fails again."
-    )
-    back_off_limit: Duration = _time("back_off_limit", "Time between two such tries at most.")
     validate_idle: Duration = _time(
         "validate_idle", "A connection that was unused for longer is validated before it is lent."
     )
     validation_timeout: Duration = _time(
         "validation_timeout", "A validation or a reset that takes longer has failed."
     )
-    leak_warning: Duration = _time(
-        "leak_warning", "The log names who holds a connection for longer; session and message."
-    )
+    leak_warning: Duration = _time("leak_warning", "The log names who holds a connection for longer.")
     idle_order: str = option(
         _DEFAULTS.idle_order,
         "lifo lends the connection that was used last, so that others may go; fifo the oldest unused one.",
         choices=IDLE_ORDERS,
-    )
-    warm_max_age: Duration = _time(
-        "warm_max_age",
-        "With preconnect, a warm connection that nobody took for so long is replaced.",
     )
     error_rate: float = _setting(
         "error_rate", "A connection that failed in a larger share of ten or more uses is closed."
