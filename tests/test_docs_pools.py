@@ -9,7 +9,7 @@ from attrs import fields
 from click.testing import CliRunner
 
 from tcpsuite.cli import main
-from tcpsuite.core.pooling_settings import MODES, PRESET_FIELDS, PRESETS, concerns
+from tcpsuite.core.pooling.settings import MODES, PRESET_FIELDS, PRESETS, concerns
 from tcpsuite.net.pool_options import PoolOptions
 from tcpsuite.options import parse_duration
 

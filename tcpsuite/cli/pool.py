@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import click
 
-from tcpsuite.core.pooling_settings import recommended_size
+from tcpsuite.core.pooling.settings import recommended_size
 from tcpsuite.options import Duration, OptionError, format_duration, parse_duration
 
 

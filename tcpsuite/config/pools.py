@@ -8,7 +8,7 @@ from attrs import fields
 
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
-from tcpsuite.core.pooling_settings import (
+from tcpsuite.core.pooling.settings import (
     MESSAGE,
     ON_DEMAND,
     PRESETS,

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import fields, frozen
 
-from tcpsuite.core.pooling_settings import IDLE_ORDERS, MODES, PRESETS, PoolSettings, bounds
+from tcpsuite.core.pooling.settings import IDLE_ORDERS, MODES, PRESETS, PoolSettings, bounds
 from tcpsuite.options import Duration, Provider, between, option
 
 _DEFAULTS = PoolSettings()

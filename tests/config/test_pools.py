@@ -7,7 +7,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.config.show import show
-from tcpsuite.core.pooling_settings import PRESETS, PoolSettings
+from tcpsuite.core.pooling.settings import PRESETS, PoolSettings
 from tests.config.support import GATEWAY, Folder
 
 LONE = "[upstream.pg]\nservers = [{ name = 'a', address = 'tcp:192.0.2.1:1' }]\n[upstream.pg.pool]\n"

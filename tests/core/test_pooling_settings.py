@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.pooling_settings import (
+from tcpsuite.core.pooling.settings import (
     MODES,
     PRESETS,
     PoolSettings,

@@ -14,5 +14,9 @@ from tcpsuite.core.pooling.decisions import Connect as Connect
 from tcpsuite.core.pooling.decisions import Decision as Decision
 from tcpsuite.core.pooling.decisions import Lease as Lease
 from tcpsuite.core.pooling.decisions import Reject as Reject
+from tcpsuite.core.pooling.settings import PRESETS as PRESETS
+from tcpsuite.core.pooling.settings import PoolSettings as PoolSettings
+from tcpsuite.core.pooling.settings import Problem as Problem
+from tcpsuite.core.pooling.settings import problems as problems
+from tcpsuite.core.pooling.settings import recommended_size as recommended_size
 from tcpsuite.core.pooling.single_use import SingleUse as SingleUse
-from tcpsuite.core.pooling_settings import PoolSettings as PoolSettings

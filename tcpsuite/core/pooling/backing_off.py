@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tcpsuite.core.pooling_settings import PoolSettings
+    from tcpsuite.core.pooling.settings import PoolSettings
 
 
 class BackOff:

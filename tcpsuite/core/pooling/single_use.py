@@ -10,7 +10,7 @@ from tcpsuite.core.pooling.decisions import Close, Connect, Lease, Reject
 
 if TYPE_CHECKING:
     from tcpsuite.core.pooling.decisions import Decision
-    from tcpsuite.core.pooling_settings import PoolSettings
+    from tcpsuite.core.pooling.settings import PoolSettings
 
 
 class SingleUse:
