@@ -17,6 +17,8 @@ INTERVAL = 5.0
 """Seconds between checks: with the numbers around it, a server that refuses is down after 7."""
 FAST_INTERVAL = 1.0
 """Seconds between checks while the last one speaks against what the server counts as."""
+DOWN_INTERVALS = 2
+"""So many times the usual interval passes between checks of a server that is down: no client misses it."""
 JITTER = 0.2
 """By so much of itself a wait is longer or shorter: the checks of many servers do not come at once."""
 
@@ -39,24 +41,25 @@ class RiseFall:
     done nothing yet to be trusted for.  Later it takes ``fall`` failed checks in a row to go down, and
     ``rise`` good ones to come up again.
 
+    :param up: what the server counts as before the first check, which decides whichever way.
     :ivar up: what the server counts as.
     :ivar since: when it became that, or was first found so; ``None`` before the first check.
     :ivar last: the latest outcome, or ``None``.
     :ivar row: how many outcomes in a row were like the latest.
     """
 
-    def __init__(self, rise: int = RISE, fall: int = FALL) -> None:
+    def __init__(self, rise: int = RISE, fall: int = FALL, *, up: bool = True) -> None:
         self.rise = rise
         self.fall = fall
-        self.up = True
+        self.up = up
         self.since: float | None = None
         self.last: Outcome | None = None
         self.row = 0
 
     def __repr__(self) -> str:
-        if self.last is None:
-            return "<RiseFall up, unchecked>"
         state, needed = ("up", self.fall) if self.up else ("down", self.rise)
+        if self.last is None:
+            return f"<RiseFall {state}, unchecked>"
         return f"<RiseFall {state}{f', changing {self.row} of {needed}' if self.changing else ''}>"
 
     @property
@@ -94,6 +97,10 @@ class Schedule:
         default=Factory(lambda self: min(FAST_INTERVAL, self.interval), takes_self=True)
     )
     """While the state is changing.  Unless given, a second, or the interval if that is shorter."""
+    down_interval: float = field(
+        default=Factory(lambda self: DOWN_INTERVALS * self.interval, takes_self=True)
+    )
+    """While the server is down.  Unless given, twice the interval."""
     jitter: float = JITTER
 
     def wait(self, health: RiseFall, chance: float) -> float:
@@ -104,5 +111,6 @@ class Schedule:
         if health.last is None:
             # At once, but not all servers in one moment.
             return self.jitter * self.fast_interval * chance
-        usual = self.fast_interval if health.changing else self.interval
+        steady = self.interval if health.up else self.down_interval
+        usual = self.fast_interval if health.changing else steady
         return usual * (1 + self.jitter * (2 * chance - 1))

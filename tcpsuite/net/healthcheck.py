@@ -1,150 +1,34 @@
-"""Asks servers whether they are well: how (:class:`TCPCheck`), and when (:class:`HealthChecker`).
+"""Asks servers whether they are well, again and again, and keeps what they answered.
 
-:mod:`tcpsuite.core.health` says what the answers mean.
+How one is asked says :mod:`tcpsuite.net.checks`, what the answers mean :mod:`tcpsuite.core.health`.
 """
 
 from __future__ import annotations
 
 import random
-import re
-import socket
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import Factory, define
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
-from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from tcpsuite.core.health import RiseFall, Schedule
-from tcpsuite.interfaces import IHealthCheck, Outcome
-from tcpsuite.net.endpoints import failure_text, timed_out
-from tcpsuite.net.shortage import Complaints, is_shortage
+from tcpsuite.core.history import History
+from tcpsuite.interfaces import Outcome
+from tcpsuite.net.shortage import Complaints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
-    from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, ITCPTransport
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
+    from tcpsuite.core.health import Transition
     from tcpsuite.core.servers import Server
-
-_PLAIN_TCP = re.compile(r"tcp:(?P<host>(?:[^:\\=]|\\:)+):(?P<port>\d+)")
+    from tcpsuite.interfaces import IHealthCheck
 
 UNCHECKED: Mapping[str, Any] = {"since": None, "checks": {"ok": 0, "failed": 0}}
 """What :meth:`HealthChecker.status` says of a server before its first check."""
-
-
-@implementer(IHealthCheck)
-class TCPCheck:
-    """Well is who lets us connect.
-
-    A plain ``tcp:`` server is only knocked at: on Linux the handshake is left before its last packet, with a
-    reset in its place, so that its program never sees a connection, and has nothing to log.  Any other is
-    connected to and closed in order: a FIN without a byte before it is quieter than a reset in most logs.
-
-    :param reactor: an ``IReactorTCP`` and ``IReactorTime``.
-    :param timeout: seconds until a server that says nothing has failed.
-    """
-
-    def __init__(self, reactor: Any, timeout: float) -> None:
-        self._reactor = reactor
-        self._timeout = timeout
-
-    def __repr__(self) -> str:
-        return f"<TCPCheck timeout={self._timeout:g}>"
-
-    def check(self, server: Server) -> Deferred[Outcome]:
-        """Connect to ``server``, and leave."""
-        begun = self._reactor.seconds()
-
-        def outcome(failure: Failure | None = None) -> Outcome:
-            seconds = self._reactor.seconds() - begun
-            if failure is None:
-                return Outcome(True, seconds=seconds)
-            return Outcome(False, failure_text(failure), seconds, local=is_shortage(failure))
-
-        asking = maybeDeferred(self._ask, server.address)
-        asking.addTimeout(self._timeout, self._reactor, onTimeoutCancel=timed_out)
-        return asking.addCallbacks(lambda _: outcome(), outcome)
-
-    def _ask(self, address: str) -> Deferred[None]:
-        if plain := _PLAIN_TCP.fullmatch(address):
-            knock = _Knock()
-            host = plain["host"].replace("\\:", ":")
-            # The time-out is kept by who asks.
-            knock.connector = self._reactor.connectTCP(host, int(plain["port"]), knock, timeout=None)
-            return knock.answered
-        visit = _Visit()
-        connecting: Deferred[_Visit] = connectProtocol(clientFromString(self._reactor, address), visit)
-        return connecting.addCallback(lambda _: visit.over)
-
-
-class _Visit(Protocol):
-    """Closes in order once it is connected.
-
-    :ivar over: fires when the connection is gone; cancelling it resets the connection.
-    """
-
-    transport: ITCPTransport
-
-    def __init__(self) -> None:
-        self.over: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
-
-    def connectionMade(self) -> None:
-        """The server is well."""
-        self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Whatever it ended with, it was made."""
-        if not self.over.called:
-            self.over.callback(None)
-
-
-class _Knock(ClientFactory):
-    """One handshake that is left before its end.
-
-    :ivar answered: fires when the server has answered and the connection is gone.
-    """
-
-    noisy = False
-    connector: IConnector
-
-    def __init__(self) -> None:
-        self.answered: Deferred[None] = Deferred(lambda _: self.connector.disconnect())
-
-    def startedConnecting(self, connector: IConnector) -> None:
-        """Hold the last packet of the handshake back, as for data that would go with it."""
-        handle = getattr(getattr(connector, "transport", None), "socket", None)
-        if handle is not None and hasattr(socket, "TCP_QUICKACK"):
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-
-    def buildProtocol(self, addr: IAddress | None) -> _Leave:
-        return _Leave(self.answered)
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """The server refused, or is not there."""
-        if not self.answered.called:
-            self.answered.errback(reason)
-
-
-class _Leave(Protocol):
-    """Resets the connection in the moment it is made."""
-
-    transport: ITCPTransport
-
-    def __init__(self, answered: Deferred[None]) -> None:
-        self._answered = answered
-
-    def connectionMade(self) -> None:
-        """The server is well."""
-        self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Gone, as it was to be."""
-        if not self._answered.called:
-            self._answered.callback(None)
 
 
 @define(eq=False)
@@ -153,22 +37,28 @@ class _Watched:
 
     server: Server
     health: RiseFall
-    ok: int = 0
-    failed: int = 0
+    checks: History = Factory(History)
+    connections: History = Factory(History)
+    transition: Transition | None = None
+    resting: bool = False
     next: IDelayedCall | None = None
-    asking: Deferred[None] | None = None
+    asking: Deferred[Any] | None = None
+    given_up: int = 0
+    """How often what was under way was given up: what was asked before that is of no interest any more."""
 
 
 class HealthChecker:
-    """Checks servers again and again, and writes down whether they are up.
+    """Checks servers again and again, writes down whether they are up, and tells of it.
 
     :param upstream: its name, for the log.
     :param servers: their ``up`` and ``last_error`` are kept here.
-    :param check: asks one server once.
+    :param check: asks one server once; ``None`` asks nobody: what is kept is how real connections went.
     :param reactor: an ``IReactorTime``.
     :param health: makes the rise and fall counts of one server.
     :param schedule: when to ask next.
     :param chance: drawn from, so that the checks of many servers do not come at once.
+    :param changed: called with a server that has gone up or down, and with its transition; its ``up`` says it
+        already.
     """
 
     log = Logger()
@@ -176,25 +66,30 @@ class HealthChecker:
     def __init__(
         self,
         upstream: str,
-        servers: Sequence[Server],
-        check: IHealthCheck,
+        servers: Iterable[Server],
+        check: IHealthCheck | None,
         reactor: Any,
         *,
         health: Callable[[], RiseFall] = RiseFall,
         schedule: Schedule | None = None,
         chance: random.Random | None = None,
+        changed: Callable[[Server, Transition], None] | None = None,
     ) -> None:
         self._upstream = upstream
-        self._watched = {server.name: _Watched(server, health()) for server in servers}
         self._check = check
         self._reactor = reactor
+        self._health = health
         self._schedule = schedule or Schedule()
         self._chance = chance or random.SystemRandom()
+        self._changed = changed
         self._complaints = Complaints(upstream, reactor)
         self._running = False
+        self._watched: dict[str, _Watched] = {}
+        for server in servers:
+            self.add(server)
 
     def __repr__(self) -> str:
-        up = sum(watched.health.up for watched in self._watched.values())
+        up = sum(watched.server.up for watched in self._watched.values())
         state = "running" if self._running else "stopped"
         return f"<HealthChecker {self._upstream} {state} up={up} of {len(self._watched)}>"
 
@@ -208,58 +103,142 @@ class HealthChecker:
         """Check no more; what is under way is given up."""
         self._running = False
         for watched in self._watched.values():
-            if watched.next is not None and watched.next.active():
-                watched.next.cancel()
-            if watched.asking is not None:
-                watched.asking.cancel()
+            self._give_up(watched)
+
+    def add(self, server: Server) -> None:
+        """One server more, with a name of its own; it is checked soon, if the others are."""
+        watched = self._watched[server.name] = _Watched(server, self._fresh(server))
+        self._wait(watched)
+
+    def remove(self, server: Server) -> None:
+        """Check it no more, and forget what was known of it."""
+        self._give_up(self._watched.pop(server.name))
+
+    def rest(self, server: Server) -> None:
+        """Leave a server alone until :meth:`resume`; it stays as it is, up or down."""
+        watched = self._watched[server.name]
+        watched.resting = True
+        self._give_up(watched)
+
+    def resume(self, server: Server) -> None:
+        """Check it again, soon; the first check decides, as at the start.  No effect on one that does not
+        rest.
+        """
+        watched = self._watched[server.name]
+        if watched.resting:
+            watched.resting = False
+            watched.health = self._fresh(server)
+            self._wait(watched)
+
+    def note(self, server: Server, outcome: Outcome) -> None:
+        """A real connection to ``server`` went so: for the report, nothing else comes of it.
+
+        :param outcome: its seconds are those that it took to connect.
+        """
+        if not outcome.local:
+            self._watched[server.name].connections.add(outcome, self._reactor.seconds())
 
     def status(self, server: Server) -> dict[str, Any]:
         """What is known of a server: ``since`` when it is what it is (on the reactor's clock, ``None`` before
         the first check), and ``checks`` by how they ended.
         """
         watched = self._watched[server.name]
-        return {"since": watched.health.since, "checks": {"ok": watched.ok, "failed": watched.failed}}
+        checks = {"ok": watched.checks.ok, "failed": watched.checks.failed}
+        return {"since": watched.health.since, "checks": checks}
 
-    def _wait(self, watched: _Watched) -> None:
-        delay = self._schedule.wait(watched.health, self._chance.random())
-        watched.next = self._reactor.callLater(delay, self._ask, watched)
+    def report(self) -> dict[str, dict[str, Any]]:
+        """What the latest outcomes say of each server, by its name, as plain data.
 
-    def _ask(self, watched: _Watched) -> None:
-        asking = maybeDeferred(self._check.check, watched.server)
-        watched.asking = asking.addErrback(self._broken).addCallback(self._observe, watched)
+        ``up``, and ``since`` when; whether it is ``resting``; the last ``transition`` (``up``, ``at``,
+        ``reason``), ``None`` when there was none; what :meth:`tcpsuite.core.history.History.report` says of
+        its ``checks``, and of real ``connections`` to it.  Times are those of the reactor's clock.
+        """
+        return {
+            name: {
+                "up": watched.server.up,
+                "since": watched.health.since,
+                "resting": watched.resting,
+                "transition": _told(watched.transition),
+                "checks": watched.checks.report(),
+                "connections": watched.connections.report(),
+            }
+            for name, watched in self._watched.items()
+        }
 
-    def _broken(self, failure: Failure) -> Outcome:
+    def _fresh(self, server: Server) -> RiseFall:
+        health = self._health()
+        health.up = server.up
+        return health
+
+    def _wait(self, watched: _Watched, delay: float | None = None) -> None:
+        if self._check is not None and self._running and not watched.resting:
+            if delay is None:
+                delay = self._schedule.wait(watched.health, self._chance.random())
+            watched.next = self._reactor.callLater(delay, self._ask, self._check, watched)
+
+    def _give_up(self, watched: _Watched) -> None:
+        watched.given_up += 1
+        if watched.next is not None:
+            watched.next.cancel()
+            watched.next = None
+        if watched.asking is not None:
+            watched.asking.cancel()
+            watched.asking = None
+
+    def _ask(self, check: IHealthCheck, watched: _Watched) -> None:
+        watched.next = None
+        asking = watched.asking = maybeDeferred(check.check, watched.server)
+        turn = watched.given_up
+        asking.addErrback(self._broken, watched, turn).addCallback(self._observe, watched, turn)
+
+    def _broken(self, failure: Failure, watched: _Watched, turn: int) -> Outcome:
         """A check gives an outcome whatever happens; one that does not is at fault itself."""
-        if self._running:
+        if turn == watched.given_up:
             self.log.failure("the health check {check!r} is broken", failure, check=self._check)
         return Outcome(False, f"the check is broken: {failure.getErrorMessage()}")
 
-    def _observe(self, outcome: Outcome, watched: _Watched) -> None:
-        watched.asking = None
-        if not self._running:
+    def _observe(self, outcome: Outcome, watched: _Watched, turn: int) -> None:
+        if turn != watched.given_up:
             return
+        watched.asking = None
         if outcome.local:
             self._complaints.complain(outcome.error)
-            watched.next = self._reactor.callLater(self._schedule.fast_interval, self._ask, watched)
-        else:
-            self._count(outcome, watched)
+            self._wait(watched, self._schedule.fast_interval)
+            return
+        self._count(outcome, watched)
+        if turn == watched.given_up:  # who was told of a transition may have stopped all this
             self._wait(watched)
 
     def _count(self, outcome: Outcome, watched: _Watched) -> None:
-        server = watched.server
-        if outcome.ok:
-            watched.ok += 1
-        else:
-            watched.failed += 1
+        server, now = watched.server, self._reactor.seconds()
+        watched.checks.add(outcome, now)
+        if not outcome.ok:
             server.last_error = outcome.error
-        transition = watched.health.observe(outcome, self._reactor.seconds())
+        transition = watched.health.observe(outcome, now)
         server.up = watched.health.up
         if transition is not None:
-            say = self.log.info if transition.up else self.log.warn
-            say(
-                "server {server} of {upstream} is {state}: {reason}",
-                server=server.name,
-                upstream=self._upstream,
-                state="up" if transition.up else "down",
-                reason=transition.reason,
-            )
+            watched.transition = transition
+            self._tell(server, transition)
+
+    def _tell(self, server: Server, transition: Transition) -> None:
+        say = self.log.info if transition.up else self.log.warn
+        say(
+            "server {server} of {upstream} is {state}: {reason}",
+            server=server.name,
+            upstream=self._upstream,
+            state="up" if transition.up else "down",
+            reason=transition.reason,
+        )
+        if self._changed is not None:
+            try:
+                self._changed(server, transition)
+            except Exception:  # checking goes on, whatever others make of it
+                self.log.failure(
+                    "{upstream} could not be told that a server changed", upstream=self._upstream
+                )
+
+
+def _told(transition: Transition | None) -> dict[str, Any] | None:
+    if transition is None:
+        return None
+    return {"up": transition.up, "at": transition.now, "reason": transition.reason}

@@ -51,6 +51,15 @@ class RiseFallTests(SynchronousTestCase):
         self.assertIsNone(health.observe(BAD, 2.0))
         self.assertIsNotNone(health.observe(BAD, 3.0))
 
+    def test_first_check_of_one_that_was_down(self) -> None:
+        """One that counts as down before its first check comes up with that one when it is good."""
+        health = RiseFall(rise=2, up=False)
+        self.assertEqual(repr(health), "<RiseFall down, unchecked>")
+        self.assertEqual(fed(health, GOOD), [Transition(True, 1.0, "1 check succeeded")])
+        health = RiseFall(rise=2, up=False)
+        self.assertEqual(fed(health, BAD, GOOD), [None, None])
+        self.assertFalse(health.up)
+
     def test_falls(self) -> None:
         """It goes down with the last of fall failures in a row, and not before."""
         health = RiseFall(fall=3)
@@ -134,8 +143,8 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(self.wait(GOOD), 5.0)
 
     def test_down(self) -> None:
-        """A server that is down is checked every 5 s too: nobody waits longer for one that is back."""
-        self.assertEqual(self.wait(BAD), 5.0)
+        """A server that is down is checked every 10 s."""
+        self.assertEqual(self.wait(BAD), 10.0)
 
     def test_changing(self) -> None:
         """Between states a server is checked every second."""
@@ -143,21 +152,21 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(self.wait(BAD, GOOD), 1.0)
 
     def test_other_interval(self) -> None:
-        """The interval holds for up and down, and a short one is never made longer by a change."""
+        """While down it is twice the interval, and a short one is never made longer by a change."""
         short, long = Schedule(interval=0.25), Schedule(interval=30.0)
         self.assertEqual(
-            [self.wait(*seen, schedule=short) for seen in ([GOOD], [BAD], [GOOD, BAD])], [0.25, 0.25, 0.25]
+            [self.wait(*seen, schedule=short) for seen in ([GOOD], [BAD], [GOOD, BAD])], [0.25, 0.5, 0.25]
         )
         self.assertEqual(
-            [self.wait(*seen, schedule=long) for seen in ([GOOD], [BAD], [GOOD, BAD])], [30, 30, 1]
+            [self.wait(*seen, schedule=long) for seen in ([GOOD], [BAD], [GOOD, BAD])], [30, 60, 1]
         )
 
     def test_given_intervals(self) -> None:
         """Each interval can be given."""
-        schedule = Schedule(interval=4.0, fast_interval=2.0, jitter=0.0)
+        schedule = Schedule(interval=4.0, fast_interval=2.0, down_interval=7.0, jitter=0.0)
         self.assertEqual(
             [self.wait(*seen, schedule=schedule, chance=0.9) for seen in ([], [GOOD], [BAD], [BAD, GOOD])],
-            [0.0, 4.0, 4.0, 2.0],
+            [0.0, 4.0, 7.0, 2.0],
         )
 
     def test_jitter(self) -> None:

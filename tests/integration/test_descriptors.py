@@ -24,7 +24,7 @@ upstream = "back"
 
 [upstream.back]
 servers = [{ name = "a", address = "tcp:127.0.0.1:<echo>" }]
-health = { type = "none" }
+health = { mode = "none" }
 """
 DESCRIPTORS = 160
 ROOM = DESCRIPTORS - 100  # that are kept for everything else

@@ -1,48 +1,25 @@
-"""How servers are asked whether they are well, and when."""
+"""When servers are asked whether they are well, and what is kept of their answers."""
 
 from __future__ import annotations
 
+import json
 import random
-import socket
-from errno import ECONNREFUSED, EMFILE, ENFILE, ENOBUFS
-from typing import Any, cast
+from functools import partial
 
-import pytest
-import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectBindError, ConnectError
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tcpsuite.core.health import RiseFall, Schedule
 from tcpsuite.core.servers import Server
 from tcpsuite.interfaces import IHealthCheck, Outcome
-from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker, TCPCheck
-from tcpsuite.testing.healthchecks import HealthCheckContract
-from tests.support.gateways import address, listening, turn
+from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker
 
-GOOD, BAD = Outcome(True), Outcome(False, "connection refused")
+GOOD, BAD = Outcome(True, seconds=0.5), Outcome(False, "connection refused")
 SHORT = Outcome(False, "too many open files", local=True)
-
-
-class TCPCheckContractTests(HealthCheckContract, SynchronousTestCase):
-    """Connect and leave."""
-
-    def make_check(self, reactor, timeout):
-        return TCPCheck(reactor, timeout)
-
-    def test_a_host_with_colons_is_understood(self):
-        """An IPv6 address, its colons escaped, is connected to."""
-        asked = self.check.check(Server("a", r"tcp:\:\:1:5432"))
-        self.assertEqual(self.reactor.tcpClients[0][:2], ("::1", 5432))
-        asked.cancel()
-        self.assertFalse(self.successResultOf(asked).ok)
+NOTHING = {"count": 0, "healthy": None, "latency": None, "last_success": None, "last_failure": None}
 
 
 @implementer(IHealthCheck)
@@ -65,6 +42,7 @@ class HealthCheckerTests(SynchronousTestCase):
         self.clock = Clock()
         self.check = Scripted()
         self.servers = [Server("a", "tcp:192.0.2.1:1"), Server("b", "tcp:192.0.2.2:1")]
+        self.told = []
         self.checker = self.make(self.check)
 
     def make(self, check):
@@ -76,6 +54,7 @@ class HealthCheckerTests(SynchronousTestCase):
             health=lambda: RiseFall(2, 3),
             schedule=Schedule(5.0, jitter=0.0),
             chance=random.Random(1),
+            changed=lambda server, transition: self.told.append((server.name, server.up, transition.up)),
         )
 
     def answer(self, outcome, name="a"):
@@ -187,94 +166,186 @@ class HealthCheckerTests(SynchronousTestCase):
         self.assertEqual(checker.status(self.servers[0])["checks"], {"ok": 1, "failed": 0})
         checker.stop()
 
+    def test_who_wants_to_know_is_told_of_every_transition(self):
+        """Whoever is named as ``changed`` is called with the server, which is up or down by then, each time
+        it goes up or down and at no other time.
+        """
+        self.checker.start()
+        for outcome in (BAD, BAD, GOOD, GOOD, GOOD):
+            self.answer(outcome)
+        self.assertEqual(self.told, [("a", False, False), ("a", True, True)])
 
-class KnockTests(SynchronousTestCase):
-    """The knock on a reactor of memory."""
+    def test_checking_goes_on_whoever_cannot_be_told(self):
+        """A callable that raises is logged, and the server is checked again all the same."""
 
-    def test_a_shortage_here_is_told_from_a_refusal(self):
-        """For want of a descriptor or a buffer the outcome is local, for what a server does it is not."""
-        for error, local in (
-            (ConnectBindError(EMFILE, "Too many open files"), True),
-            (ConnectError(ENOBUFS, "No buffer space available"), True),
-            (OSError(ENFILE, "Too many open files in system"), True),
-            (ConnectionRefusedError(ECONNREFUSED, "Connection refused"), False),
-            (ValueError("no such host"), False),
+        def raise_(server, transition):
+            raise ZeroDivisionError
+
+        checker = HealthChecker("db", self.servers, self.check, self.clock, changed=raise_)
+        checker.start()
+        self.answer(BAD)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.answer(BAD)
+        self.assertFalse(self.servers[0].up)
+        checker.stop()
+
+    def test_an_added_server_is_checked_soon(self):
+        """One that comes while the others are checked is so at once; before the start, with the start."""
+        self.checker.add(Server("c", "tcp:192.0.2.3:1"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.checker.start()
+        self.checker.add(Server("d", "tcp:192.0.2.4:1"))
+        self.clock.advance(0)
+        self.assertEqual([name for name, _ in self.check.asked], ["a", "b", "c", "d"])
+
+    def test_a_removed_server_is_forgotten(self):
+        """Nothing is asked any more, what is under way is given up in silence, and nothing is told."""
+        self.checker.start()
+        self.clock.advance(0)
+        with capturedLogs() as events:
+            self.checker.remove(self.servers[0])
+        self.assertEqual(events, [])
+        self.answer(GOOD, "b")
+        self.checker.remove(self.servers[1])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.checker.report(), {})
+        self.assertEqual(self.told, [])
+
+    def test_a_resting_server_is_left_alone(self):
+        """It is not asked, whether a check was under way or due, and it stays what it was."""
+        self.checker.start()
+        self.answer(BAD)
+        self.clock.advance(0)
+        for server in self.servers:
+            self.checker.rest(server)
+            self.checker.rest(server)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual([server.up for server in self.servers], [False, True])
+        self.assertTrue(self.checker.report()["a"]["resting"])
+
+    def test_behind_a_rest_the_first_check_decides(self):
+        """One good check brings up a server that was down before its rest, one bad check takes one down."""
+        self.checker.start()
+        self.answer(BAD, "a")
+        self.answer(GOOD, "b")
+        for server in self.servers:
+            self.checker.rest(server)
+        self.clock.advance(100)
+        self.check.asked.clear()
+        for server in self.servers:
+            self.checker.resume(server)
+            self.checker.resume(server)
+        self.answer(GOOD, "a")
+        self.answer(BAD, "b")
+        self.assertEqual([server.up for server in self.servers], [True, False])
+        self.assertFalse(self.checker.report()["a"]["resting"])
+        self.assertEqual(self.told, [("a", False, False), ("a", True, True), ("b", False, False)])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2)
+
+    def test_rest_before_the_start(self):
+        """One that rests when checking begins is not asked until it is resumed."""
+        self.checker.rest(self.servers[0])
+        self.checker.start()
+        self.clock.advance(0)
+        self.assertEqual([name for name, _ in self.check.asked], ["b"])
+        self.checker.resume(self.servers[0])
+        self.clock.advance(0)
+        self.assertEqual([name for name, _ in self.check.asked], ["b", "a"])
+
+    def test_who_is_told_may_stop_the_checks_of_the_server(self):
+        """Whoever rests, resumes, removes or stops from within ``changed`` leaves one check at most."""
+        for change, left in (
+            (lambda checker, server: checker.rest(server), 0),
+            (lambda checker, server: (checker.rest(server), checker.resume(server)), 1),
+            (lambda checker, server: checker.remove(server), 0),
+            (lambda checker, server: checker.stop(), 0),
         ):
-            memory = MemoryReactorClock()
-            asked = TCPCheck(memory, 2.0).check(Server("a", "tcp:192.0.2.1:1"))
-            client: Any = memory.tcpClients[0][2]
-            client.clientConnectionFailed(None, Failure(error))
-            self.assertEqual(self.successResultOf(asked).local, local, error)
+            clock, check = Clock(), Scripted()
+            checker: HealthChecker = HealthChecker(
+                "db",
+                self.servers[:1],
+                check,
+                clock,
+                changed=partial(lambda change, server, _: change(checker, server), change),  # noqa: B023
+            )
+            checker.start()
+            clock.advance(1)
+            check.asked.pop()[1].callback(Outcome(not self.servers[0].up))
+            self.assertEqual(len(clock.getDelayedCalls()), left)
 
-    def test_who_answers_is_left_at_once(self):
-        """In the moment that the connection is made it is reset, and the outcome comes when it is gone."""
-        memory = MemoryReactorClock()
-        asked = TCPCheck(memory, 2.0).check(Server("a", "tcp:192.0.2.1:1"))
-        factory = memory.tcpClients[0][2]
-        protocol: Any = factory.buildProtocol(None)
+    def test_an_answer_that_was_given_up_counts_for_nothing(self):
+        """A check that cannot be cancelled and answers behind a rest or the resume changes nothing."""
 
-        class Transport:
-            aborted = False
+        @implementer(IHealthCheck)
+        class Stubborn:
+            def __init__(self):
+                self.asked = []
 
-            def abortConnection(self):
-                self.aborted = True
+            def check(self, server):
+                answer: Deferred[Outcome] = Deferred(lambda answer: answer.callback(BAD))
+                self.asked.append(answer)
+                return answer
 
-        transport = Transport()
-        protocol.makeConnection(transport)
-        self.assertTrue(transport.aborted)
-        self.assertNoResult(asked)
-        memory.advance(0.25)
-        protocol.connectionLost(connectionDone)
-        self.assertEqual(self.successResultOf(asked), Outcome(True, seconds=0.25))
-        self.assertEqual(memory.getDelayedCalls(), [])
+        check = Stubborn()
+        checker = HealthChecker("db", self.servers[:1], check, self.clock)
+        checker.start()
+        self.clock.advance(1)
+        checker.rest(self.servers[0])
+        checker.resume(self.servers[0])
+        self.clock.advance(1)
+        self.assertEqual(len(check.asked), 2)
+        self.assertTrue(self.servers[0].up)
+        self.assertEqual(checker.status(self.servers[0]), UNCHECKED)
+        checker.stop()
 
+    def test_report(self):
+        """Of each server: what it is and since when, its last transition with time and reason, what the
+        latest checks came to, and what real connections came to, apart from those.
+        """
+        self.checker.start()
+        self.clock.advance(0)
+        self.clock.advance(1)
+        for outcome in (BAD, GOOD, GOOD):
+            self.answer(outcome)
+        self.checker.note(self.servers[0], Outcome(True, seconds=0.25))
+        self.checker.note(self.servers[0], SHORT)
+        self.checker.note(self.servers[1], Outcome(False, "reset", seconds=9.0))
+        now = self.clock.seconds()
+        report = self.checker.report()
+        self.assertEqual(
+            report["a"],
+            {
+                "up": True,
+                "since": now,
+                "resting": False,
+                "transition": {"up": True, "at": now, "reason": "2 checks in a row succeeded"},
+                "checks": {
+                    "count": 3,
+                    "healthy": 2 / 3,
+                    "latency": {"mean": 0.5, "p50": 0.5, "p95": 0.5, "max": 0.5},
+                    "last_success": now,
+                    "last_failure": {"at": 1.0, "error": "connection refused"},
+                },
+                "connections": {
+                    "count": 1,
+                    "healthy": 1.0,
+                    "latency": {"mean": 0.25, "p50": 0.25, "p95": 0.25, "max": 0.25},
+                    "last_success": now,
+                    "last_failure": None,
+                },
+            },
+        )
+        self.assertEqual((report["b"]["transition"], report["b"]["checks"]), (None, NOTHING))
+        self.assertEqual(report["b"]["connections"]["last_failure"], {"at": now, "error": "reset"})
+        json.dumps(report)
 
-@pytest_twisted.ensureDeferred
-async def test_a_server_that_is_well_never_sees_the_check():
-    """A program that only accepts has no connection to accept: there is nothing that it could log."""
-    with listening() as server:
-        outcome = await TCPCheck(reactor, 2.0).check(Server("a", address(server)))
-        assert outcome.ok
-        server.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            server.accept()
-
-
-@pytest_twisted.ensureDeferred
-async def test_nobody_listening_is_a_failed_check():
-    """A refused connection is said in the system's words."""
-    with listening() as server:
-        gone = address(server)
-    outcome = await TCPCheck(reactor, 2.0).check(Server("a", gone))
-    assert (outcome.ok, outcome.error) == (False, "connection refused")
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_server_that_says_nothing_has_failed_in_time():
-    """A full backlog is silence; the check ends with its time-out."""
-    with listening(0) as server, socket.create_connection(server.getsockname()):
-        outcome = await TCPCheck(reactor, 0.2).check(Server("a", address(server)))
-    assert not outcome.ok
-    assert outcome.error == "no answer within 0.2 s"
-    assert 0.2 <= outcome.seconds < 2
-
-
-class Witness(Protocol):
-    """Notes how a connection ended."""
-
-    def connectionLost(self, reason=connectionDone):
-        self.factory.ends.append(reason.type.__name__)
-
-
-@pytest_twisted.ensureDeferred
-async def test_another_kind_of_server_is_closed_in_order(tmp_path):
-    """On a UNIX socket the check is a connection with a FIN, and nothing but the FIN."""
-    factory: Any = Factory.forProtocol(Witness)
-    factory.ends = []
-    port = cast("Any", reactor).listenUNIX(str(tmp_path / "s"), factory)
-    outcome = await TCPCheck(reactor, 2.0).check(Server("a", f"unix:{tmp_path / 's'}"))
-    assert outcome.ok
-    while not factory.ends:
-        await turn()
-    assert factory.ends == ["ConnectionDone"]
-    await port.stopListening()
+    def test_without_a_check_nobody_is_asked(self):
+        """With no check at all what is kept is how real connections went."""
+        checker = HealthChecker("db", self.servers, None, self.clock)
+        checker.start()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        checker.note(self.servers[0], GOOD)
+        self.assertEqual(checker.report()["a"]["connections"]["count"], 1)
+        checker.rest(self.servers[0])
+        checker.resume(self.servers[0])
+        checker.stop()

@@ -1,0 +1,78 @@
+"""How servers are asked whether they are well: a module for each protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tcpsuite.core.ejection import Ejector
+from tcpsuite.core.health import RiseFall, Schedule
+from tcpsuite.interfaces import IHealthCheck
+from tcpsuite.net.checks.tcp import TCPCheck
+from tcpsuite.net.healthcheck import HealthChecker
+from tcpsuite.net.providing import provide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from random import Random
+
+    from tcpsuite.core.health import Transition
+    from tcpsuite.core.servers import Server
+    from tcpsuite.net.health_options import HealthOptions
+
+CHECKS: Mapping[str, Callable[[Any, HealthOptions], IHealthCheck]] = {
+    "tcp": lambda reactor, options: TCPCheck(reactor, options.timeout),
+}
+"""The built-in checks by the word in the file: called with a reactor and the table."""
+
+
+def build_checker(
+    upstream: str,
+    servers: Iterable[Server],
+    options: HealthOptions,
+    reactor: Any,
+    chance: Random,
+    changed: Callable[[Server, Transition], None] | None = None,
+) -> HealthChecker | None:
+    """What watches the servers of an upstream as the table says; ``None`` when nothing is to.
+
+    One that only judges by real connections asks nobody, and keeps what they came to.
+
+    :param upstream: its name, for the log.
+    :param changed: called with each server that goes up or down.
+    :raises StartError: when a check of somebody's own cannot be built, or is none.
+    """
+    if not (options.active or options.passive):
+        return None
+    return HealthChecker(
+        upstream,
+        servers,
+        _build_check(upstream, options, reactor) if options.active else None,
+        reactor,
+        health=lambda: RiseFall(options.rise, options.fall),
+        schedule=Schedule(
+            options.interval,
+            min(options.fast_interval, options.interval),
+            options.down_interval or 2 * options.interval,
+        ),
+        chance=chance,
+        changed=changed,
+    )
+
+
+def build_ejector(servers: Iterable[Server], options: HealthOptions) -> Ejector | None:
+    """What judges the servers by real connections as the table says; ``None`` when nothing is to."""
+    if not options.passive:
+        return None
+    return Ejector(
+        (server.name for server in servers),
+        errors=options.ejection_errors,
+        shortest=options.ejection_time,
+        longest=options.max_ejection_time,
+    )
+
+
+def _build_check(upstream: str, options: HealthOptions, reactor: Any) -> IHealthCheck:
+    if build := CHECKS.get(options.type):
+        return build(reactor, options)
+    check: IHealthCheck = provide(IHealthCheck, upstream, options.type, {}, reactor, options.timeout)
+    return check
