@@ -1,7 +1,8 @@
 """Who may look in: the checks that stand before every page of the admin listener.
 
 A web page that a browser shows can send requests to this machine, under a name that its owner points here.
-So a request must carry a Host that is ours, and an Origin, when there is one, that is that same host.
+So a request must carry a Host that is ours, and an Origin, when there is one, that is that same host.  What
+changes something must be JSON besides, which no form of another page can send unasked.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ class Guard:
 
     :param hosts: names that a Host may carry besides those of loopback and the address that was reached.
     :param token: what ``Authorization: Bearer`` must carry; empty when nothing need be shown.
+    :param proxied: whether the peers' proxies tell what address they reached, and so may tell anything.
 
     The headers that it checks are bytes that were decoded as Latin-1: peers may send any.
     """
 
-    def __init__(self, hosts: Iterable[str], token: str) -> None:
+    def __init__(self, hosts: Iterable[str], token: str, *, proxied: bool = False) -> None:
         self._hosts = LOOPBACK | {host.lower() for host in hosts}
         self._token = token.encode()
+        self._proxied = proxied
 
     def check(self, hosts: Sequence[str], origins: Sequence[str], reached: str) -> Refusal | None:
         """Whether a request came to us, and from no other site's page.
@@ -69,12 +72,33 @@ class Guard:
                 return None
         return Refusal(401, "this wants the header Authorization: Bearer TOKEN")
 
+    def check_change(self, content_types: Sequence[str], reached: str) -> Refusal | None:
+        """Whether a request that was let in may change something: without a token, only on this machine.
+
+        :param content_types: its Content-Type headers.
+        :param reached: as for :meth:`check`.
+        """
+        if not self._token and (self._proxied or not _is_here(reached)):
+            return Refusal(403, "changes want a token here: set [admin] token, or ask over loopback")
+        kinds = [each.partition(";")[0].strip().lower() for each in content_types]
+        if kinds != ["application/json"]:
+            return Refusal(415, "a change is sent as Content-Type: application/json")
+        return None
+
     def _is_ours(self, host: str, reached: str) -> bool:
         match = _HOST.fullmatch(host)
         if match is None:
             return False
         name = match[1] or match[2]
         return name in self._hosts or (bool(reached) and _plain(name) == _plain(reached))
+
+
+def _is_here(reached: str) -> bool:
+    """Whether only this machine can reach an address of ours; a UNIX socket has none."""
+    try:
+        return not reached or ip_address(_plain(reached)).is_loopback
+    except ValueError:
+        return False
 
 
 def _plain(text: str) -> str:

@@ -96,3 +96,28 @@ class TokenTests(SynchronousTestCase):
             ("Bearer s3cret", "Bearer s3cret"), ("Bearer \ud800",),
         ):  # fmt: skip
             self.assertEqual(self.shown(*values), 401, values)
+
+
+class ChangeTests(SynchronousTestCase):
+    def may(self, *kinds: str, token: str = "", reached: str = "127.0.0.1", proxied: bool = False) -> int:
+        refusal = Guard([], token, proxied=proxied).check_change(kinds or ["application/json"], reached)
+        return refusal.code if refusal else 200
+
+    def test_here(self) -> None:
+        """Over loopback and UNIX sockets a change wants no token."""
+        for reached in ("127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", ""):
+            self.assertEqual(self.may(reached=reached), 200, reached)
+
+    def test_elsewhere(self) -> None:
+        """Where others can ask it does; and where a proxy says what was reached, which anybody can be."""
+        for reached in ("192.0.2.1", "0.0.0.0", "::", "::ffff:192.0.2.1", "127.0.0.1.example", "localhost"):
+            self.assertEqual(self.may(reached=reached), 403, reached)
+        self.assertEqual(self.may(proxied=True), 403)
+        self.assertEqual(self.may(token="s3cret", reached="192.0.2.1", proxied=True), 200)
+
+    def test_kind(self) -> None:
+        """It is JSON, which a browser does not send to another site without asking it."""
+        self.assertEqual(self.may("application/json;charset=utf-8"), 200)
+        for kinds in (("text/plain",), ("",), ("application/json", "text/plain"), ("application/jsonx",)):
+            self.assertEqual(self.may(*kinds), 415, kinds)
+        self.assertEqual(Guard([], "").check_change([], "127.0.0.1").code, 415)  # type: ignore[union-attr]
