@@ -67,6 +67,7 @@ class ConnectionPool:
         :data:`~tcpsuite.core.deadlines.GRAIN` later.
     :param chance: drawn from for the back-off of the warm supply.
     :param deadlines: those of several pools may be kept together.
+    :raises ValueError: when no pool can follow the settings; ``str`` says everything that is impossible.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class ConnectionPool:
         self.server = server
         self._endpoint = endpoint
         self._reactor = reactor
-        self._state = SingleUse(settings or PoolSettings())
+        self._state = SingleUse((settings or PoolSettings()).verify())
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
         self._deadlines = Deadlines(reactor) if deadlines is None else deadlines

@@ -122,6 +122,16 @@ class OnDemandTests(PoolCase):
         self.assertEqual(taker.events, ["made", b"x" * (EARLY_LIMIT - 1) + b"y", b"z"])
 
 
+class SettingsTests(SynchronousTestCase):
+    """What a pool is told."""
+
+    def test_impossible(self):
+        """Settings that no pool can follow are refused at once, with the names and numbers."""
+        settings = PoolSettings("preconnect", min_connections=3, max_connections=2)
+        with self.assertRaisesRegex(ValueError, r"min_connections \(3\) is over max_connections \(2\)"):
+            ConnectionPool(SERVER, ScriptedEndpoint(), Clock(), settings=settings)
+
+
 class PreconnectTests(PoolCase):
     """Two warm connections."""
 
