@@ -28,11 +28,11 @@ from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, ResourceLi
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext
 from tcpsuite.net.admission import Admission
+from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
 from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
 from tcpsuite.net.sessions import SessionManager
-from tcpsuite.net.upstream import build_upstream
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.stores.memory import MemoryStore
 

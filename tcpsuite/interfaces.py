@@ -83,6 +83,18 @@ class ILoadBalancer(Interface):
         """
 
 
+class ITimed(Interface):
+    """A balancer that also wants to know how soon servers answer.
+
+    Only for one that provides this the gateway looks at the first bytes that pass.
+    """
+
+    def answered(server: Server, seconds: float, now: float) -> None:
+        """The first byte of ``server`` came ``seconds`` after the connection to it was made, or after the
+        first byte of the client went there, if that was later.
+        """
+
+
 class ILease(Interface):
     """One connection to a server, handed out by a pool to one taker."""
 

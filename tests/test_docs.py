@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.config import load
 from tcpsuite.core.servers import Server
+from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.options import UpstreamOptions
-from tcpsuite.net.upstream import build_upstream
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMED_BLOCK = re.compile(r"^```(?:python|toml)\n# (\S+\.(?:py|toml))\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -5,7 +5,7 @@ The access log, the metrics, the admin API and the manhole all read these, and n
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,11 @@ from attrs import Factory, define, evolve, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tcpsuite.core.choosing import Choice
+
+
+PAST = 1000
+"""Connections that have ended and are still known, so that one can ask why."""
 
 LOOKS = 4
 """How often within an idle time-out it is asked what is on its way."""
@@ -31,6 +36,9 @@ class Reason(Enum):
     NO_SERVER = "no_server"  # no server of the upstream may be used
     LIMITED = "limited"  # a limit refused it
     IDLE = "idle"  # no byte either way for the idle time-out
+    NO_ROOM = "no_room"  # it waited in vain, for the servers were full or paused
+    SERVER_DOWN = "server_down"  # the upstream's server went down, and its connections are to go with it
+    MAX_DURATION = "max_duration"  # it lasted as long as a connection may
     FIN_TIMEOUT = "fin_timeout"  # one side had finished, and then nothing moved for that time-out
     DEADLINE = "deadline"  # a request was not complete in its time
     PROTOCOL_ERROR = "protocol_error"  # the peer broke the protocol
@@ -94,11 +102,19 @@ class Connection:
     """When it was accepted, in seconds since the epoch."""
     secure: bool = False
     """Whether it came over TLS."""
+    upstream: str = ""
+    """The upstream that it was led to, for a gateway."""
     server: str = ""
-    """The server that it was joined to, for a gateway."""
+    """The server of it that it was joined to."""
     user: str = ""
     """Who logged in on it."""
     attempts: tuple[Attempt, ...] = ()
+    choices: tuple[Choice, ...] = field(default=(), repr=False)
+    """What there was to choose from, for each attempt."""
+    held: float = 0.0
+    """Seconds that it waited until there was a server for it."""
+    held_why: str = ""
+    """Why it waited last."""
     traffic: Traffic = UNCOUNTED
     on_its_way: Callable[[], int] | None = field(default=None, repr=False)
     """Gives the bytes that were taken and have not arrived, where the traffic knows but a part of them."""
@@ -194,6 +210,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._open: dict[str, Connection] = {}
+        self._past: OrderedDict[str, Connection] = OrderedDict()
         self._totals: defaultdict[str, Totals] = defaultdict(Totals)
 
     def __repr__(self) -> str:
@@ -209,6 +226,10 @@ class Ledger:
     def get(self, connection_id: str) -> Connection | None:
         """The open connection of that id."""
         return self._open.get(connection_id)
+
+    def find(self, connection_id: str) -> Connection | None:
+        """The connection of that id, open or one of the last :data:`PAST` that ended."""
+        return self._open.get(connection_id) or self._past.get(connection_id)
 
     def open(self, connection: Connection) -> None:
         """A connection was admitted."""
@@ -227,6 +248,9 @@ class Ledger:
         connection.ended = now
         connection.traffic = final = Counted(connection.bytes_in, connection.bytes_out)
         connection.on_its_way = None
+        self._past[connection.id] = connection
+        if len(self._past) > PAST:
+            self._past.popitem(last=False)
         totals = self._totals[connection.listener]
         assert connection.reason is not None
         totals.ended[connection.reason] += 1

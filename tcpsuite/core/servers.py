@@ -37,6 +37,10 @@ class Server:
     """All connections that were made to it."""
     failures: int = 0
     """Attempts to connect to it that failed."""
+    resets: int = 0
+    """Connections that it reset, or that were lost on the way to it."""
+    connect_seconds: float = 0.0
+    """What all connections that were made took to connect, together."""
     last_error: str = field(default="", repr=False)
     """Why the last attempt or check failed; empty when none did."""
     max_connections: int = 0
@@ -46,6 +50,12 @@ class Server:
     administration: Administration = Administration.READY
     ejected: bool = False
     """Whether real connections failed so often that it takes no new ones for a while."""
+
+    @property
+    def error_rate(self) -> float:
+        """The share of attempts and connections that failed by its fault; 0 before the first."""
+        tried = self.connections + self.failures
+        return (self.failures + self.resets) / tried if tried else 0.0
 
     @property
     def full(self) -> bool:

@@ -19,7 +19,7 @@ TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
@@ -149,6 +149,7 @@ class Relay:
     :param fin_timeout: seconds.
     :param clock: an ``IReactorTime``.
     :param relays: it is one of these while it lasts.
+    :param watched: whether somebody is to see the bytes pass, until :meth:`stop_watching`.
     """
 
     def __init__(
@@ -159,6 +160,7 @@ class Relay:
         fin_timeout: float,
         clock: Any,
         relays: set[Relay],
+        watched: bool = False,
     ) -> None:
         self._client = client
         self._server = server
@@ -177,7 +179,8 @@ class Relay:
         server.transport.registerProducer(client, True)
         for side in (client, server):
             side.joined(self)
-        _join(client.transport, server.transport)
+        if not watched:
+            self.stop_watching()
         if client.finished:
             self.finished(client)
 
@@ -188,12 +191,18 @@ class Relay:
         )
         return f"<Relay {', '.join(states)}>"
 
+    def stop_watching(self) -> None:
+        """Take the protocols out of the way of the bytes, if both transports can do without them."""
+        one, other = self._client.transport, self._server.transport
+        if _joinable(one) and _joinable(other):
+            one.join(other)
+
     def finished(self, side: Side) -> None:
         """A FIN has come from ``side``."""
         other = self._other(side)
         if self._first_finished is None:
             self._first_finished = side
-            self._begin_to_watch()
+            self._begin_to_wait()
         if other.gone:
             return
         if other.finished:
@@ -215,7 +224,7 @@ class Relay:
                 self._first_finished = self._first_finished or side
                 self._record.because(self._first_finished.closed)
                 other.close()
-                self._begin_to_watch()
+                self._begin_to_wait()
                 return
             case ConnectionAborted():
                 pass
@@ -249,12 +258,12 @@ class Relay:
     def _on_their_way(self) -> tuple[int, int]:
         return unsent(self._client.transport), unsent(self._server.transport)
 
-    def _begin_to_watch(self) -> None:
-        self._stop_watching()
+    def _begin_to_wait(self) -> None:
+        self._stop_waiting()
         self._seen = ()
-        self._watch()
+        self._wait()
 
-    def _watch(self) -> None:
+    def _wait(self) -> None:
         """End it when nothing has moved for ``fin_timeout`` seconds, else look again when it might be so."""
         # Not asked of the record: its own look is the idle time-out's, and it ends with the client.
         now = self._clock.seconds()
@@ -263,7 +272,7 @@ class Relay:
             self._seen, self._seen_at = seen, now
         quiet = now - self._seen_at
         if quiet < self._fin_timeout:
-            self._timer = self._clock.callLater(self._fin_timeout - quiet, self._watch)
+            self._timer = self._clock.callLater(self._fin_timeout - quiet, self._wait)
             return
         who = "server" if self._first_finished is self._server else "client"
         detail = f"nothing moved for {self._fin_timeout:g} s after the {who}'s FIN"
@@ -273,18 +282,15 @@ class Relay:
 
     def _end(self) -> None:
         self._relays.discard(self)
-        self._stop_watching()
+        self._stop_waiting()
         # Who knows each other in a circle is not forgotten at once.
         self._client.part()
         self._server.part()
 
-    def _stop_watching(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
 
-def _join(one: Any, other: Any) -> None:
-    """Take the protocols out of the way of the bytes, if both transports can do without them."""
-    streams = (one, other)
-    if all(isinstance(each, Stream) and each.connected and not each.TLS for each in streams):
-        one.join(other)
+def _joinable(transport: Any) -> TypeGuard[Stream]:
+    return isinstance(transport, Stream) and bool(transport.connected) and not transport.TLS

@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, define
-from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import Logger
-from zope.interface.verify import verifyObject
 
 from tcpsuite.core.balancing import STRATEGIES
-from tcpsuite.core.connections import Attempt
-from tcpsuite.core.health import RiseFall, Schedule
-from tcpsuite.core.servers import Server
-from tcpsuite.errors import ConnectFailed, NoServer, OutOfResources, RemoteError, StartError
-from tcpsuite.interfaces import IHealthCheck, ILoadBalancer, Outcome
-from tcpsuite.net.connecting import server_endpoint
-from tcpsuite.net.deadlines import Deadlines
-from tcpsuite.net.healthcheck import UNCHECKED, HealthChecker, TCPCheck
-from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.core.choosing import Choice, Why, candidates, why_not
+from tcpsuite.core.queueing import Held
+from tcpsuite.core.retrying import RetryBudget
+from tcpsuite.errors import Closed, OutOfResources, PoolExhausted, RemoteError
+from tcpsuite.interfaces import ITimed, Outcome
+from tcpsuite.net.operating import Change, Operator
+from tcpsuite.net.search import Patience, Search
 from tcpsuite.net.shortage import Complaints
-from tcpsuite.options import import_provider
+from tcpsuite.net.waiting import WaitingRoom
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from random import Random
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
-    from tcpsuite.interfaces import IConnectionPool, ILease
-    from tcpsuite.net.health_options import HealthOptions
-    from tcpsuite.net.options import UpstreamOptions
-
-CHECKS: Mapping[str, Callable[..., IHealthCheck]] = {"tcp": TCPCheck}
-"""The built-in health checks, by the word in the file."""
+    from tcpsuite.core.queueing import Queue, Waiting
+    from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import IConnectionPool, ILease, ILoadBalancer
+    from tcpsuite.net.members import Members
 
 
-@define
-class _Search:
-    """For whom a server is wanted, until when, and which have failed so far and why."""
+@frozen
+class Whatif:
+    """What would become of a client that came now."""
 
-    client: str
-    connection: Connection
-    deadline: float
-    tried: dict[Server, str] = Factory(dict)
+    server: str | None
+    """Who would be picked; ``None`` for nobody."""
+    choice: Choice
+    reason: str
+    """Why nobody, or why it cannot be said; empty otherwise."""
 
 
 class Upstream:
     """Finds a server for each client, and keeps count of what became of it.
 
-    It alone writes ``active``, ``connections`` and ``failures`` of its servers.
+    It alone counts ``active``, ``connections``, ``failures`` and ``resets`` of its servers.
 
     :param name: the user's name for it.
-    :param servers: in the order of the configuration.
+    :param members: its servers.
     :param balancer: picks one of those that may be used.
-    :param pools: by the server's name.
     :param clock: an ``IReactorTime``.
-    :param checker: keeps ``up`` of the servers; ``None`` leaves them as they are.
     :param strategy: the balancer's name, for people.
-    :param retries: how many other servers are tried for a client when the first one fails.
-    :param connect_budget: seconds that all attempts for one client may take together.
+    :param patience: how long clients wait, and how often they are retried.
+    :param budget: bounds how many are retried at once.
+    :param queue: where clients wait.
+    :param operator: changes the servers; by default one that can add none.
+    :param chance: for the balancers that :meth:`execute` names.
+    :ivar times_answers: whether :meth:`answered` is to be told.
     """
 
     log = Logger()
@@ -68,26 +67,35 @@ class Upstream:
     def __init__(
         self,
         name: str,
-        servers: Sequence[Server],
+        members: Members,
         balancer: ILoadBalancer,
-        pools: Mapping[str, IConnectionPool],
         clock: Any,
         *,
-        checker: HealthChecker | None = None,
         strategy: str = "",
-        retries: int = 2,
-        connect_budget: float = 10.0,
+        patience: Patience | None = None,
+        budget: RetryBudget | None = None,
+        queue: Queue | None = None,
+        operator: Operator | None = None,
+        chance: Any = None,
     ) -> None:
         self.name = name
-        self.servers = tuple(servers)
+        self.members = members
         self.balancer = balancer
-        self.pools = pools
         self.strategy = strategy
+        self.operator = operator or Operator(members)
         self._clock = clock
-        self._checker = checker
-        self._retries = retries
-        self._connect_budget = connect_budget
+        self._patience = patience or Patience()
+        self._budget = budget or RetryBudget()
+        self._room = WaitingRoom(clock, self._could_go, self._late, queue)
+        self._chance = chance
+        self._balancers: dict[str, ILoadBalancer] = {}
         self._complaints = Complaints(name, clock)
+        self._configured_patience = self._patience
+        self._closed = False
+        self.times_answers = ITimed.providedBy(balancer)
+        # Those whose last fault was that they could not be connected to.
+        self._refusing: set[Server] = set()
+        members.changed = self._room.serve
 
     def __repr__(self) -> str:
         up = sum(server.up for server in self.servers)
@@ -95,45 +103,126 @@ class Upstream:
         return f"<Upstream {self.name} up={up} of {len(self.servers)} active={active}>"
 
     @property
-    def ready(self) -> bool:
-        """Whether some server takes new connections."""
-        return bool(self.usable())
+    def servers(self) -> Sequence[Server]:
+        """All of them, in the order of the configuration."""
+        return self.members.servers
 
-    def usable(self, tried: Collection[Server] = ()) -> list[Server]:
-        """The servers that are up, have weight, and were not tried before."""
-        return [server for server in self.servers if server.up and server.weight and server not in tried]
+    @property
+    def pools(self) -> Mapping[str, IConnectionPool]:
+        """By the server's name."""
+        return self.members.pools
+
+    @property
+    def ready(self) -> bool:
+        """Whether some server takes new connections, or would if it had room."""
+        return bool(self.members.usable) or self._all_full
+
+    @property
+    def paused(self) -> bool:
+        """Whether clients are held back."""
+        return self._room.queue.paused
 
     def start(self) -> None:
         """Begin health checks, and warm connections if there are to be any."""
-        for pool in self.pools.values():
-            pool.start()
-        if self._checker is not None:
-            self._checker.start()
+        self.members.start()
 
     async def stop(self, deadline: float = 0.0) -> None:
-        """End health checks, take no new clients; connections have ``deadline`` seconds to end.  Done when
-        none is left.
+        """End health checks, take no new clients, turn away those who wait; connections have ``deadline``
+        seconds to end.  Done when none is left.
         """
-        if self._checker is not None:
-            self._checker.stop()
-        await gatherResults([pool.close(deadline) for pool in self.pools.values()])
+        self._closed = True
+        self._room.close(lambda: Closed(f"upstream {self.name} was closed"))
+        await self.members.stop(deadline)
 
     def cut(self) -> None:
         """Reset every connection that somebody has; a stop under way is over with that."""
         for pool in self.pools.values():
             pool.cut()
 
-    def acquire(self, client: str, connection: Connection) -> Deferred[ILease]:
+    def acquire(
+        self, client: str = "", connection: Connection | None = None, balancer: ILoadBalancer | None = None
+    ) -> Deferred[ILease]:
         """A connection to one of the servers.
 
         :param client: the client's IP address; empty for a UNIX peer.
         :param connection: the client's record: every attempt, and the server at last, are noted there.
+        :param balancer: picks the server instead of the upstream's own.
         :return: fires with the lease.  Fails with :class:`~tcpsuite.errors.ConnectFailed` when servers were
             tried in vain, :class:`~tcpsuite.errors.NoServer` when there was none to try,
+            :class:`~tcpsuite.errors.PoolExhausted` when it waited in vain for room or for the end of a pause,
             :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
             gives the attempt up.
         """
-        return self._next(_Search(client, connection, self._clock.seconds() + self._connect_budget))
+        search = Search(client, connection, balancer or self.balancer)
+        if connection is not None:
+            connection.upstream = self.name
+        if self._room.queue.closed and not self._closed:
+            return self._hold(search, Held.PAUSED if self.paused else Held.FULL)
+        return self._next(search)
+
+    def execute(
+        self,
+        fn: Callable[[ILease], Any],
+        strategy: str | ILoadBalancer | None = None,
+        client: str = "",
+    ) -> Deferred[Any]:
+        """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release whatever happened.
+
+        :param strategy: the name of a built-in strategy, or a balancer, to pick the server by.
+        :return: fires with what ``fn`` gave, or fails as it or :meth:`acquire` failed.
+        """
+        balancer = self._named(strategy) if isinstance(strategy, str) else strategy
+
+        async def acquired() -> Any:
+            lease = await self.acquire(client, None, balancer)
+            pool = self.pools[lease.server.name]
+            reusable = False
+            try:
+                result = await maybeDeferred(fn, lease)
+                reusable = True
+            finally:
+                pool.release(lease, reusable)
+            return result
+
+        return Deferred.fromCoroutine(acquired())
+
+    def answered(self, server: Server, seconds: float) -> None:
+        """The first byte of ``server`` came so long after the connection to it was made, or after the first
+        byte of the client went there.
+        """
+        self._tell(ITimed(self.balancer).answered, server, seconds, self._clock.seconds())
+
+    def whatif(self, client: str = "") -> Whatif:
+        """Who would be picked for ``client``, without a connection and without a change to any balancer."""
+        usable, now = self.members.usable, self._clock.seconds()
+        if not usable:
+            return Whatif(None, self.members.choice, self._why_none())
+        # Whoever it shares with others is not to be copied; and not to be changed either.
+        shared = (*self.servers, self._clock)
+        try:
+            balancer = deepcopy(self.balancer, {id(each): each for each in shared})
+            server = balancer.pick(usable, client, now)
+        except Exception as error:  # a balancer of somebody's own may hold what cannot be copied
+            return Whatif(None, self.members.choice, f"its balancer cannot be asked without a pick: {error}")
+        reason = "" if server else f"the balancer of {self.name} refused"
+        return Whatif(server.name if server else None, self.members.choice, reason)
+
+    def pause(self, limit: float | None = None) -> None:
+        """Hold every new client back until :meth:`resume`, each for ``limit`` seconds at most (by default as
+        configured).  Connections that there are go on.
+        """
+        usual = self._configured_patience.pause_timeout
+        self._patience = evolve(self._patience, pause_timeout=usual if limit is None else limit)
+        self._room.pause()
+
+    def resume(self, rate: float = 0.0) -> None:
+        """Serve those who were held back, ``rate`` of them a second; 0: all at once."""
+        self._room.resume(rate)
+
+    def changes(self) -> list[Change]:
+        """What an operator has changed, and how it was configured."""
+        paused = [Change("", "paused", False, True)] if self.paused else []
+        return paused + self.operator.changes()
 
     def status(self) -> dict[str, Any]:
         """What there is to know now, as plain data."""
@@ -141,33 +230,71 @@ class Upstream:
             "name": self.name,
             "strategy": self.strategy,
             "ready": self.ready,
-            "servers": [self._server_status(server) for server in self.servers],
+            "paused": self.paused,
+            "queue": self._room.queue.stats(self._clock.seconds()),
+            "retries": self._budget.stats(),
+            "servers": [
+                {
+                    **self.members.status(server),
+                    "configured_weight": self.operator.configured_weight(server),
+                    "added": self.operator.configured_weight(server) is None,
+                }
+                for server in self.servers
+            ],
         }
 
-    def _next(self, search: _Search) -> Deferred[ILease]:
-        """Try the next server, if there is one and time for it."""
+    def _named(self, strategy: str) -> ILoadBalancer:
+        if strategy not in self._balancers:
+            self._balancers[strategy] = STRATEGIES[strategy](self._chance)
+        return self._balancers[strategy]
+
+    # Looking for a server
+
+    def _next(self, search: Search) -> Deferred[ILease]:
+        """Try the next server, if there is one and time for it; else wait, or give up."""
         now = self._clock.seconds()
-        left = search.deadline - now
+        tried = search.tried
         try:
-            server = None
-            if len(search.tried) <= self._retries and left > 0:
-                server = self._pick(search, now)
-            if server is not None:
-                return self._attempt(server, search, now, left)
+            if self._closed:
+                self._settle(search)
+                return fail(Closed(f"upstream {self.name} was closed"))
+            if tried and not self._may_retry(search, now):
+                return self._give_up(search)
+            usable = candidates(self.servers, tried) if tried else self.members.usable
+            if not usable:
+                return self._without(search)
+            server = search.balancer.pick(usable, search.client, now)
+            if server is None:
+                return self._give_up(search, f"the balancer of {self.name} refused")
+            search.chose(self.members.choice_without(tried, usable) if tried else self.members.choice)
+            if search.deadline is None:
+                search.deadline = now + self._patience.connect_budget
+            return self._attempt(server, search, now, search.deadline - now)
         except Exception:
+            self._settle(search)
             return fail()
-        if search.tried:
-            tried = (f"{server.name}: {error}" for server, error in search.tried.items())
-            return fail(ConnectFailed(", ".join(tried)))
-        return fail(NoServer(self._why_none()))
 
-    def _pick(self, search: _Search, now: float) -> Server | None:
-        usable = self.usable(search.tried)
-        return self.balancer.pick(usable, search.client, now) if usable else None
+    def _may_retry(self, search: Search, now: float) -> bool:
+        assert search.deadline is not None, "it has tried one"
+        if len(search.tried) > self._patience.retries or now >= search.deadline:
+            return False
+        if not search.retrying:
+            search.retrying = self._budget.begin(sum(server.active for server in self.servers))
+        return search.retrying
 
-    def _attempt(self, server: Server, search: _Search, begun: float, timeout: float) -> Deferred[ILease]:
-        server.active += 1
-        self._tell(self.balancer.started, server, begun)
+    def _give_up(self, search: Search, why: str = "") -> Deferred[ILease]:
+        self._settle(search)
+        return fail(search.failure(why or self._why_none()))
+
+    def _settle(self, search: Search) -> None:
+        """It is over: it takes no part of the retry budget any more."""
+        if search.retrying:
+            search.retrying = False
+            self._budget.end()
+
+    def _attempt(self, server: Server, search: Search, begun: float, timeout: float) -> Deferred[ILease]:
+        self.members.begun(server)
+        self._tell(search.balancer.started, server, begun)
         try:
             acquired = self.pools[server.name].acquire(timeout)
         except Exception:
@@ -175,43 +302,63 @@ class Upstream:
         return acquired.addCallbacks(
             self._made,
             self._failed,
-            callbackArgs=(server, search.connection, begun),
+            callbackArgs=(server, search, begun),
             errbackArgs=(server, search, begun),
         )
 
-    def _made(self, lease: ILease, server: Server, connection: Connection, begun: float) -> ILease:
+    def _made(self, lease: ILease, server: Server, search: Search, begun: float) -> ILease:
+        self._settle(search)
+        seconds = self._clock.seconds() - begun
         server.connections += 1
-        connection.server = server.name
-        self._tried(server, connection, Outcome(True, seconds=self._clock.seconds() - begun))
-        lease.ended().addCallback(self._finished, server)
+        server.connect_seconds += seconds
+        if server in self._refusing:
+            self._refusing.discard(server)
+            self.members.judge(server, True)
+        if search.record is not None:
+            search.record.server = server.name
+            self.members.joined(server, search.record)
+        self._tried(server, search, Outcome(True, seconds=seconds))
+        lease.ended().addCallback(self._finished, server, search)
         return lease
 
     def _failed(
-        self, failure: Failure, server: Server, search: _Search, begun: float
+        self, failure: Failure, server: Server, search: Search, begun: float
     ) -> Failure | Deferred[ILease]:
         error = failure.value
         seconds = self._clock.seconds() - begun
         if isinstance(error, RemoteError):
-            server.active -= 1
+            why = str(error)
             server.failures += 1
-            server.last_error = search.tried[server] = str(error)
-            self._tried(server, search.connection, Outcome(False, str(error), seconds))
+            server.last_error = search.tried[server] = why
+            self._refusing.add(server)
+            self.members.ended(server)
+            self._tried(server, search, Outcome(False, why, seconds))
+            self.members.judge(server, False, why)
             return self._next(search)
         # Nobody's fault out there: the client left, we are closing, or have no descriptor left.
+        self._settle(search)
         if isinstance(error, OutOfResources):
             self._complaints.complain(str(error))
         why = "the client left" if isinstance(error, CancelledError) else str(error)
-        search.connection.attempts += (Attempt(server.name, why, seconds),)
-        self._finished(Outcome(True, seconds=seconds), server)
+        search.attempted(server, why, seconds)
+        self.members.ended(server)
+        self._tell(search.balancer.finished, server, Outcome(True, seconds=seconds), self._clock.seconds())
         return failure
 
-    def _tried(self, server: Server, connection: Connection, outcome: Outcome) -> None:
-        connection.attempts += (Attempt(server.name, outcome.error, outcome.seconds),)
-        self._tell(self.balancer.connected, server, outcome, self._clock.seconds())
+    def _tried(self, server: Server, search: Search, outcome: Outcome) -> None:
+        search.attempted(server, outcome.error, outcome.seconds)
+        self.members.note(server, outcome)
+        self._tell(search.balancer.connected, server, outcome, self._clock.seconds())
 
-    def _finished(self, outcome: Outcome, server: Server) -> None:
-        server.active -= 1
-        self._tell(self.balancer.finished, server, outcome, self._clock.seconds())
+    def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
+        if search.record is not None:
+            self.members.left(server, search.record)
+        if not outcome.ok:
+            server.resets += 1
+            self.members.note(server, outcome)
+        self.members.ended(server)
+        self._tell(search.balancer.finished, server, outcome, self._clock.seconds())
+        self.members.judge(server, outcome.ok, outcome.error)
 
     def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
         """Tell the balancer; what goes wrong there must not touch our counts, nor lose a connection."""
@@ -220,98 +367,41 @@ class Upstream:
         except Exception:
             self.log.failure("the balancer of {upstream} is broken", upstream=self.name)
 
+    # Waiting for one
+
+    @property
+    def _all_full(self) -> bool:
+        """Whether there is no room, though some server would take connections."""
+        return any(why_not(server) is Why.FULL for server in self.servers)
+
+    def _without(self, search: Search) -> Deferred[ILease]:
+        """There is no server for it now: wait for one, if that is any use."""
+        if any(server.full and server not in search.tried for server in self.servers) and self._all_full:
+            return self._hold(search, Held.FULL)
+        if self._patience.hold_timeout and not search.tried:
+            return self._hold(search, Held.NONE_UP)
+        return self._give_up(search)
+
+    def _hold(self, search: Search, why: Held) -> Deferred[ILease]:
+        self._settle(search)
+        since = self._clock.seconds()
+        full = PoolExhausted(f"{len(self._room.queue)} clients wait for upstream {self.name} already")
+
+        def waited(result: Any) -> Any:
+            search.waited(why, self._clock.seconds() - since)
+            return result
+
+        turn = self._room.hold(search, why, self._patience.limit(why), full)
+        return turn.addBoth(waited).addCallback(lambda _: self._next(search))
+
+    def _could_go(self, search: Search) -> bool:
+        return bool(candidates(self.servers, search.tried) if search.tried else self.members.usable)
+
+    def _late(self, waiting: Waiting) -> Exception:
+        return self._patience.late(waiting.why, self.name, self._why_none())
+
     def _why_none(self) -> str:
-        if self.ready:
-            return f"the balancer of {self.name} refused"
-        down = sum(not server.up for server in self.servers)
-        return f"no server of {self.name} takes connections: {down} of {len(self.servers)} down"
-
-    def _server_status(self, server: Server) -> dict[str, Any]:
-        health = UNCHECKED if self._checker is None else self._checker.status(server)
-        return {
-            "name": server.name,
-            "address": server.address,
-            "weight": server.weight,
-            "up": server.up,
-            "active": server.active,
-            "connections": server.connections,
-            "failures": server.failures,
-            "last_error": server.last_error,
-            **health,
-            "pool": self.pools[server.name].stats(),
-        }
-
-
-def build_upstream(
-    name: str,
-    options: UpstreamOptions,
-    reactor: Any,
-    chance: Random,
-) -> Upstream:
-    """An upstream as the configuration describes it.
-
-    :param reactor: makes the connections, and tells the time.
-    :param chance: for the balancer, and to spread what would happen at once.
-    :raises StartError: when a provider of somebody's own cannot be built, or is none.
-    """
-    servers = [Server(server.name, server.address, server.weight) for server in options.servers]
-    deadlines = Deadlines(reactor)
-    balancer = _provide(ILoadBalancer, name, options.strategy, STRATEGIES, chance)
-    return Upstream(
-        name,
-        servers,
-        balancer,
-        {server.name: _build_pool(server, options, reactor, chance, deadlines) for server in servers},
-        reactor,
-        checker=_build_checker(name, servers, options.health, reactor, chance),
-        strategy=options.strategy,
-        retries=options.retries,
-        connect_budget=options.connect_budget,
-    )
-
-
-def _build_pool(
-    server: Server, options: UpstreamOptions, reactor: Any, chance: Random, deadlines: Deadlines
-) -> ConnectionPool:
-    pool = options.pool
-    return ConnectionPool(
-        server,
-        server_endpoint(reactor, server.address, options.socket),
-        reactor,
-        settings=pool.settings(),
-        connect_timeout=options.connect_timeout,
-        chance=chance,
-        deadlines=deadlines,
-    )
-
-
-def _build_checker(
-    name: str,
-    servers: Sequence[Server],
-    options: HealthOptions,
-    reactor: Any,
-    chance: Random,
-) -> HealthChecker | None:
-    if options.type == "none":
-        return None
-    return HealthChecker(
-        name,
-        servers,
-        _provide(IHealthCheck, name, options.type, CHECKS, reactor, options.timeout),
-        reactor,
-        health=lambda: RiseFall(options.rise, options.fall),
-        schedule=Schedule(options.interval),
-        chance=chance,
-    )
-
-
-def _provide(
-    interface: Any, upstream: str, provider: str, built_in: Mapping[str, Callable[..., Any]], *arguments: Any
-) -> Any:
-    """Build the provider of that name, and see that it is one."""
-    try:
-        provided = (built_in.get(provider) or import_provider(provider))(*arguments)
-        verifyObject(interface, provided)
-    except Exception as error:  # somebody's own code runs here, and may raise anything
-        raise StartError(f"upstream {upstream}: {provider} cannot be used: {error}") from error
-    return provided
+        """Why there is no server at all, in words."""
+        left_out = Counter(each.why.value.replace("_", " ") for each in self.members.choice.left_out)
+        reasons = ", ".join(f"{number} {why}" for why, number in left_out.items())
+        return f"no server of {self.name} takes connections: of {len(self.servers)}, {reasons or 'all do'}"

@@ -6,6 +6,7 @@ an empty one, to whoever reads up to the end.  It is what the client would have 
 
 from __future__ import annotations
 
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from attrs import NOTHING, frozen
@@ -17,19 +18,28 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.net.first_byte import FirstByte
 from tcpsuite.net.relay import Relay, ServerSide, Side
 from tcpsuite.options import Duration, Size, UpstreamName, between, option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
     from twisted.internet.interfaces import IAddress, IProtocolFactory
     from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
+    from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import ILease, IServiceContext
+    from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.upstream import Upstream
 
+JITTER = 0.1
+"""By so much of itself a connection's longest duration is shorter: what began together ends one by one."""
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for resets that the reactor cannot see; two of them end a connection."""
 
@@ -49,6 +59,11 @@ class GatewayOptions:
         "When one side has finished and then nothing moves for so long, the connection is reset.",
         check=between(0.1, 86_400, "seconds"),
     )
+    max_duration: Duration = option(
+        Duration(0.0),
+        "A connection is reset after so long, or up to a tenth sooner, so that not all go at once; 0: never.",
+        check=between(0, 31_536_000, "seconds"),
+    )
     early_data: Size = option(
         Size(16 * 1024),
         "A client that has sent so much before its server is connected is not read until it is.",
@@ -60,6 +75,7 @@ _REFUSALS: dict[Any, Reason] = {
     ConnectFailed: Reason.CONNECT_FAILED,
     OutOfResources: Reason.CONNECT_FAILED,
     NoServer: Reason.NO_SERVER,
+    PoolExhausted: Reason.NO_ROOM,
     Closed: Reason.NO_SERVER,
 }
 
@@ -77,14 +93,16 @@ class GatewayConnection(Side):
     def __init__(self, factory: GatewayFactory) -> None:
         super().__init__(Reason.CLIENT_CLOSED, Reason.CLIENT_RESET)
         self.factory: GatewayFactory = factory
-        self._deliver = self._keep
+        self._deliver: Callable[[bytes], None] = self._keep
         self._early: list[bytes] = []
         self._early_size = 0
         self._server: ServerSide | None = None
         self._acquiring: Deferred[Any] | None = None
+        self._deadline: Deadline | None = None
 
     def connectionMade(self) -> None:
         """Ask for a server, unless there is a handshake to come."""
+        self._deadline = self.factory.limit_duration(self._end)
         if not ISSLTransport.providedBy(self.transport):
             self._ask()
 
@@ -99,8 +117,16 @@ class GatewayConnection(Side):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone; what is being made for it is given up."""
         super().connectionLost(reason)
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self._acquiring is not None:
             self._acquiring.cancel()
+
+    def _end(self) -> None:
+        """It has lasted long enough."""
+        limit = self.factory.max_duration
+        self.connection.because(Reason.MAX_DURATION, f"connections last {limit:g} s at most")
+        self.transport.abortConnection()
 
     def _ask(self) -> None:
         acquiring = self.factory.upstream.acquire(self.connection.host, self.connection)
@@ -115,21 +141,34 @@ class GatewayConnection(Side):
 
     def _attach(self, lease: ILease) -> None:
         self._acquiring = None
-        self._server = ServerSide(self.transport, self._join)
+        self._server = ServerSide(self.transport, lambda: self._join(lease.server))
         lease.attach(self._server)
 
-    def _join(self) -> None:
+    def _join(self, server: Server) -> None:
         # Not kept: who knows each other in a circle is not forgotten at once.
         side, self._server = self._server, None
         assert side is not None
         self._deliver = side.transport.write
+        upstream = self.factory.upstream
+        timed = upstream.times_answers
+        if timed:
+
+            def answered(seconds: float) -> None:
+                relay.stop_watching()
+                upstream.answered(server, seconds)
+
+            first = FirstByte(self.factory.clock, answered)
+            self._deliver = first.to_server(self._deliver)
+            side.dataReceived = first.to_client(side.dataReceived)  # type: ignore[method-assign,assignment]
         if self._early:
             self._deliver(b"".join(self._early))
             self._early.clear()
             if self._early_size >= self.factory.early_data:
                 self.resumeProducing()
         factory = self.factory
-        Relay(self, side, self.connection, factory.fin_timeout, factory.clock, factory.relays)
+        relay = Relay(
+            self, side, self.connection, factory.fin_timeout, factory.clock, factory.relays, watched=timed
+        )
 
     def _refuse(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -149,18 +188,29 @@ class GatewayFactory(Factory):
     :param clock: an ``IReactorTime``.
     :param fin_timeout: seconds without a byte, once a side has finished, that end the connection.
     :param early_data: bytes of a client that are kept before its server is connected; then it is not read.
+    :param max_duration: seconds that a connection may last; 0: for ever.
     :ivar relays: those that last.
     """
 
     noisy = False
 
     def __init__(
-        self, upstream: Upstream, clock: Any, *, fin_timeout: float = 30.0, early_data: int = 16 * 1024
+        self,
+        upstream: Upstream,
+        clock: Any,
+        *,
+        fin_timeout: float = 30.0,
+        early_data: int = 16 * 1024,
+        max_duration: float = 0.0,
+        chance: Random | None = None,
     ) -> None:
         self.upstream = upstream
         self.clock = clock
         self.fin_timeout = fin_timeout
         self.early_data = early_data
+        self.max_duration = max_duration
+        self._chance = chance or SystemRandom()
+        self._deadlines = Deadlines(clock)
         self.relays: set[Relay] = set()
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
@@ -181,6 +231,12 @@ class GatewayFactory(Factory):
         """The protocol of one client; its ``connection`` must be set before it is connected."""
         return GatewayConnection(self)
 
+    def limit_duration(self, end: Callable[[], None]) -> Deadline | None:
+        """Have ``end`` called when a connection that begins now has lasted long enough, if it ever has."""
+        if not self.max_duration:
+            return None
+        return self._deadlines.after(self.max_duration * (1 - JITTER * self._chance.random()), end)
+
     def _look(self) -> None:
         for relay in tuple(self.relays):
             relay.look()
@@ -193,6 +249,7 @@ def build(options: GatewayOptions, context: IServiceContext) -> IProtocolFactory
         context.reactor,
         fin_timeout=options.fin_timeout,
         early_data=options.early_data,
+        max_duration=options.max_duration,
     )
 
 

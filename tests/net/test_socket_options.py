@@ -21,6 +21,7 @@ from tcpsuite.app import build
 from tcpsuite.config import load
 from tcpsuite.core.connections import Connection
 from tcpsuite.errors import StartError
+from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.socket_options import (
     HIGH_WATER,
@@ -30,7 +31,6 @@ from tcpsuite.net.socket_options import (
     SocketOptions,
     apply,
 )
-from tcpsuite.net.upstream import build_upstream
 from tcpsuite.options import Duration, OptionError, Size
 from tests.support.client import Client, connect
 from tests.support.gateways import address, listening, turn
@@ -253,7 +253,7 @@ def upstream_options(tmp_path, where: str, table: str = "") -> UpstreamOptions:
     """As a file gives them."""
     file = tmp_path / "upstream.toml"
     servers = f'servers = [{{ name = "a", address = "{where}" }}]\n'
-    file.write_text(f"[upstream.u]\n{servers}health = {{ type = 'none' }}\n[upstream.u.socket]\n{table}")
+    file.write_text(f"[upstream.u]\n{servers}health = {{ mode = 'none' }}\n[upstream.u.socket]\n{table}")
     return load(str(file)).config.upstreams["u"]
 
 

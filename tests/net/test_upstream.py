@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import random
 from errno import EMFILE
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectBindError, ConnectionLost
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tcpsuite.core.balancing import LeastConnections, RoundRobin
 from tcpsuite.core.connections import Connection
-from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, StartError
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources
 from tcpsuite.interfaces import ILoadBalancer
-from tcpsuite.net.health_options import HealthOptions
-from tcpsuite.net.healthcheck import HealthChecker, TCPCheck
-from tcpsuite.net.options import ServerOptions, UpstreamOptions
+from tcpsuite.net.members import Members
 from tcpsuite.net.pool import ConnectionPool
-from tcpsuite.net.pool_options import PoolOptions
-from tcpsuite.net.upstream import Upstream, build_upstream
-from tcpsuite.options import ClientEndpoint, Provider
+from tcpsuite.net.search import Patience
+from tcpsuite.net.upstream import Upstream
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tcpsuite.testing.pools import Taker
 
@@ -78,7 +70,8 @@ class UpstreamTests(SynchronousTestCase):
             server.name: ConnectionPool(server, self.endpoints[server.name], self.clock)
             for server in self.servers
         }
-        self.upstream = Upstream("db", self.servers, self.balancer, pools, self.clock)
+        self.members = Members("db", self.servers, pools, self.clock)
+        self.upstream = Upstream("db", self.members, self.balancer, self.clock)
         self.record = record()
 
     def acquire(self):
@@ -145,7 +138,9 @@ class UpstreamTests(SynchronousTestCase):
         self.assertIn(("connected", "a", False, "connection refused", 0.1), self.balancer.events)
 
     def test_gives_up_behind_three(self):
-        """When three servers have failed no fourth is tried, and the error names each and why."""
+        """When as many servers have failed as may, no other is tried, and the error names each and why."""
+        patience = Patience(retries=2)
+        self.upstream = Upstream("db", self.members, self.balancer, self.clock, patience=patience)
         acquired = self.acquire()
         for name in "abc":
             self.endpoints[name].refuse()
@@ -195,7 +190,7 @@ class UpstreamTests(SynchronousTestCase):
             server.up = False
         self.assertFalse(self.upstream.ready)
         failure = self.failureResultOf(self.acquire(), NoServer)
-        self.assertEqual(str(failure.value), "no server of db takes connections: 4 of 4 down")
+        self.assertEqual(str(failure.value), "no server of db takes connections: of 4, 4 down")
         self.assertEqual(self.record.attempts, ())
 
     def test_a_balancer_may_refuse(self):
@@ -272,111 +267,13 @@ class UpstreamTests(SynchronousTestCase):
     def test_status_is_plain_data(self):
         """All that the admin page shows, without a checker."""
         status = self.upstream.status()
-        self.assertEqual((status["name"], status["ready"]), ("db", True))
-        server = status["servers"][0]
-        self.assertEqual(server.pop("pool"), self.upstream.pools["a"].stats())
+        servers = status.pop("servers")
+        self.assertEqual([server["name"] for server in servers], list("abcd"))
         self.assertEqual(
-            server,
+            status,
             {
-                "name": "a", "address": "tcp:192.0.2.1:97", "weight": 1, "up": True, "since": None,
-                "active": 0, "connections": 0, "failures": 0, "last_error": "",
-                "checks": {"ok": 0, "failed": 0},
+                "name": "db", "strategy": "", "ready": True, "paused": False,
+                "queue": {"waiting": 0, "longest_wait": 0.0, "timed_out": 0, "refused": 0},
+                "retries": {"under_way": 0, "made": 0, "denied": 0},
             },
         )  # fmt: skip
-
-
-OPTIONS = UpstreamOptions(
-    servers=(
-        ServerOptions("a", ClientEndpoint("tcp:192.0.2.1:1"), 2),
-        ServerOptions("b", ClientEndpoint("tcp:192.0.2.2:1")),
-    )
-)
-
-
-def no_balancer(chance):
-    """Builds what is no balancer."""
-    return object()
-
-
-class BuildTests(SynchronousTestCase):
-    """From the words of the file."""
-
-    def setUp(self):
-        self.reactor = MemoryReactorClock()
-
-    def build(self, **changes):
-        return build_upstream("db", evolve(OPTIONS, **changes), self.reactor, random.Random(1))
-
-    def test_what_the_file_says_is_built(self):
-        """Servers, strategy and checks are those of the options."""
-        upstream = self.build(strategy=Provider("least_connections"))
-        self.assertIsInstance(upstream.balancer, LeastConnections)
-        self.assertEqual([(server.name, server.weight) for server in upstream.servers], [("a", 2), ("b", 1)])
-        self.assertEqual(upstream.status()["strategy"], "least_connections")
-        upstream.start()
-        self.reactor.advance(1)
-        self.assertEqual(len(self.reactor.tcpClients), 2)
-        self.assertEqual(upstream.status()["servers"][0]["checks"], {"ok": 0, "failed": 0})
-
-    def test_one_timer_for_the_attempts_of_all_servers(self):
-        """However many servers are connected to at once, the reactor has one timer for their time-outs."""
-        servers = tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab")
-        pools = self.build(servers=servers).pools.values()
-        acquired = [pool.acquire() for pool in pools]
-        self.assertEqual(len(self.reactor.tcpClients), 2)
-        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
-        for lease in acquired:
-            lease.cancel()
-            self.failureResultOf(lease, CancelledError)
-
-    def test_without_checks_nobody_is_asked(self):
-        """With health.type = "none" no connection is made, and with on_demand none ahead of a client."""
-        upstream = self.build(health=HealthOptions(Provider("none")))
-        upstream.start()
-        self.reactor.advance(60)
-        self.assertEqual(self.reactor.tcpClients, [])
-        self.assertIsInstance(upstream.balancer, RoundRobin)
-
-    def test_a_warm_supply_is_made_at_the_start(self):
-        """With preconnect each server is connected to, as often as the option says."""
-        upstream = self.build(
-            # To a name leads what a reactor of memory has, too.
-            servers=tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab"),
-            pool=PoolOptions("preconnect", min_connections=3),
-            health=HealthOptions(Provider("none")),
-        )
-        upstream.start()
-        self.assertEqual(len(self.reactor.tcpClients), 6)
-
-    def test_somebodys_own_balancer_and_check(self):
-        """``module:attribute`` names a callable that is called as the built-in ones are."""
-        upstream = self.build(
-            strategy=Provider("tcpsuite.core.balancing:RoundRobin"),
-            health=HealthOptions(Provider("tcpsuite.net.healthcheck:TCPCheck")),
-        )
-        self.assertIsInstance(upstream.balancer, RoundRobin)
-
-    def test_what_is_no_provider_cannot_be_started(self):
-        """An object that lacks the interface, or is not there, is named in the error."""
-        for strategy in (f"{__name__}:no_balancer", f"{__name__}:nothing"):
-            with self.assertRaisesRegex(StartError, f"upstream db: {strategy} cannot be used"):
-                self.build(strategy=Provider(strategy))
-
-
-class CheckedTests(SynchronousTestCase):
-    """Health checks and warm connections, by the upstream's start and stop."""
-
-    def test_start_and_stop(self):
-        """Both begin at the start, and nothing is left behind the stop."""
-        clock, endpoint, server = MemoryReactorClock(), ScriptedEndpoint(), Server("a", "tcp:192.0.2.1:1")
-        pool = ConnectionPool(server, endpoint, clock, settings=PoolSettings("preconnect"))
-        checker = HealthChecker("db", [server], TCPCheck(clock, 2.0), clock)
-        upstream = Upstream("db", [server], Told(), {"a": pool}, clock, checker=checker)
-        upstream.start()
-        clock.advance(1)
-        self.assertEqual((endpoint.connecting, len(clock.tcpClients)), (2, 1))
-        stopping = Deferred.fromCoroutine(upstream.stop())
-        clock.advance(0)
-        self.successResultOf(stopping)
-        self.assertEqual(endpoint.connecting, 0)
-        self.assertEqual(clock.getDelayedCalls(), [])

@@ -25,6 +25,7 @@ from tcpsuite.core.connections import Connection, Counted, Reason
 from tcpsuite.core.servers import Server
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net import relay
+from tcpsuite.net.members import Members
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.upstream import Upstream
 from tcpsuite.options import UpstreamName
@@ -50,7 +51,9 @@ class GatewayCase(SynchronousTestCase):
         self.server = Server("a", "tcp:192.0.2.1:1")
         pool = ConnectionPool(self.server, self.endpoint, self.clock)
         balancer = RoundRobin(random.Random(1))
-        self.upstream = Upstream("db", [self.server], balancer, {"a": pool}, self.clock)
+        self.upstream = Upstream(
+            "db", Members("db", [self.server], {"a": pool}, self.clock), balancer, self.clock
+        )
         self.factory = GatewayFactory(self.upstream, self.clock)
         self.record = Connection("1", "192.0.2.7:4711", "192.0.2.7", "gate", "gateway", 0.0, 0.0)
         self.record.traffic = Counted()
@@ -134,6 +137,7 @@ class EarlyTests(GatewayCase):
         """A client that comes while no server is up is reset at once."""
         self.endpoint.accept()
         self.server.up = False
+        self.upstream.members.refresh()
         second = self.connect()
         self.assertTrue(second.disconnected)
         self.assertIs(self.record.reason, Reason.NO_SERVER)
@@ -142,7 +146,7 @@ class EarlyTests(GatewayCase):
     def test_our_own_fault_is_logged(self):
         """An error of ours has its traceback in the log, and resets the client."""
         self.endpoint.accept()
-        self.upstream.pools = {}
+        self.upstream.members.pools.clear()
         second = self.connect()
         self.assertTrue(second.disconnected)
         self.assertIs(self.record.reason, Reason.ERROR)
@@ -350,7 +354,7 @@ class BuildTests(SynchronousTestCase):
     def test_what_the_file_says_is_built(self):
         """The factory has the upstream of that name, and the options' values."""
         clock = Clock()
-        upstream = Upstream("db", [], RoundRobin(random.Random(1)), {}, clock)
+        upstream = Upstream("db", Members("db", [], {}, clock), RoundRobin(random.Random(1)), clock)
         options = GatewayOptions(UpstreamName("db"))
         factory = build(options, FakeContext(clock, upstreams={"db": upstream}))
         assert isinstance(factory, GatewayFactory)

@@ -13,11 +13,11 @@ from twisted.internet.threads import deferToThread
 from tcpsuite.core.connections import Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
+from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.health_options import HealthOptions
 from tcpsuite.net.options import ServerOptions, UpstreamOptions
 from tcpsuite.net.transport import count as count_bytes
-from tcpsuite.net.upstream import build_upstream
-from tcpsuite.options import ClientEndpoint, Provider
+from tcpsuite.options import ClientEndpoint
 from tcpsuite.services.gateway import GatewayFactory
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Gateway:
                 ServerOptions(f"s{number}", ClientEndpoint(address(server)))
                 for number, server in enumerate(servers)
             ),
-            health=HealthOptions(Provider("none")),
+            health=HealthOptions("none"),
             **options,
         )
         self.records: list[Connection] = []

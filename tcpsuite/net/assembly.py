@@ -1,0 +1,96 @@
+"""Makes an upstream as the configuration describes it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import fields
+
+from tcpsuite.core.balancing import STRATEGIES
+from tcpsuite.core.queueing import Queue
+from tcpsuite.core.retrying import RetryBudget
+from tcpsuite.core.servers import Server
+from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.net.checks import build_checker, build_ejector
+from tcpsuite.net.connecting import server_endpoint
+from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.net.members import Members
+from tcpsuite.net.operating import Operator
+from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.net.providing import provide
+from tcpsuite.net.search import Patience
+from tcpsuite.net.upstream import Upstream
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tcpsuite.net.options import ServerOptions, UpstreamOptions
+
+
+def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Random) -> Upstream:
+    """An upstream as the configuration describes it.
+
+    :param reactor: makes the connections, and tells the time.
+    :param chance: for the balancer, and to spread what would happen at once.
+    :raises StartError: when a provider of somebody's own cannot be built, or is none.
+    """
+    servers = [_server(server) for server in options.servers]
+    make_pool = partial(_build_pool, options, reactor, chance, Deadlines(reactor))
+    members = Members(
+        name,
+        servers,
+        {server.name: make_pool(server) for server in servers},
+        reactor,
+        ejector=build_ejector(servers, options.health),
+        slow_start=options.slow_start,
+        cut_when_down=options.cut_when_down,
+    )
+    members.checker = build_checker(name, servers, options.health, reactor, chance, members.moved)
+    return Upstream(
+        name,
+        members,
+        _build_balancer(name, options, chance),
+        reactor,
+        strategy=options.strategy,
+        patience=Patience(**{own.name: getattr(options, own.name) for own in fields(Patience)}),
+        budget=RetryBudget(options.retry_budget),
+        queue=Queue(options.max_queue),
+        operator=Operator(members, options.networks, make_pool),
+        chance=chance,
+    )
+
+
+def _server(options: ServerOptions) -> Server:
+    return Server(
+        options.name,
+        options.address,
+        options.weight,
+        max_connections=options.max_connections,
+        backup=options.backup,
+    )
+
+
+def _build_pool(
+    options: UpstreamOptions,
+    reactor: Any,
+    chance: Random,
+    deadlines: Deadlines,
+    server: Server,
+) -> ConnectionPool:
+    return ConnectionPool(
+        server,
+        server_endpoint(reactor, server.address, options.socket),
+        reactor,
+        settings=options.pool.settings(),
+        connect_timeout=options.connect_timeout,
+        chance=chance,
+        deadlines=deadlines,
+    )
+
+
+def _build_balancer(upstream: str, options: UpstreamOptions, chance: Random) -> ILoadBalancer:
+    strategy = options.strategy
+    extra = {"bounded_load": options.bounded_load} if strategy == "ip_hash" else {}
+    balancer: ILoadBalancer = provide(ILoadBalancer, upstream, strategy, STRATEGIES, chance, **extra)
+    return balancer

@@ -1,0 +1,161 @@
+"""What an operator may change of an upstream while it runs, and what he has changed."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from tcpsuite.core.connections import Reason
+from tcpsuite.core.servers import Administration, Server
+from tcpsuite.errors import ChangeRefused
+from tcpsuite.net.endpoints import Parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tcpsuite.interfaces import IConnectionPool
+    from tcpsuite.net.members import Members
+
+MAX_WEIGHT = 256
+"""The weight of a server at most."""
+
+
+@frozen
+class Change:
+    """Something that is not as the configuration says, because an operator changed it."""
+
+    server: str
+    """Empty for the upstream itself."""
+    what: str
+    """``state``, ``weight``, ``added``, ``removed`` or ``paused``."""
+    configured: Any
+    now: Any
+
+
+class Operator:
+    """Changes the servers of one upstream, within bounds.
+
+    :param members: the servers.
+    :param networks: where servers that are added may be, as CIDR; without any none may be.
+    :param make_pool: makes the pool of a server that is added.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        members: Members,
+        networks: Sequence[str] = (),
+        make_pool: Callable[[Server], IConnectionPool] | None = None,
+    ) -> None:
+        self._members = members
+        self._networks = tuple(ip_network(network) for network in networks)
+        self._make_pool = make_pool
+        self._configured = {server: members.weights[server] for server in members.servers}
+        self._removed: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Operator of {self._members.upstream} changes={len(self.changes())}>"
+
+    def administer(self, name: str, administration: Administration) -> None:
+        """Take a server out, let it run empty, or leave it to its health again.
+
+        :raises ChangeRefused: when there is no such server.
+        """
+        self._members.administer(self._members.server(name), administration)
+
+    def set_weight(self, name: str, weight: int) -> None:
+        """Give a server another share of new connections.
+
+        :raises ChangeRefused: when there is no such server, or a server can have no such weight.
+        """
+        server = self._members.server(name)
+        if not 0 <= weight <= MAX_WEIGHT:
+            raise ChangeRefused(f"expected a weight from 0 to {MAX_WEIGHT}, got {weight!r}")
+        self._members.weights.set(server, weight)
+        self._members.refresh()
+
+    def kill_connections(self, name: str) -> int:
+        """Reset the connections to a server.
+
+        :return: how many clients had one.
+        :raises ChangeRefused: when there is no such server.
+        """
+        server = self._members.server(name)
+        return self._members.cut(server, Reason.CUT, f"the operator cut the connections to {name}")
+
+    def add(self, server: Server) -> None:
+        """One server more.  Its first health check decides whether it is up.
+
+        :raises ChangeRefused: when its name is taken, its weight is none, or its address is in none of the
+            networks.
+        """
+        if any(known.name == server.name for known in self._members.servers):
+            raise ChangeRefused(f"upstream {self._members.upstream} has a server {server.name!r} already")
+        if not 0 <= server.weight <= MAX_WEIGHT:
+            raise ChangeRefused(f"expected a weight from 0 to {MAX_WEIGHT}, got {server.weight!r}")
+        if self._make_pool is None or not self._networks:
+            raise ChangeRefused(
+                f"upstream {self._members.upstream} takes no server while it runs: "
+                "its option networks names none that it could be in"
+            )
+        self._check_address(server.address)
+        self._members.add(server, self._make_pool(server))
+
+    def remove(self, name: str, force: bool = False) -> None:
+        """Forget a server.
+
+        :param force: whether its connections are reset; else it must have none.
+        :raises ChangeRefused: when there is no such server, it has connections, or it is the last one.
+        """
+        server = self._members.server(name)
+        if len(self._members.servers) == 1:
+            raise ChangeRefused(f"{name} is the last server of upstream {self._members.upstream}")
+        if server.active and not force:
+            raise ChangeRefused(
+                f"server {name} of upstream {self._members.upstream} has {server.active} connections: "
+                "drain it, or kill them"
+            )
+        self._members.cut(server, Reason.CUT, f"the operator removed {name}")
+        if server in self._configured:
+            self._removed[name] = server.address
+        self._members.remove(server)
+
+    def configured_weight(self, server: Server) -> int | None:
+        """The weight in the configuration; ``None`` for a server that was added."""
+        return self._configured.get(server)
+
+    def changes(self) -> list[Change]:
+        """What is not as configured."""
+        found = [Change(name, "removed", address, None) for name, address in self._removed.items()]
+        for server in self._members.servers:
+            configured, weight = self._configured.get(server), self._members.weights[server]
+            if configured is None:
+                found.append(Change(server.name, "added", None, server.address))
+            elif configured != weight:
+                found.append(Change(server.name, "weight", configured, weight))
+            if server.administration is not Administration.READY:
+                state = server.administration.value
+                found.append(Change(server.name, "state", Administration.READY.value, state))
+        return found
+
+    def _check_address(self, address: str) -> None:
+        """From the network no name of code is taken, and no path: only an address in one of the networks."""
+        parts = Parts.of(address)
+        given = parts.given("host", "port")
+        host = given.get("host", "")
+        try:
+            where = ip_address(host)
+        except ValueError:
+            where = None
+        plain = parts.type == "tcp" and not parts.proxied and set(given) == {"host", "port"}
+        if where is None or not plain or not given["port"].isdecimal() or int(given["port"]) > 65535:
+            raise ChangeRefused(f"expected an address such as tcp:10.0.0.1:5432, got {address!r}")
+        if not any(where in network for network in self._networks):
+            networks = ", ".join(map(str, self._networks))
+            raise ChangeRefused(
+                f"{host} is in none of the networks of upstream {self._members.upstream}: {networks}"
+            )

@@ -1,0 +1,184 @@
+"""How servers leave and come back by themselves: ejected for a while, and slowly up to their weight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from tcpsuite.core.slow_start import STEPS, share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from tcpsuite.core.ejection import Ejector
+    from tcpsuite.core.servers import Server
+
+
+class Weights:
+    """The weights of servers, lowered for a while behind their return.
+
+    It alone writes their ``weight``.
+
+    :param servers: with the weights that they are configured to have.
+    :param clock: an ``IReactorTime``.
+    :param window: seconds of a slow start; 0: none.
+    :param changed: called when a weight has changed by itself.
+    :ivar slow: those in a slow start.
+    """
+
+    def __init__(
+        self, servers: Iterable[Server], clock: Any, window: float, changed: Callable[[], None]
+    ) -> None:
+        self._whole = {server: int(server.weight) for server in servers}
+        self._clock = clock
+        self._window = window
+        self._changed = changed
+        self._since: dict[Server, float] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __repr__(self) -> str:
+        return f"<Weights servers={len(self._whole)} slow={len(self._since)}>"
+
+    def __getitem__(self, server: Server) -> int:
+        """The weight that it has, or comes to."""
+        return self._whole[server]
+
+    @property
+    def slow(self) -> Collection[Server]:
+        return self._since.keys()
+
+    def set(self, server: Server, weight: int) -> None:
+        """From now on it has that weight, or comes to it."""
+        self._whole[server] = weight
+        self._weigh(server)
+
+    def forget(self, server: Server) -> None:
+        """It is no server any more."""
+        del self._whole[server]
+        self._since.pop(server, None)
+
+    def begin(self, server: Server) -> None:
+        """It is back: begin slowly, if servers are to."""
+        if self._window:
+            self._since[server] = self._clock.seconds()
+            self._weigh(server)
+            if self._timer is None:
+                self._wait()
+
+    def stop(self) -> None:
+        """Leave all weights as they are."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        self._timer = self._clock.callLater(self._window / STEPS, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        for server in tuple(self._since):
+            self._weigh(server)
+        if self._since:
+            self._wait()
+        self._changed()
+
+    def _weigh(self, server: Server) -> None:
+        whole, since = self._whole[server], self._since.get(server)
+        part = 1.0 if since is None else share(self._clock.seconds() - since, self._window)
+        if part < 1:
+            server.weight = whole * part
+        else:
+            # Whole in its type too: what is counted in whole numbers is exact.
+            server.weight = whole
+            self._since.pop(server, None)
+
+
+class Ejections:
+    """Carries out what an :class:`~tcpsuite.core.ejection.Ejector` decides.
+
+    It alone writes ``ejected`` of the servers.
+
+    :param upstream: its name, for the log.
+    :param ejector: knows the servers; ``None``: nobody is ejected.
+    :param clock: an ``IReactorTime``.
+    :param changed: called with a server that was ejected, or has returned.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, upstream: str, ejector: Ejector | None, clock: Any, changed: Callable[[Server], None]
+    ) -> None:
+        self._upstream = upstream
+        self._ejector = ejector
+        self._clock = clock
+        self._changed = changed
+        self._out: dict[str, Server] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __repr__(self) -> str:
+        return f"<Ejections of {self._upstream}: {', '.join(self._out) or 'none'}>"
+
+    def judge(self, server: Server, ok: bool, error: str = "") -> None:
+        """A real connection to ``server`` went well; or it could not be made, or the server reset it."""
+        if self._ejector is None:
+            return
+        ejection = self._ejector.observe(server.name, ok, self._clock.seconds(), error)
+        if ejection is None:
+            return
+        server.ejected = True
+        self._out[server.name] = server
+        self.log.warn(
+            "server {server} of {upstream} is ejected for {seconds:g} s: {reason}",
+            server=server.name,
+            upstream=self._upstream,
+            seconds=ejection.seconds,
+            reason=ejection.reason,
+        )
+        self._set_timer()
+        self._changed(server)
+
+    def join(self, server: Server) -> None:
+        """It takes connections: from now on it is judged."""
+        if self._ejector is not None:
+            self._ejector.add(server.name)
+
+    def leave(self, server: Server) -> None:
+        """It takes none, whatever real connections say: half of those that are left may be ejected."""
+        server.ejected = False
+        self._out.pop(server.name, None)
+        if self._ejector is not None:
+            self._let_in(self._ejector.remove(server.name, self._clock.seconds()))
+            self._set_timer()
+
+    def stop(self) -> None:
+        """Leave those out who are out."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _let_in(self, names: Iterable[str]) -> None:
+        for name in names:
+            server = self._out.pop(name)
+            server.ejected = False
+            self.log.info(
+                "server {server} of {upstream} is ejected no more", server=name, upstream=self._upstream
+            )
+            self._changed(server)
+
+    def _set_timer(self) -> None:
+        """To when the next one returns."""
+        self.stop()
+        assert self._ejector is not None
+        due = self._ejector.due()
+        if due is not None:
+            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        assert self._ejector is not None
+        self._let_in(self._ejector.returning(self._clock.seconds()))
+        self._set_timer()

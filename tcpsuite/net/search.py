@@ -1,0 +1,92 @@
+"""The search for a server, for one client: how patient it is, and what is noted of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import Factory, define, frozen
+
+from tcpsuite.core.connections import Attempt
+from tcpsuite.core.queueing import Held
+from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
+
+if TYPE_CHECKING:
+    from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.connections import Connection
+    from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import ILoadBalancer
+
+
+@frozen
+class Patience:
+    """How often a server is looked for, and for how long.  Times are seconds."""
+
+    retries: int = 3
+    """Other servers that are tried for a client when the first one fails."""
+    connect_budget: float = 10.0
+    """All attempts for one client end after so long."""
+    queue_timeout: float = 5.0
+    """A client waits so long for a server with room, when all are full."""
+    hold_timeout: float = 0.0
+    """A client waits so long for a server to come up, when none is."""
+    pause_timeout: float = 30.0
+    """A client waits so long for a paused upstream to be resumed."""
+
+    def limit(self, why: Held) -> float:
+        """Seconds that a client waits at most."""
+        match why:
+            case Held.PAUSED:
+                return self.pause_timeout
+            case Held.FULL:
+                return self.queue_timeout
+            case Held.NONE_UP:
+                return self.hold_timeout
+
+    def late(self, why: Held, upstream: str, none: str) -> Exception:
+        """The error for a client that has waited so long; ``none`` says why there is no server."""
+        match why:
+            case Held.PAUSED:
+                return PoolExhausted(f"upstream {upstream} was paused for {self.pause_timeout:g} s")
+            case Held.FULL:
+                return PoolExhausted(f"the servers of {upstream} were full for {self.queue_timeout:g} s")
+            case Held.NONE_UP:
+                return NoServer(f"{none}, for {self.hold_timeout:g} s")
+
+
+@define(eq=False)
+class Search:
+    """For whom a server is wanted, by which rule, until when, and which have failed so far and why.
+
+    Who searches without a record has nothing noted.
+    """
+
+    client: str
+    record: Connection | None
+    balancer: ILoadBalancer
+    deadline: float | None = None
+    """When attempts end; ``None`` before the first."""
+    tried: dict[Server, str] = Factory(dict)
+    retrying: bool = False
+    """Whether it takes part of the retry budget."""
+
+    def chose(self, choice: Choice) -> None:
+        """There was that to choose from."""
+        if self.record is not None:
+            self.record.choices += (choice,)
+
+    def attempted(self, server: Server, error: str, seconds: float) -> None:
+        """A server was tried; ``error`` is empty when it was reached."""
+        if self.record is not None:
+            self.record.attempts += (Attempt(server.name, error, seconds),)
+
+    def waited(self, why: Held, seconds: float) -> None:
+        """It has waited so long."""
+        if self.record is not None:
+            self.record.held += seconds
+            self.record.held_why = why.value
+
+    def failure(self, none: str) -> Exception:
+        """The error when no further server is tried; ``none`` says why there is none, if none was."""
+        if not self.tried:
+            return NoServer(none)
+        return ConnectFailed(", ".join(f"{server.name}: {error}" for server, error in self.tried.items()))

@@ -1,0 +1,129 @@
+"""Carries out what :mod:`tcpsuite.core.queueing` decides: who waits for a server is called, or sent away."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+
+from tcpsuite.core.queueing import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from tcpsuite.core.queueing import Held, Waiting
+
+Who = TypeVar("Who")
+
+
+class WaitingRoom(Generic[Who]):
+    """Where clients wait, each with a Deferred that fires when it is its turn.
+
+    :param clock: an ``IReactorTime``.
+    :param ready: whether there is a server for one of those who wait.
+    :param late: the error for one whose time is over.
+    :param queue: says whose turn it is.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        ready: Callable[[Who], bool],
+        late: Callable[[Waiting], Exception],
+        queue: Queue | None = None,
+    ) -> None:
+        self.queue = Queue() if queue is None else queue
+        self._clock = clock
+        self._ready = ready
+        self._late = late
+        self._numbers = count(1)
+        self._held: dict[int, tuple[Who, Deferred[None]]] = {}
+        self._timer: IDelayedCall | None = None
+        self._timer_due: float | None = None
+        self._serving = False
+
+    def __repr__(self) -> str:
+        return f"<WaitingRoom {self.queue!r}>"
+
+    def hold(self, who: Who, why: Held, limit: float, full: Exception) -> Deferred[None]:
+        """``who`` waits, for ``limit`` seconds at most.
+
+        :param full: the error when too many wait already.
+        :return: fires when there is a server for it, whose place it must take in that very callback.
+        """
+        number = next(self._numbers)
+        if not self.queue.enter(number, why, self._clock.seconds(), limit):
+            return fail(full)
+        turn: Deferred[None] = Deferred(lambda _: self._leave(number))
+        self._held[number] = who, turn
+        self._set_timer()
+        return turn
+
+    def serve(self) -> None:
+        """There may be servers now: call those whose turn it is."""
+        # Who is called takes a place, or gives one back; that ends up here again.
+        if self._serving or not self._held:
+            return
+        self._serving = True
+        try:
+            while (number := self._next()) is not None:
+                self.queue.served(number, self._clock.seconds())
+                _, turn = self._held.pop(number)
+                turn.callback(None)
+        finally:
+            self._serving = False
+        self._set_timer()
+
+    def pause(self) -> None:
+        """Call nobody until :meth:`resume`."""
+        self.queue.pause()
+        self._set_timer()
+
+    def resume(self, rate: float) -> None:
+        """Call those who wait, ``rate`` a second; 0: as fast as there are servers."""
+        self.queue.resume(rate, self._clock.seconds())
+        self.serve()
+        self._set_timer()
+
+    def close(self, error: Callable[[], Exception]) -> None:
+        """Send everybody away."""
+        for number in tuple(self._held):
+            self._send_away(number, error())
+        self._set_timer()
+
+    def _next(self) -> int | None:
+        if not self.queue.may_serve(self._clock.seconds()):
+            return None
+        # Whom the only free server has failed must not keep the others from it.
+        return next((each.taker for each in self.queue if self._ready(self._held[each.taker][0])), None)
+
+    def _leave(self, number: int) -> None:
+        del self._held[number]
+        self.queue.leave(number, self._clock.seconds())
+        self._set_timer()
+
+    def _send_away(self, number: int, error: Exception) -> None:
+        _, turn = self._held.pop(number)
+        self.queue.leave(number, self._clock.seconds())
+        turn.errback(error)
+
+    def _set_timer(self) -> None:
+        due = self.queue.due(self._clock.seconds())
+        if due == self._timer_due:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer_due = due
+        if due is not None:
+            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
+
+    def _look(self) -> None:
+        self._timer_due = None
+        for waiting in self.queue.expire(self._clock.seconds()):
+            _, turn = self._held.pop(waiting.taker)
+            turn.errback(self._late(waiting))
+        self.serve()
+        self._set_timer()

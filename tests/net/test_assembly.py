@@ -1,0 +1,124 @@
+"""An upstream from the words of the file."""
+
+from __future__ import annotations
+
+import random
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.balancing import LeastConnections, RoundRobin
+from tcpsuite.core.pooling import PoolSettings
+from tcpsuite.core.servers import Server
+from tcpsuite.errors import StartError
+from tcpsuite.net.assembly import build_upstream
+from tcpsuite.net.checks.tcp import TCPCheck
+from tcpsuite.net.health_options import HealthOptions
+from tcpsuite.net.healthcheck import HealthChecker
+from tcpsuite.net.members import Members
+from tcpsuite.net.options import ServerOptions, UpstreamOptions
+from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.net.pool_options import PoolOptions
+from tcpsuite.net.upstream import Upstream
+from tcpsuite.options import ClientEndpoint, Provider
+from tcpsuite.testing.endpoints import ScriptedEndpoint
+
+OPTIONS = UpstreamOptions(
+    servers=(
+        ServerOptions("a", ClientEndpoint("tcp:192.0.2.1:1"), 2),
+        ServerOptions("b", ClientEndpoint("tcp:192.0.2.2:1")),
+    )
+)
+
+
+def no_balancer(chance):
+    """Builds what is no balancer."""
+    return object()
+
+
+class BuildTests(SynchronousTestCase):
+    """From the words of the file."""
+
+    def setUp(self):
+        self.reactor = MemoryReactorClock()
+
+    def build(self, **changes):
+        return build_upstream("db", evolve(OPTIONS, **changes), self.reactor, random.Random(1))
+
+    def test_what_the_file_says_is_built(self):
+        """Servers, strategy and checks are those of the options."""
+        upstream = self.build(strategy=Provider("least_connections"))
+        self.assertIsInstance(upstream.balancer, LeastConnections)
+        self.assertEqual([(server.name, server.weight) for server in upstream.servers], [("a", 2), ("b", 1)])
+        self.assertEqual(upstream.status()["strategy"], "least_connections")
+        upstream.start()
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.assertEqual(upstream.status()["servers"][0]["checks"], {"ok": 0, "failed": 0})
+
+    def test_one_timer_for_the_attempts_of_all_servers(self):
+        """However many servers are connected to at once, the reactor has one timer for their time-outs."""
+        servers = tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab")
+        pools = self.build(servers=servers).pools.values()
+        acquired = [pool.acquire() for pool in pools]
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+        for lease in acquired:
+            lease.cancel()
+            self.failureResultOf(lease, CancelledError)
+
+    def test_without_checks_nobody_is_asked(self):
+        """With health.mode = "none" no connection is made, and with on_demand none ahead of a client."""
+        upstream = self.build(health=HealthOptions("none"))
+        upstream.start()
+        self.reactor.advance(60)
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.assertIsInstance(upstream.balancer, RoundRobin)
+
+    def test_a_warm_supply_is_made_at_the_start(self):
+        """With preconnect each server is connected to, as often as the option says."""
+        upstream = self.build(
+            # To a name leads what a reactor of memory has, too.
+            servers=tuple(ServerOptions(name, ClientEndpoint(f"tcp:{name}.example:1")) for name in "ab"),
+            pool=PoolOptions("preconnect", min_connections=3),
+            health=HealthOptions("none"),
+        )
+        upstream.start()
+        self.assertEqual(len(self.reactor.tcpClients), 6)
+
+    def test_somebodys_own_balancer_and_check(self):
+        """``module:attribute`` names a callable that is called as the built-in ones are."""
+        upstream = self.build(
+            strategy=Provider("tcpsuite.core.balancing:RoundRobin"),
+            health=HealthOptions(type=Provider("tcpsuite.net.checks.tcp:TCPCheck")),
+        )
+        self.assertIsInstance(upstream.balancer, RoundRobin)
+
+    def test_what_is_no_provider_cannot_be_started(self):
+        """An object that lacks the interface, or is not there, is named in the error."""
+        for strategy in (f"{__name__}:no_balancer", f"{__name__}:nothing"):
+            with self.assertRaisesRegex(StartError, f"upstream db: {strategy} cannot be used"):
+                self.build(strategy=Provider(strategy))
+
+
+class CheckedTests(SynchronousTestCase):
+    """Health checks and warm connections, by the upstream's start and stop."""
+
+    def test_start_and_stop(self):
+        """Both begin at the start, and nothing is left behind the stop."""
+        clock, endpoint, server = MemoryReactorClock(), ScriptedEndpoint(), Server("a", "tcp:192.0.2.1:1")
+        pool = ConnectionPool(server, endpoint, clock, settings=PoolSettings("preconnect"))
+        checker = HealthChecker("db", [server], TCPCheck(clock, 2.0), clock)
+        members = Members("db", [server], {"a": pool}, clock)
+        members.checker = checker
+        upstream = Upstream("db", members, RoundRobin(random.Random(1)), clock)
+        upstream.start()
+        clock.advance(1)
+        self.assertEqual((endpoint.connecting, len(clock.tcpClients)), (2, 1))
+        stopping = Deferred.fromCoroutine(upstream.stop())
+        clock.advance(0)
+        self.successResultOf(stopping)
+        self.assertEqual(endpoint.connecting, 0)
+        self.assertEqual(clock.getDelayedCalls(), [])
