@@ -84,7 +84,7 @@ class Suite(Service):
     def __init__(self, config: Config, reactor: Any, ready: Callable[[Suite], None]) -> None:
         self.config = config
         self.reactor = reactor
-        self.ledger = Ledger()
+        self.ledger = Ledger(config.admin.past_connections)
         self.started_at: float | None = None
         self.draining = False
         self.failure: BaseException | None = None

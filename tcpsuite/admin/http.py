@@ -1,4 +1,4 @@
-"""The admin listener: health, metrics and status over HTTP."""
+"""The admin listener: health, metrics, status, explanations and changes over HTTP."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from tcpsuite.admin.control import Control
 from tcpsuite.admin.guard import Guard
 from tcpsuite.admin.pages import Pages
 from tcpsuite.admin.process import LagWatch
-from tcpsuite.core.connections import Ledger
+from tcpsuite.admin.views import Views
+from tcpsuite.core.connections import PAST, Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
+from tcpsuite.net.endpoints import Parts
 from tcpsuite.net.http import BoundedSite, Phase
 from tcpsuite.net.http_request import BoundedRequest
 from tcpsuite.net.listener import Listener
-from tcpsuite.options import Endpoints, Secret, option, token_length
+from tcpsuite.options import Endpoints, Secret, between, option, token_length
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,7 +37,7 @@ IDLE_TIMEOUT = 120.0
 STOP_TIME = 1.0
 """Seconds that an answer has to finish when the process ends."""
 MAX_BODY = 4096
-"""Bytes of a request's body: no page wants one."""
+"""Bytes of a request's body: a change is a few words."""
 
 
 @frozen
@@ -49,8 +52,14 @@ class AdminOptions:
     )
     token: Secret = option(
         Secret(""),
-        "When set, all but /healthz and /readyz wants the header Authorization: Bearer TOKEN.",
+        "When set, all but /healthz and /readyz wants the header Authorization: Bearer TOKEN; when not,"
+        " changes are taken over loopback and UNIX sockets only.",
         check=token_length,
+    )
+    past_connections: int = option(
+        PAST,
+        "Connections that have ended and can still be explained; 0: none.",
+        check=between(0, 1_000_000),
     )
 
 
@@ -69,13 +78,15 @@ class AdminListener:
     Its connections are bounded like those of any listener, and are not in the suite's own ledger: who looks
     in does not change what is seen.
 
-    :param suite: what is looked at.
+    :param suite: what is looked at, and changed.
     """
 
     def __init__(self, options: AdminOptions, suite: SuiteView, reactor: Any) -> None:
         self._lag = LagWatch(reactor)
+        proxied = any(Parts.of(endpoint).proxied for endpoint in options.endpoint)
+        views = Views(suite, self._lag, Control(suite.upstreams), reactor)
         self._site = BoundedSite(
-            Pages(suite, Guard(options.hosts, options.token), self._lag, reactor),
+            Pages(views.pages, Guard(options.hosts, options.token, proxied=proxied)),
             reactor=reactor,
             max_body=MAX_BODY,
             request=AdminRequest,

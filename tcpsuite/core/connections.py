@@ -206,9 +206,13 @@ class Totals:
 
 
 class Ledger:
-    """All open connections, and the sums of those that ended."""
+    """All open connections, some that ended, and the sums of all.
 
-    def __init__(self) -> None:
+    :param past: connections that have ended and are still known.
+    """
+
+    def __init__(self, past: int = PAST) -> None:
+        self._most_past = past
         self._open: dict[str, Connection] = {}
         self._past: OrderedDict[str, Connection] = OrderedDict()
         self._totals: defaultdict[str, Totals] = defaultdict(Totals)
@@ -228,7 +232,7 @@ class Ledger:
         return self._open.get(connection_id)
 
     def find(self, connection_id: str) -> Connection | None:
-        """The connection of that id, open or one of the last :data:`PAST` that ended."""
+        """The connection of that id, open or one of the last that ended."""
         return self._open.get(connection_id) or self._past.get(connection_id)
 
     def open(self, connection: Connection) -> None:
@@ -249,7 +253,7 @@ class Ledger:
         connection.traffic = final = Counted(connection.bytes_in, connection.bytes_out)
         connection.on_its_way = None
         self._past[connection.id] = connection
-        if len(self._past) > PAST:
+        if len(self._past) > self._most_past:
             self._past.popitem(last=False)
         totals = self._totals[connection.listener]
         assert connection.reason is not None
