@@ -28,7 +28,7 @@ class Why(Enum):
     EJECTED = "ejected"  # connections to it failed too often
     NO_WEIGHT = "no_weight"  # its weight is 0
     FULL = "full"  # it has as many connections as it takes
-    BACKUP = "backup"  # others that come before it may be used
+    BACKUP = "backup"  # others that come before it may be used, or will be when they have room
     TRIED = "tried"  # it failed for this client a moment ago
     AFFINITY = "affinity"  # the client belongs to another one
 
@@ -72,13 +72,21 @@ def why_not(server: Server) -> Why | None:
 def candidates(servers: Sequence[Server], tried: Collection[Server] = ()) -> list[Server]:
     """Those of ``servers`` that may be picked: all that take connections and were not tried, backups aside;
     if there is none, the first backup that does.
+
+    While another server is merely full there is none: a backup may be able to do less, and is not for peaks.
     """
     backups: list[Server] = []
     found: list[Server] = []
+    full = False
     for server in servers:
-        if why_not(server) is None and server not in tried:
+        why = why_not(server)
+        if server in tried:
+            continue
+        if why is None:
             (backups if server.backup else found).append(server)
-    return found or backups[:1]
+        elif why is Why.FULL and not server.backup:
+            full = True
+    return found or ([] if full else backups[:1])
 
 
 def choice(

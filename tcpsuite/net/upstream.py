@@ -115,7 +115,7 @@ class Upstream:
     @property
     def ready(self) -> bool:
         """Whether some server takes new connections, or would if it had room."""
-        return bool(self.members.usable) or self._all_full
+        return bool(self.members.usable) or self._some_full
 
     @property
     def paused(self) -> bool:
@@ -370,13 +370,13 @@ class Upstream:
     # Waiting for one
 
     @property
-    def _all_full(self) -> bool:
-        """Whether there is no room, though some server would take connections."""
+    def _some_full(self) -> bool:
+        """Whether some server would take connections, had it room."""
         return any(why_not(server) is Why.FULL for server in self.servers)
 
     def _without(self, search: Search) -> Deferred[ILease]:
         """There is no server for it now: wait for one, if that is any use."""
-        if any(server.full and server not in search.tried for server in self.servers) and self._all_full:
+        if any(why_not(server) is Why.FULL for server in self.servers if server not in search.tried):
             return self._hold(search, Held.FULL)
         if self._patience.hold_timeout and not search.tried:
             return self._hold(search, Held.NONE_UP)

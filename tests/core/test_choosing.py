@@ -65,6 +65,16 @@ class CandidatesTests(SynchronousTestCase):
         self.d.up = False
         self.assertEqual(candidates(self.all), [])
 
+    def test_not_for_peaks(self) -> None:
+        """While a server that is no backup is merely full, no backup is picked: one waits for it."""
+        self.a.up, self.b.max_connections, self.b.active = False, 1, 1
+        self.assertEqual(candidates(self.all), [])
+        self.assertEqual(candidates(self.all, {self.b}), [self.c])
+        self.b.up = False
+        self.assertEqual(candidates(self.all), [self.c])
+        self.c.max_connections = self.c.active = 1
+        self.assertEqual(candidates(self.all), [self.d])
+
     def test_tried(self) -> None:
         """Who failed for this client is not picked for it again."""
         self.assertEqual(candidates(self.all, {self.a: "refused"}), [self.b])
