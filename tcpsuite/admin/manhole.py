@@ -24,6 +24,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from tcpsuite.admin.explain import why
 from tcpsuite.admin.folder import claim, folder_of
 from tcpsuite.errors import StartError
 from tcpsuite.options import Endpoints, FilePath, OptionError, option
@@ -52,6 +53,7 @@ _WORDS = {
     "pools": "the connection pools: pools[upstream][server]",
     "sessions": "the session manager, or None; await sessions.stats()",
     "ledger": "the records of connections: list(ledger), ledger.totals(listener)",
+    "why": "why(id) prints why a connection went where it went",
     "reactor": "the reactor",
     "help": "help() says this, help(x) tells about x",
     "exit": "exit(), or Ctrl-D, leaves; the process goes on",
@@ -112,6 +114,7 @@ def namespace(suite: Any, reactor: Any) -> dict[str, Any]:
         "pools": {name: upstream.pools for name, upstream in suite.upstreams.items()},
         "sessions": suite.sessions,
         "ledger": suite.ledger,
+        "why": why(suite.ledger, reactor),
         "reactor": reactor,
         "help": Help(_WORDS),
     }

@@ -13,6 +13,7 @@ import twisted
 from tcpsuite import __version__
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.metrics import Family, Kind, Sample
+from tcpsuite.core.servers import Administration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,15 +28,19 @@ POOL_STATES = ("connecting", "refilling", "warm", "leased")
 """Of a pool's figures, those that tell what there is now; the others only grow."""
 
 
-def families(status: Status, process: ProcessFigures, lag: float) -> list[Family]:
+def families(
+    status: Status, process: ProcessFigures, lag: float, changes: Mapping[tuple[str, str], int]
+) -> list[Family]:
     """Every family that has something to tell.
 
     :param lag: the most seconds that the reactor was late of late.
+    :param changes: how many were made while it runs, by upstream and by what was changed.
     """
     groups = (
         _ourselves(status, lag),
         _listeners(status.listeners),
         _upstreams(status.upstreams),
+        _traffic_control(status.upstreams, changes),
         _sessions(status.sessions),
         _process(process),
     )
@@ -168,6 +173,83 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
         "What has happened to the connections of a server's pool.",
         pool("event", lambda key: key not in POOL_STATES),
     )
+
+
+def _traffic_control(
+    upstreams: Mapping[str, Mapping[str, Any]], changes: Mapping[tuple[str, str], int]
+) -> Iterator[Family]:
+    """What keeps clients from a server, or moves them to another one."""
+    servers = [
+        ({"upstream": name, "server": server["name"]}, server)
+        for name, upstream in upstreams.items()
+        for server in upstream["servers"]
+    ]
+    yield _gauge(
+        "tcpsuite_server_administration",
+        "What an operator wants of a server: 1 for that, 0 for the others.",
+        [
+            Sample(int(server["administration"] == state.value), {**labels, "state": state.value})
+            for labels, server in servers
+            for state in Administration
+        ],
+    )
+    yield _gauge(
+        "tcpsuite_server_ejected",
+        "Whether a server is left alone because connections to it failed: 1 or 0.",
+        [Sample(int(server["ejected"]), labels) for labels, server in servers],
+    )
+    yield _gauge(
+        "tcpsuite_server_full",
+        "Whether a server has as many connections as it takes: 1 or 0.",
+        [Sample(int(server["full"]), labels) for labels, server in servers],
+    )
+
+    def each(number: Callable[[Mapping[str, Any]], float], **labels: str) -> list[Sample]:
+        return [
+            Sample(number(upstream), {"upstream": name, **labels}) for name, upstream in upstreams.items()
+        ]
+
+    yield _gauge(
+        "tcpsuite_upstream_paused", "Whether an upstream lets its clients wait: 1 or 0.", each(_paused)
+    )
+    yield _gauge(
+        "tcpsuite_upstream_waiting",
+        "Clients that wait for a server.",
+        each(lambda of: of["queue"]["waiting"]),
+    )
+    yield _gauge(
+        "tcpsuite_upstream_longest_wait_seconds",
+        "The longest that a client has waited for a server.",
+        each(lambda of: of["queue"]["longest_wait"]),
+    )
+    yield _counter(
+        "tcpsuite_upstream_turned_away_total",
+        "Clients that waited in vain, or were refused because too many waited.",
+        [
+            *each(lambda of: of["queue"]["timed_out"], why="timed_out"),
+            *each(lambda of: of["queue"]["refused"], why="refused"),
+        ],
+    )
+    yield _counter(
+        "tcpsuite_upstream_retries_total",
+        "Clients that were to be moved to another server: done, or denied by the budget.",
+        [
+            *each(lambda of: of["retries"]["made"], outcome="made"),
+            *each(lambda of: of["retries"]["denied"], outcome="denied"),
+        ],
+    )
+    yield _counter(
+        "tcpsuite_changes_total",
+        "Changes that were made while the process runs.",
+        [
+            Sample(number, {"upstream": upstream, "change": word})
+            for (upstream, word), number in changes.items()
+        ],
+    )
+
+
+def _paused(upstream: Mapping[str, Any]) -> float:
+    return int(upstream["paused"])
 
 
 def _sessions(sessions: Mapping[str, int | str]) -> Iterator[Family]:

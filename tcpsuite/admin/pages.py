@@ -1,34 +1,30 @@
-"""The pages of the admin listener."""
+"""The admin listener's resource: who may ask, which page is meant, and how its answer leaves."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from attrs import Factory, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from tcpsuite import __version__
-from tcpsuite.admin.metrics import families
-from tcpsuite.admin.process import ProcessFigures
-from tcpsuite.admin.status import faults, gather
-from tcpsuite.core.metrics import CONTENT_TYPE, render
+from tcpsuite.admin.answers import Answer, Question, RefusedError
+from tcpsuite.admin.changes import MisreadError
+from tcpsuite.admin.manhole import peer_of
+from tcpsuite.errors import ChangeRefused
+from tcpsuite.net.endpoints import address_text
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from collections.abc import Mapping
+
     from twisted.python.failure import Failure
     from twisted.web.server import Request
 
+    from tcpsuite.admin.answers import Page
     from tcpsuite.admin.guard import Guard, Refusal
-    from tcpsuite.admin.process import LagWatch
-    from tcpsuite.admin.status import SuiteView
 
-METHODS = ("GET", "HEAD")
 OPEN = frozenset({"/healthz", "/readyz"})
 """Pages that want no token: probes have none.  To who does not show it they tell nothing but yes or no."""
 
@@ -38,50 +34,22 @@ _SAFE = {
     "Server": "tcpsuite",
     "X-Content-Type-Options": "nosniff",
 }
-_TEXT = "text/plain; charset=utf-8"
-_HTML = "text/html; charset=utf-8"
-
-
-@frozen
-class Answer:
-    """What a page gives."""
-
-    body: bytes
-    content_type: str
-    code: int = 200
-    headers: Mapping[str, str] = Factory(dict)
-
-    @classmethod
-    def json(cls, value: Any, code: int = 200, **headers: str) -> Answer:
-        """``value`` as JSON that people can read."""
-        return cls(json.dumps(value, indent=2).encode() + b"\n", "application/json", code, headers)
 
 
 class Pages(Resource):
-    """All of them; a leaf, for there are few and their paths are fixed.
+    """All of them; a leaf, for there are few.
 
-    :param suite: what is looked at.
+    :param pages: by path; a part in capitals stands for any.
     :param guard: checks every request.
-    :param lag: tells how late the reactor is.
-    :param clock: an ``IReactorTime``.
     """
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, suite: SuiteView, guard: Guard, lag: LagWatch, clock: IReactorTime) -> None:
+    def __init__(self, pages: Mapping[str, Page], guard: Guard) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._suite = suite
+        self._pages = pages
         self._guard = guard
-        self._lag = lag
-        self._clock = clock
-        self._pages: dict[str, tuple[str, Callable[[], Awaitable[Answer]]]] = {
-            "/": ("This page.", self.index),
-            "/healthz": ("Whether the process runs.", self.healthz),
-            "/readyz": ("Whether it should be sent new connections, and why not.", self.readyz),
-            "/metrics": ("Numbers for Prometheus.", self.metrics),
-            "/api/v1/status": ("Listeners, connections, upstreams, sessions: all as JSON.", self.status),
-        }
 
     def render(self, request: Request) -> int:
         """Answer one request."""
@@ -91,58 +59,47 @@ class Pages(Resource):
         answering.addErrback(self._failed, request)
         return NOT_DONE_YET
 
-    async def index(self) -> Answer:
-        """What there is, for people."""
-        rows = "".join(
-            f'<li><a href="{path}">{path}</a> {escape(text)}</li>' for path, (text, _) in self._pages.items()
-        )
-        title = f"tcpsuite {escape(__version__)}"
-        page = f"<!doctype html><title>{title}</title><h1>{title}</h1><ul>{rows}</ul>\n"
-        return Answer(page.encode(), _HTML)
-
-    async def healthz(self) -> Answer:
-        """The process runs: it answers."""
-        return Answer(b"ok\n", _TEXT)
-
-    async def readyz(self, *, why: bool = True) -> Answer:
-        """Whether new connections should come, and ``why`` not."""
-        reasons = faults(self._suite)
-        told = {"reasons": reasons} if why else {}
-        return Answer.json({"ready": not reasons, **told}, 503 if reasons else 200)
-
-    async def metrics(self) -> Answer:
-        """Numbers for Prometheus."""
-        status = await gather(self._suite, self._clock)
-        page = render(families(status, ProcessFigures.read(), self._lag.worst))
-        return Answer(page, CONTENT_TYPE.decode())
-
-    async def status(self) -> Answer:
-        """All there is to see."""
-        status = await gather(self._suite, self._clock)
-        return Answer.json(status.as_json(self._clock.seconds()))
-
     async def _answer(self, request: Request) -> Answer:
-        path = request.path.decode("latin-1")
-        if refusal := self._refusal(request, path):
+        path, method = request.path.decode("latin-1"), request.method.decode("latin-1")
+        untrusted = self._guard.check_token(_headers(request, b"Authorization"))
+        if refusal := self._refusal(request) or (None if path in OPEN else untrusted):
             return _refused(refusal)
-        if path not in self._pages:
+        page, names = self._find(path)
+        if page is None:
             return Answer.json({"error": "there is no such page", "pages": list(self._pages)}, 404)
-        if request.method.decode("latin-1") not in METHODS:
-            allowed = ", ".join(METHODS)
+        if method not in page.methods:
+            allowed = ", ".join(page.methods)
             return Answer.json({"error": f"this page knows {allowed}"}, 405, Allow=allowed)
-        if path == "/readyz" and self._token_refusal(request):
-            return await self.readyz(why=False)
-        return await self._pages[path][1]()
+        ask, body = page.get, b""
+        if method == "POST" and page.post is not None:
+            if refusal := self._guard.check_change(_headers(request, b"Content-Type"), _reached(request)):
+                return _refused(refusal)
+            content: Any = request.content
+            ask, body = page.post, content.read()
+        question = Question(names, _query(request), body, _who(request), trusted=untrusted is None)
+        try:
+            return await ask(question)
+        except RefusedError as error:
+            return Answer.json({"error": str(error), **error.more}, error.code)
+        except MisreadError as error:
+            more = {"where": error.where, "expected": error.expected}
+            return Answer.json({"error": str(error), **more}, 400)
+        except ChangeRefused as error:
+            return Answer.json({"error": str(error)}, 409)
 
-    def _refusal(self, request: Request, path: str) -> Refusal | None:
-        reached = getattr(request.getHost(), "host", "")
-        refusal = self._guard.check(_headers(request, b"Host"), _headers(request, b"Origin"), reached)
-        if refusal is None and path not in OPEN:
-            refusal = self._token_refusal(request)
-        return refusal
+    def _refusal(self, request: Request) -> Refusal | None:
+        return self._guard.check(_headers(request, b"Host"), _headers(request, b"Origin"), _reached(request))
 
-    def _token_refusal(self, request: Request) -> Refusal | None:
-        return self._guard.check_token(_headers(request, b"Authorization"))
+    def _find(self, path: str) -> tuple[Page | None, tuple[str, ...]]:
+        """The page of that path, and what stands in it where the page's has capitals."""
+        parts = path.split("/")
+        for known, page in self._pages.items():
+            pairs = list(zip(known.split("/"), parts, strict=False))
+            if known.count("/") == len(parts) - 1 and all(
+                name == part or (name.isupper() and part) for name, part in pairs
+            ):
+                return page, tuple(unquote(part) for name, part in pairs if name.isupper())
+        return None, ()
 
     def _failed(self, failure: Failure, request: Request) -> None:
         if failure.check(CancelledError) is None:
@@ -153,6 +110,29 @@ class Pages(Resource):
 def _headers(request: Request, name: bytes) -> list[str]:
     # Asked for by text they would be read as UTF-8, and a peer may send any bytes.
     return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name, [])]
+
+
+def _reached(request: Request) -> str:
+    """The address of ours that the connection was made to; empty for a UNIX socket."""
+    return str(getattr(request.getHost(), "host", ""))
+
+
+def _query(request: Request) -> dict[str, str]:
+    """What stands behind the question mark; of a name that comes twice the last."""
+    args: Mapping[bytes, list[bytes]] = request.args or {}
+    return {
+        name.decode(errors="replace"): values[-1].decode(errors="replace") for name, values in args.items()
+    }
+
+
+def _who(request: Request) -> str:
+    """The peer; of a UNIX socket the process and its user, as the kernel knows them."""
+    address: Any = request.getClientAddress()
+    socket = getattr(getattr(request.channel, "transport", None), "socket", None)
+    if hasattr(address, "host") or socket is None:
+        return address_text(address)
+    process, user = peer_of(socket)
+    return f"process {process} of user {user}"
 
 
 def _refused(refusal: Refusal) -> Answer:

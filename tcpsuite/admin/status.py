@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
+    from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection, Ledger
+    from tcpsuite.core.servers import Administration, Server
 
 MOST_CONNECTIONS = 100
 """Open connections that are listed one by one, the oldest: a page that people read."""
@@ -46,13 +48,70 @@ class ListenerView(Protocol):
     def state(self) -> str: ...
 
 
+class ChangeView(Protocol):
+    """What is looked at of a change that was made to an upstream while it runs."""
+
+    @property
+    def server(self) -> str: ...  # empty: of all of it
+
+    @property
+    def what(self) -> str: ...
+
+    @property
+    def configured(self) -> Any: ...
+
+    @property
+    def now(self) -> Any: ...
+
+
+class WhatifView(Protocol):
+    """What is looked at of a pick that was only tried."""
+
+    @property
+    def server(self) -> str | None: ...
+
+    @property
+    def choice(self) -> Choice: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+class OperatorView(Protocol):
+    """What a :class:`tcpsuite.net.operating.Operator` can be told.
+
+    It raises :class:`~tcpsuite.errors.ChangeRefused`, with a sentence, when it does not do it.
+    """
+
+    def administer(self, name: str, administration: Administration) -> None: ...
+
+    def set_weight(self, name: str, weight: int) -> None: ...
+
+    def kill_connections(self, name: str) -> int: ...
+
+    def add(self, server: Server) -> None: ...
+
+    def remove(self, name: str, force: bool = False) -> None: ...
+
+
 class UpstreamView(Protocol):
-    """What is looked at of a :class:`tcpsuite.net.upstream.Upstream`."""
+    """What is looked at of a :class:`tcpsuite.net.upstream.Upstream`, and what it can be told."""
 
     @property
     def ready(self) -> bool: ...
 
+    @property
+    def operator(self) -> OperatorView: ...
+
     def status(self) -> dict[str, Any]: ...
+
+    def changes(self) -> Sequence[ChangeView]: ...
+
+    def whatif(self, client: str) -> WhatifView: ...
+
+    def pause(self, limit: float | None = None) -> None: ...
+
+    def resume(self, rate: float = 0.0) -> None: ...
 
 
 class SessionsView(Protocol):
@@ -177,9 +236,18 @@ async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
         ),
         open=len(suite.ledger),
         oldest=tuple(islice(suite.ledger, MOST_CONNECTIONS)),
-        upstreams={name: upstream.status() for name, upstream in suite.upstreams.items()},
+        upstreams={name: upstream_data(upstream) for name, upstream in suite.upstreams.items()},
         sessions=sessions,
     )
+
+
+def upstream_data(upstream: UpstreamView) -> dict[str, Any]:
+    """An upstream as plain data, and beside it ``changes``: what of it is not as configured."""
+    changes = [
+        {"server": each.server, "what": each.what, "configured": each.configured, "now": each.now}
+        for each in upstream.changes()
+    ]
+    return {**upstream.status(), "changes": changes}
 
 
 async def _sessions(sessions: SessionsView | None, clock: IReactorTime) -> Mapping[str, int | str]:
@@ -200,6 +268,7 @@ def _connection(connection: Connection, now: float) -> dict[str, Any]:
         "peer": connection.peer,
         "listener": connection.listener,
         "service": connection.service,
+        "upstream": connection.upstream,
         "server": connection.server,
         "user": connection.user,
         "seconds": round(connection.duration(now), 3),

@@ -19,6 +19,10 @@ class LazyGroup(click.Group):
         "show-config": ("tcpsuite.cli.config", "show_config"),
         "passwd": ("tcpsuite.cli.passwd", "passwd"),
         "pool-size": ("tcpsuite.cli.pool", "pool_size"),
+        "explain": ("tcpsuite.cli.looking", "explain"),
+        "whatif": ("tcpsuite.cli.looking", "whatif"),
+        "server": ("tcpsuite.cli.changing", "server"),
+        "upstream": ("tcpsuite.cli.changing", "upstream"),
         "manhole": ("tcpsuite.cli.manhole", "manhole"),
     }
 

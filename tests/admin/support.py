@@ -7,7 +7,10 @@ from typing import Any
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred, succeed
 
+from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection, Counted, Ledger, Reason
+from tcpsuite.core.servers import Administration, Server
+from tcpsuite.errors import ChangeRefused
 
 
 @frozen
@@ -45,22 +48,87 @@ class FakeListener:
         return ["127.0.0.1:7000"]
 
 
+@frozen
+class FakeChange:
+    server: str
+    what: str
+    configured: Any
+    now: Any
+
+
+@frozen
+class FakeWhatif:
+    server: str | None
+    choice: Choice
+    reason: str = ""
+
+
+@define
+class FakeOperator:
+    """Notes what it is told; ``refuses`` is what it answers instead."""
+
+    told: list[tuple[Any, ...]] = Factory(list)
+    refuses: str = ""
+
+    def administer(self, name: str, administration: Administration) -> None:
+        self._note("administer", name, administration)
+
+    def set_weight(self, name: str, weight: int) -> None:
+        self._note("set_weight", name, weight)
+
+    def kill_connections(self, name: str) -> int:
+        self._note("kill_connections", name)
+        return 3
+
+    def add(self, server: Server) -> None:
+        self._note("add", server.name, server.address, server.weight)
+
+    def remove(self, name: str, force: bool = False) -> None:
+        self._note("remove", name, force)
+
+    def _note(self, *what: Any) -> None:
+        if self.refuses:
+            raise ChangeRefused(self.refuses)
+        self.told.append(what)
+
+
 @define
 class FakeUpstream:
     up: bool = True
     pools: dict[str, object] = Factory(dict)
+    operator: FakeOperator = Factory(FakeOperator)
 
     @property
     def ready(self) -> bool:
         return self.up
 
+    def changes(self) -> list[FakeChange]:
+        return [FakeChange("b", "weight", 5, 1)]
+
+    def whatif(self, client: str) -> FakeWhatif:
+        choice = Choice(("b",), (LeftOut("a", Why.DOWN),), ("b",))
+        return FakeWhatif("b", choice) if client else FakeWhatif(None, Choice(()), "no server is up")
+
+    def pause(self, limit: float | None = None) -> None:
+        self.operator.told.append(("pause", limit))
+
+    def resume(self, rate: float = 0.0) -> None:
+        self.operator.told.append(("resume", rate))
+
     def status(self) -> dict[str, Any]:
         return {
+            "name": "cache",
+            "strategy": "round_robin",
             "ready": self.up,
+            "paused": True,
+            "queue": {"waiting": 4, "longest_wait": 1.5, "timed_out": 5, "refused": 6},
+            "retries": {"under_way": 1, "made": 8, "denied": 9},
             "servers": [
                 {
                     "name": name, "address": f"tcp:127.0.0.1:{port}", "weight": 1, "up": self.up, "active": 1,
-                    "connections": 7, "failures": 2, "last_error": "connection refused",
+                    "administration": "drain", "ejected": True, "full": False, "configured_weight": 5,
+                    "slow_start": False, "backup": False, "added": False,
+                    "connections": 7, "failures": 2, "last_error": "it\x07",
                     "checks": {"ok": 5, "failed": 1},
                     "pool": {"connecting": 0, "warm": 2, "leased": 1, "created": 9, "failed": 2},
                 }
@@ -111,6 +179,6 @@ def busy_suite() -> FakeSuite:
     gone.because(Reason.SERVER_CLOSED)
     suite.ledger.open(gone)
     suite.ledger.close(gone, 3.5)
-    suite.ledger.open(connection(2, server="a", user="ann", traffic=Counted(10, 100)))
+    suite.ledger.open(connection(2, upstream="cache", server="a", user="ann", traffic=Counted(10, 100)))
     suite.ledger.refuse("db", "connections_per_ip")
     return suite

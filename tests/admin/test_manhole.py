@@ -90,6 +90,7 @@ async def test_namespace(manhole: Manhole) -> None:
     """The prompt sees the running process, and help() tells what of it."""
     assert await say(manhole, "list(listeners)", "len(ledger)") == "['db', 'echo']\n1\n"
     assert await say(manhole, "(await sessions.stats())['count']") == "3\n"
+    assert "ended: server_closed\n" in await say(manhole, "why('ab-1')")
     printed = await say(manhole, "help()")
     for name in module.namespace(busy_suite(), None):
         assert f"\n  {name} " in printed

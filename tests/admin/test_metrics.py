@@ -16,6 +16,8 @@ from tcpsuite.admin.status import gather
 from tcpsuite.core.metrics import render
 from tests.admin.support import FakeSuite, busy_suite
 
+CHANGES = {("cache", "drain"): 2}
+
 
 def page(suite: FakeSuite | None = None) -> str:
     clock = Clock()
@@ -24,7 +26,7 @@ def page(suite: FakeSuite | None = None) -> str:
     try:
         gathering.send(None)
     except StopIteration as stop:
-        return render(families(stop.value, ProcessFigures.read(), 0.25)).decode()
+        return render(families(stop.value, ProcessFigures.read(), 0.25, CHANGES)).decode()
     raise AssertionError("it waited")
 
 
@@ -65,6 +67,24 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(value("tcpsuite_server_checks_total", outcome="failed", **labels), 1)
         self.assertEqual(value("tcpsuite_pool_connections", state="warm", **labels), 2)
         self.assertEqual(value("tcpsuite_pool_events_total", event="created", **labels), 9)
+
+    def test_traffic_control(self) -> None:
+        """What keeps clients from a server is told: an operator's word, an ejection, a queue, a pause; and
+        how many were moved, turned away, and what was changed.
+        """
+        labels = {"upstream": "cache", "server": "b"}
+        self.assertEqual(value("tcpsuite_server_administration", state="drain", **labels), 1)
+        self.assertEqual(value("tcpsuite_server_administration", state="ready", **labels), 0)
+        self.assertEqual(value("tcpsuite_server_ejected", **labels), 1)
+        self.assertEqual(value("tcpsuite_server_full", **labels), 0)
+        self.assertEqual(value("tcpsuite_upstream_paused", upstream="cache"), 1)
+        self.assertEqual(value("tcpsuite_upstream_waiting", upstream="cache"), 4)
+        self.assertEqual(value("tcpsuite_upstream_longest_wait_seconds", upstream="cache"), 1.5)
+        self.assertEqual(value("tcpsuite_upstream_turned_away_total", why="timed_out"), 5)
+        self.assertEqual(value("tcpsuite_upstream_turned_away_total", why="refused"), 6)
+        self.assertEqual(value("tcpsuite_upstream_retries_total", outcome="made"), 8)
+        self.assertEqual(value("tcpsuite_upstream_retries_total", outcome="denied"), 9)
+        self.assertEqual(value("tcpsuite_changes_total", upstream="cache", change="drain"), 2)
 
     def test_ourselves(self) -> None:
         """The process itself is told of."""

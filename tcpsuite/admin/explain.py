@@ -1,0 +1,172 @@
+"""Why a connection went where it went, and where the next one would go.
+
+As plain data for programs, and as text made of just that data: the command line prints what a page has said.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from tcpsuite.core.choosing import Choice, Why
+from tcpsuite.core.queueing import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from tcpsuite.core.connections import Attempt, Connection, Ledger
+
+MEANINGS: Mapping[Why, str] = {
+    Why.MAINT: "an operator has taken it out",
+    Why.DRAINING: "an operator lets it run empty",
+    Why.DOWN: "its health checks fail",
+    Why.EJECTED: "connections to it failed too often",
+    Why.NO_WEIGHT: "its weight is 0",
+    Why.FULL: "it has as many connections as it takes",
+    Why.BACKUP: "others that come before it may be used",
+    Why.TRIED: "it failed for this client a moment ago",
+    Why.AFFINITY: "the client belongs to another one",
+}
+HELD: Mapping[Held, str] = {
+    Held.PAUSED: "an operator held all clients back",
+    Held.FULL: "the servers had as many connections as they take",
+    Held.NONE_UP: "no server took connections",
+}
+
+_NO_CHOICE = Choice(())
+
+
+def explanation(connection: Connection, now: float) -> dict[str, Any]:
+    """All that is known of one connection, as plain data.
+
+    :param now: on the reactor's clock.
+    """
+    opened = datetime.fromtimestamp(connection.opened_at, UTC)
+    return {
+        "id": connection.id,
+        "peer": connection.peer,
+        "listener": connection.listener,
+        "service": connection.service,
+        "upstream": connection.upstream,
+        "server": connection.server,
+        "user": connection.user,
+        "opened": f"{opened:%Y-%m-%dT%H:%M:%S}.{opened.microsecond // 1000:03}Z",
+        "open": connection.ended is None,
+        "seconds": round(connection.duration(now), 3),
+        "bytes_in": connection.bytes_in,
+        "bytes_out": connection.bytes_out,
+        "held": {
+            "milliseconds": _milliseconds(connection.held),
+            "why": connection.held_why,
+            "meaning": HELD[Held(connection.held_why)] if connection.held_why else "",
+        },
+        "attempts": [
+            {**choice_data(choice or _NO_CHOICE), **_attempt(attempt)}
+            for choice, attempt in zip_longest(connection.choices, connection.attempts)
+        ],
+        "reason": None if connection.reason is None else connection.reason.value,
+        "detail": connection.detail,
+    }
+
+
+def choice_data(choice: Choice) -> dict[str, Any]:
+    """What there was to choose from, as plain data."""
+    return {
+        "candidates": list(choice.candidates),
+        "slow_start": list(choice.slow),
+        "left_out": [
+            {"server": each.server, "why": each.why.value, "meaning": MEANINGS[each.why]}
+            for each in choice.left_out
+        ],
+    }
+
+
+def tell(told: Mapping[str, Any]) -> str:
+    """An :func:`explanation` for people: some lines, without an end of line behind the last."""
+    return _text(_lines(told))
+
+
+def tell_whatif(told: Mapping[str, Any]) -> str:
+    """The same of what the page of what-if says."""
+    server, client = told["server"], told["client"] or "a client on a UNIX socket"
+    picked = f"would go to {server}" if server else "would get no server"
+    return _text([f"{client} {picked}{_behind(told['reason'])}", *_left_out(told)])
+
+
+def why(ledger: Ledger, clock: IReactorTime) -> Callable[[str], None]:
+    """``why(id)`` for a prompt."""
+
+    def why(connection_id: str) -> None:
+        """Print why a connection went where it went: an open one, or one that ended of late."""
+        if (found := ledger.find(connection_id)) is None:
+            said = f"no connection {connection_id!r} is open, or has ended of late"
+        else:
+            said = tell(explanation(found, clock.seconds()))
+        print(said)  # noqa: T201
+
+    return why
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+    way = [f"listener {told['listener']}", f"service {told['service']}"]
+    way += [f"{kind} {told[kind]}" for kind in ("upstream", "server", "user") if told[kind]]
+    yield f"{told['id']}: {told['peer']} at {', '.join(way)}"
+    state = "open" if told["open"] else "was open"
+    yield (
+        f"accepted {told['opened']}, {state} for {told['seconds']:.3f} s,"
+        f" {told['bytes_in']} bytes in, {told['bytes_out']} bytes out"
+    )
+    held = told["held"]
+    if held["why"]:
+        yield f"waited {held['milliseconds']} ms for a server: {held['why']}, {held['meaning']}"
+    for number, attempt in enumerate(told["attempts"], 1):
+        yield f"{number}. {_outcome(attempt)}"
+        yield from _left_out(attempt)
+    if not told["attempts"]:
+        yield "no server was chosen for it"
+    if told["reason"] is not None:
+        yield f"{'ends' if told['open'] else 'ended'}: {told['reason']}{_behind(told['detail'])}"
+
+
+def _outcome(attempt: Mapping[str, Any]) -> str:
+    server, error, took = attempt["server"], attempt["error"], f"{attempt['milliseconds']} ms"
+    if server is None:
+        return "not connected yet" if attempt["candidates"] else "no server to pick"
+    return f"{server}: failed after {took}: {error}" if error else f"{server}: connected in {took}"
+
+
+def _left_out(told: Mapping[str, Any]) -> Iterator[str]:
+    if told["candidates"]:
+        yield f"   candidates: {', '.join(told['candidates'])}"
+    if told["slow_start"]:
+        yield f"   still in their slow start: {', '.join(told['slow_start'])}"
+    for each in told["left_out"]:
+        yield f"   not {each['server']}: {each['why']}, {each['meaning']}"
+
+
+def _attempt(attempt: Attempt | None) -> dict[str, Any]:
+    if attempt is None:
+        return {"server": None, "error": None, "milliseconds": None}
+    took = _milliseconds(attempt.seconds)
+    return {"server": attempt.server, "error": attempt.error, "milliseconds": took}
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+def _behind(text: str) -> str:
+    return f", {text}" if text else ""
+
+
+def _text(lines: Iterable[str]) -> str:
+    """What a peer may have had a hand in must not give orders to a terminal, nor make a line of its own."""
+    return "\n".join(map(plain, lines))
+
+
+def plain(text: str) -> str:
+    """``text`` with an escape in place of each character that is not printed."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
