@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from tcpsuite.options import Duration, Provider, between, option
+from attrs import fields, frozen
+
+from tcpsuite.core.scripts.http import parse_statuses
+from tcpsuite.core.scripts.send_expect import parse_bytes, parse_regex
+from tcpsuite.options import Duration, OptionError, Provider, Secret, between, option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TYPES = ("tcp", "send_expect", "redis", "postgresql", "smtp", "http", "tls")
+"""The checks that are built in."""
+
+_OF = {
+    "send": ("send_expect",),
+    "expect": ("send_expect",),
+    "expect_regex": ("send_expect",),
+    "password": ("redis",),
+    "path": ("http",),
+    "status": ("http",),
+    "host": ("http", "tls"),
+    "verify": ("tls",),
+}
+"""The options that only some types look at."""
+
+_ONE_WORD = re.compile(r"[!-~]+")
+
+
+def _readable(read: Callable[[str], Any], expected: str) -> Callable[[str], None]:
+    """A check that a text can be read so."""
+
+    def check(text: str) -> None:
+        try:
+            read(text)
+        except ValueError as error:
+            raise OptionError(f"{expected} ({error})", text) from error
+
+    return check
+
+
+def _path(text: str) -> None:
+    if not (text.startswith("/") and _ONE_WORD.fullmatch(text)):
+        raise OptionError("a path that begins with / and has neither a blank nor what is not ASCII", text)
+
+
+def _host(text: str) -> None:
+    if text and not _ONE_WORD.fullmatch(text):
+        raise OptionError("the name of a host", text)
 
 
 @frozen
@@ -19,8 +67,44 @@ class HealthOptions:
     )
     type: Provider = option(
         Provider("tcp"),
-        "How a server is asked: tcp connects and closes; or module:attribute.",
-        choices=("tcp",),
+        "How a server is asked: tcp connects and closes; send_expect says and expects what is said below; "
+        "redis, postgresql, smtp, http and tls speak these protocols; or module:attribute.",
+        choices=TYPES,
+    )
+    send: str = option(
+        "",
+        r"With send_expect, what is said, with escapes such as \r\n or \x00; empty: the server speaks first.",
+        check=_readable(parse_bytes, "a text with escapes"),
+    )
+    expect: str = option(
+        "",
+        "With send_expect, what the answer has in it, written likewise.",
+        check=_readable(parse_bytes, "a text with escapes"),
+    )
+    expect_regex: str = option(
+        "",
+        "With send_expect, in place of expect: a regular expression of Python's that is found in the answer.",
+        check=_readable(parse_regex, "a regular expression"),
+    )
+    password: Secret = option(
+        Secret(""),
+        "With redis, the password of its default user; without one a server that wants one counts as well.",
+    )
+    path: str = option("/", "With http, the path that is asked for.", check=_path)
+    status: str = option(
+        "200-399",
+        'With http, the statuses that are well: "200-399", "200,204".',
+        check=_readable(parse_statuses, "statuses of HTTP"),
+    )
+    host: str = option(
+        "",
+        "With http and tls, the name that the server is asked for; empty: the host of its address.",
+        check=_host,
+    )
+    verify: bool = option(
+        False,
+        "With tls, whether the certificate must be good by this system's authorities; a tls: address says "
+        "that by itself.",
     )
     interval: Duration = option(
         Duration(5.0), "Time between two checks of a server.", check=between(0.1, 86400, "seconds")
@@ -62,6 +146,24 @@ class HealthOptions:
         "is taken back.",
         check=between(0.1, 86400, "seconds"),
     )
+
+    def __attrs_post_init__(self) -> None:
+        """See that the options fit the type.
+
+        :raises ValueError: with all that does not.
+        """
+        if problems := "; ".join(self._problems()):
+            raise ValueError(problems)
+
+    def _problems(self) -> Iterator[str]:
+        for own in fields(type(self)):
+            types = _OF.get(own.name, (self.type,))
+            if self.type not in types and getattr(self, own.name) != own.default:
+                yield f"{own.name} is for type {' and '.join(types)}, and this is {self.type}"
+        if self.type == "send_expect" and bool(self.expect) == bool(self.expect_regex):
+            yield "send_expect needs expect or expect_regex, one of them"
+        if self.type == "tls" and find_spec("OpenSSL") is None:
+            yield "type tls needs the tls extra: pip install 'tcpsuite[tls]'"
 
     @property
     def active(self) -> bool:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from tcpsuite.core.ejection import Ejector
 from tcpsuite.core.health import RiseFall, Schedule
+from tcpsuite.core.scripts.http import HTTP, parse_statuses
+from tcpsuite.core.scripts.postgresql import PostgreSQL
+from tcpsuite.core.scripts.redis import Redis
+from tcpsuite.core.scripts.send_expect import SendExpect, literally, parse_bytes, parse_regex
+from tcpsuite.core.scripts.smtp import SMTP
 from tcpsuite.interfaces import IHealthCheck
+from tcpsuite.net.checks.naming import authority_namer, host_namer
+from tcpsuite.net.checks.talk import TalkCheck
 from tcpsuite.net.checks.tcp import TCPCheck
 from tcpsuite.net.healthcheck import HealthChecker
 from tcpsuite.net.providing import provide
@@ -16,11 +23,44 @@ if TYPE_CHECKING:
     from random import Random
 
     from tcpsuite.core.health import Transition
+    from tcpsuite.core.scripts import Script
     from tcpsuite.core.servers import Server
     from tcpsuite.net.health_options import HealthOptions
 
-CHECKS: Mapping[str, Callable[[Any, HealthOptions], IHealthCheck]] = {
-    "tcp": lambda reactor, options: TCPCheck(reactor, options.timeout),
+    _Builder = Callable[[Any, HealthOptions], IHealthCheck]
+
+
+def _tcp(reactor: Any, options: HealthOptions) -> IHealthCheck:
+    return TCPCheck(reactor, options.timeout)
+
+
+def _tls(reactor: Any, options: HealthOptions) -> IHealthCheck:
+    from tcpsuite.net.checks.tls import TLSCheck  # needs an extra
+
+    return TLSCheck(reactor, options.timeout, host_namer(options.host), verify=options.verify)
+
+
+def _talk(script: Callable[[HealthOptions], Script]) -> _Builder:
+    return lambda reactor, options: TalkCheck(reactor, options.timeout, script(options))
+
+
+def _send_expect(options: HealthOptions) -> SendExpect:
+    expect = parse_regex(options.expect_regex) if options.expect_regex else literally(options.expect)
+    return SendExpect(parse_bytes(options.send), expect)
+
+
+def _http(options: HealthOptions) -> HTTP:
+    return HTTP(options.path, parse_statuses(options.status), authority_namer(options.host))
+
+
+CHECKS: Mapping[str, _Builder] = {
+    "tcp": _tcp,
+    "send_expect": _talk(_send_expect),
+    "redis": _talk(lambda options: Redis(options.password)),
+    "postgresql": _talk(lambda options: PostgreSQL()),
+    "smtp": _talk(lambda options: SMTP()),
+    "http": _talk(_http),
+    "tls": _tls,
 }
 """The built-in checks by the word in the file: called with a reactor and the table."""
 

@@ -6,20 +6,20 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from zope.interface import implementer
 
-from tcpsuite.interfaces import IHealthCheck, Outcome
-from tcpsuite.net.endpoints import failure_text, timed_out
-from tcpsuite.net.shortage import is_shortage
+from tcpsuite.interfaces import IHealthCheck
+from tcpsuite.net.checks.asking import ask
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IConnector, ITCPTransport
     from twisted.python.failure import Failure
 
     from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import Outcome
 
 _PLAIN_TCP = re.compile(r"tcp:(?P<host>(?:[^:\\=]|\\:)+):(?P<port>\d+)")
 
@@ -45,19 +45,9 @@ class TCPCheck:
 
     def check(self, server: Server) -> Deferred[Outcome]:
         """Connect to ``server``, and leave."""
-        begun = self._reactor.seconds()
+        return ask(self._reactor, self._timeout, lambda: self._ask(server.address))
 
-        def outcome(failure: Failure | None = None) -> Outcome:
-            seconds = self._reactor.seconds() - begun
-            if failure is None:
-                return Outcome(True, seconds=seconds)
-            return Outcome(False, failure_text(failure), seconds, local=is_shortage(failure))
-
-        asking = maybeDeferred(self._ask, server.address)
-        asking.addTimeout(self._timeout, self._reactor, onTimeoutCancel=timed_out)
-        return asking.addCallbacks(lambda _: outcome(), outcome)
-
-    def _ask(self, address: str) -> Deferred[None]:
+    def _ask(self, address: str) -> Deferred[float | None]:
         if plain := _PLAIN_TCP.fullmatch(address):
             knock = _Knock()
             host = plain["host"].replace("\\:", ":")
@@ -78,7 +68,7 @@ class _Visit(Protocol):
     transport: ITCPTransport
 
     def __init__(self) -> None:
-        self.over: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
+        self.over: Deferred[float | None] = Deferred(lambda _: self.transport.abortConnection())
 
     def connectionMade(self) -> None:
         """The server is well."""
@@ -100,7 +90,7 @@ class _Knock(ClientFactory):
     connector: IConnector
 
     def __init__(self) -> None:
-        self.answered: Deferred[None] = Deferred(lambda _: self.connector.disconnect())
+        self.answered: Deferred[float | None] = Deferred(lambda _: self.connector.disconnect())
 
     def startedConnecting(self, connector: IConnector) -> None:
         """Hold the last packet of the handshake back, as for data that would go with it."""
@@ -122,7 +112,7 @@ class _Leave(Protocol):
 
     transport: ITCPTransport
 
-    def __init__(self, answered: Deferred[None]) -> None:
+    def __init__(self, answered: Deferred[float | None]) -> None:
         self._answered = answered
 
     def connectionMade(self) -> None:

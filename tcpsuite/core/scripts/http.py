@@ -1,0 +1,68 @@
+"""HTTP/1.1: the status of a page."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tcpsuite.core.scripts import Unwell, first_line, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tcpsuite.core.servers import Server
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?")
+_RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+
+
+class HTTP:
+    """Well is who answers a GET with one of the expected statuses.  The page itself is not waited for.
+
+    :param path: what is asked for, with its query if it has one.
+    :param statuses: the expected ones.
+    :param host: gives the Host that a server is asked for.
+    """
+
+    parting = b""
+
+    def __init__(self, path: str, statuses: Sequence[range], host: Callable[[Server], str]) -> None:
+        self._path = path
+        self._statuses = tuple(statuses)
+        self._host = host
+
+    def __repr__(self) -> str:
+        return f"<HTTP GET {self._path}>"
+
+    def opening(self, server: Server) -> bytes:
+        """The request."""
+        return (
+            f"GET {self._path} HTTP/1.1\r\nHost: {self._host(server)}\r\n"
+            "User-Agent: tcpsuite\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        ).encode()
+
+    def heard(self, said: bytes) -> bool:
+        """The status is in the first line."""
+        line = first_line(said)
+        if line is None:
+            return False
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise Unwell(f"answered {shown(line)}")
+        if not any(int(match[1]) in statuses for statuses in self._statuses):
+            raise Unwell(f"HTTP status {match[1].decode()}")
+        return True
+
+
+def parse_statuses(text: str) -> tuple[range, ...]:
+    """Statuses such as ``200-399`` or ``200,204,301-302``.
+
+    :raises ValueError: when it is something else.
+    """
+    found = []
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"{part.strip()!r} is neither a status nor a range of them")
+        found.append(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(found)

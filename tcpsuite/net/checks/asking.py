@@ -1,0 +1,50 @@
+"""What all checks have in common: they end in time, and with an outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from tcpsuite.interfaces import Outcome
+from tcpsuite.net.endpoints import failure_text, timed_out
+from tcpsuite.net.shortage import is_shortage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]]) -> Deferred[Outcome]:
+    """Ask a server once.
+
+    :param timeout: seconds until the asking is cancelled.
+    :param begin: asks, and fires with the seconds that the answer took (``None``: all that have passed), or
+        fails with why the server is not well.  What it does not do in time is cancelled; it may still fire
+        then, when the answer had come and only the end of the connection was missing.
+    :return: fires with the outcome, whatever happened.
+    """
+    begun = reactor.seconds()
+
+    def late(result: Any, seconds: float) -> Any:
+        if isinstance(result, Failure):
+            timed_out(result, seconds)
+        return result
+
+    def good(seconds: float | None) -> Outcome:
+        return Outcome(True, seconds=reactor.seconds() - begun if seconds is None else seconds)
+
+    def bad(failure: Failure) -> Outcome:
+        seconds = reactor.seconds() - begun
+        return Outcome(False, _text(failure), seconds, local=is_shortage(failure))
+
+    asking = maybeDeferred(begin)
+    asking.addTimeout(timeout, reactor, onTimeoutCancel=late)
+    return asking.addCallbacks(good, bad)
+
+
+def _text(failure: Failure) -> str:
+    match getattr(failure.value, "args", ()):
+        case ([*_, (_, _, str(words))],):  # OpenSSL's, of which only the last words are for people
+            return f"TLS: {words}"
+    return failure_text(failure)
