@@ -123,7 +123,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     if held["why"]:
         yield f"waited {held['milliseconds']} ms for a server: {held['why']}, {held['meaning']}"
     for number, attempt in enumerate(told["attempts"], 1):
-        yield f"{number}. {_outcome(attempt)}"
+        yield f"{number}. {_outcome(attempt, over=told['reason'] is not None)}"
         yield from _left_out(attempt)
     if not told["attempts"]:
         yield "no server was chosen for it"
@@ -131,10 +131,10 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"{'ends' if told['open'] else 'ended'}: {told['reason']}{_behind(told['detail'])}"
 
 
-def _outcome(attempt: Mapping[str, Any]) -> str:
+def _outcome(attempt: Mapping[str, Any], *, over: bool) -> str:
     server, error, took = attempt["server"], attempt["error"], f"{attempt['milliseconds']} ms"
     if server is None:
-        return "not connected yet" if attempt["candidates"] else "no server to pick"
+        return "no server was picked" if over or not attempt["candidates"] else "not connected yet"
     return f"{server}: failed after {took}: {error}" if error else f"{server}: connected in {took}"
 
 

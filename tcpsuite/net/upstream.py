@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.choosing import Choice, Why, candidates, why_not
@@ -23,8 +24,6 @@ from tcpsuite.net.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.queueing import Queue, Waiting
@@ -380,7 +379,12 @@ class Upstream:
             return self._hold(search, Held.FULL)
         if self._patience.hold_timeout and not search.tried:
             return self._hold(search, Held.NONE_UP)
+        self._note_none(search)
         return self._give_up(search)
+
+    def _note_none(self, search: Search) -> None:
+        """Keep why each server was left out, behind what was tried: no attempt goes with it."""
+        search.chose(self.members.choice_without(search.tried, ()) if search.tried else self.members.choice)
 
     def _hold(self, search: Search, why: Held) -> Deferred[ILease]:
         self._settle(search)
@@ -389,6 +393,8 @@ class Upstream:
 
         def waited(result: Any) -> Any:
             search.waited(why, self._clock.seconds() - since)
+            if isinstance(result, Failure):
+                self._note_none(search)
             return result
 
         turn = self._room.hold(search, why, self._patience.limit(why), full)

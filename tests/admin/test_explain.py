@@ -125,7 +125,7 @@ class TextTests(SynchronousTestCase):
         """A client for which there was nobody is told who was left out, and why."""
         record = connection(1, choices=(Choice((), (LeftOut("c", Why.MAINT),)),))
         text = tell(explanation(record, 2.0))
-        self.assertIn("1. no server to pick\n   not c: maint, an operator has taken it out", text)
+        self.assertIn("1. no server was picked\n   not c: maint, an operator has taken it out", text)
 
     def test_no_gateway(self) -> None:
         """What is served here has no server."""

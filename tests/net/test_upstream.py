@@ -11,9 +11,10 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted
 from tcpsuite.interfaces import ILoadBalancer
 from tcpsuite.net.members import Members
 from tcpsuite.net.pool import ConnectionPool
@@ -94,6 +95,38 @@ class UpstreamTests(SynchronousTestCase):
         attempt = self.record.attempts[0]
         self.assertEqual((attempt.server, attempt.error, attempt.seconds), ("a", "", 0.5))
         self.assertEqual(repr(self.upstream), "<Upstream db up=4 of 4 active=1>")
+
+    def test_the_record_keeps_what_there_was_to_choose_from(self):
+        """Each attempt has its choice: the candidates, and why each other server was left out."""
+        self.servers[2].up = False
+        self.members.refresh()
+        self.acquire()
+        self.endpoints["a"].refuse()
+        self.endpoints["b"].accept()
+        first, second = self.record.choices
+        self.assertEqual((first.candidates, first.left_out), (("a", "b", "d"), (LeftOut("c", Why.DOWN),)))
+        self.assertEqual(second.candidates, ("b", "d"))
+        self.assertEqual(second.left_out, (LeftOut("a", Why.TRIED), LeftOut("c", Why.DOWN)))
+
+    def test_the_record_keeps_why_there_was_nobody(self):
+        """A client for which there was no server has a choice of none, at once or when it has waited."""
+        for server in self.servers:
+            server.up = False
+        self.members.refresh()
+        self.failureResultOf(self.acquire(), NoServer)
+        left_out = tuple(LeftOut(name, Why.DOWN) for name in "abcd")
+        self.assertEqual(self.record.choices, (Choice((), left_out),))
+
+        for server in self.servers:
+            server.up, server.max_connections, server.active = True, 1, 1
+        self.members.refresh()
+        self.record = record()
+        waiting = self.acquire()
+        self.assertEqual(self.record.choices, ())
+        self.clock.advance(60)
+        self.failureResultOf(waiting, PoolExhausted)
+        left_out = tuple(LeftOut(name, Why.FULL) for name in "abcd")
+        self.assertEqual(self.record.choices, (Choice((), left_out),))
 
     def test_the_end_of_a_connection_is_told_once(self):
         """When the connection is gone, the server has one less, and the balancer hears how long it lasted."""
