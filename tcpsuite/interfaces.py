@@ -62,8 +62,10 @@ class ILoadBalancer(Interface):
     def pick(servers: Sequence[Server], client: str, now: float) -> Server | None:
         """Choose one of ``servers``.
 
-        :param servers: those that may be used now (up, with weight, not tried before for this client), in the
-            order of the configuration; at least one.
+        :param servers: those that may be used now (up, with weight, with room, not tried before for this
+            client), in the order of the configuration; at least one.  As long as neither who they are nor a
+            weight has changed, and the client has tried none, the upstream passes the same object again; so
+            a balancer may prepare what it needs for those it was given last.  Weights may be fractions.
         :param client: the client's IP address; empty for a UNIX peer.
         :param now: seconds, on the reactor's clock.
         :return: one of ``servers``, or ``None`` to refuse the client.

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 from attrs import NOTHING, frozen
 
+from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.retrying import SHARE
 from tcpsuite.net.health_options import HealthOptions
 from tcpsuite.net.pool_options import PoolOptions
@@ -68,8 +69,9 @@ class UpstreamOptions:
     servers: tuple[ServerOptions, ...] = option(NOTHING, "The servers; at least one.", check=_some)
     strategy: Provider = option(
         Provider("round_robin"),
-        "How a server is picked: round_robin, least_connections, or module:attribute.",
-        choices=("round_robin", "least_connections"),
+        "How a server is picked: round_robin, least_connections, least_time, random, power_of_two, ip_hash, "
+        "first, or module:attribute.",
+        choices=tuple(STRATEGIES),
     )
     pool: PoolOptions = option(PoolOptions(), "How connections are supplied.")
     health: HealthOptions = option(HealthOptions(), "How servers are checked.")

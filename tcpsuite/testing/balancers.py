@@ -1,18 +1,20 @@
-"""What every :class:`~tcpsuite.interfaces.ILoadBalancer` keeps to."""
+"""What every :class:`~tcpsuite.interfaces.ILoadBalancer` keeps to, and an
+:class:`~tcpsuite.interfaces.ITimed` besides.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import permutations
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from unittest import SkipTest
 
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import ILoadBalancer, Outcome
+from tcpsuite.interfaces import ILoadBalancer, ITimed, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,11 +28,13 @@ else:
 CLIENTS = ("", "127.0.0.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "::ffff:192.0.2.1", "fe80::1%eth0")
 OK = Outcome(True, seconds=0.002)
 FAILED = Outcome(False, "refused", 0.001)
+WORDS = ("started", "connected", "failed", "answered", "finished")
+"""What it may be told."""
 CYCLES = 200
 """So many times the sum of the weights is the long run."""
 
 
-def servers(*weights: int) -> tuple[Server, ...]:
+def servers(*weights: float) -> tuple[Server, ...]:
     """A server for each weight, in the order of the configuration: ``a``, ``b`` and so on."""
     return tuple(
         Server(chr(ord("a") + index), f"tcp:192.0.2.{index}:1", weight)
@@ -40,6 +44,8 @@ def servers(*weights: int) -> tuple[Server, ...]:
 
 class LoadBalancerContract(Case):
     """Mix into a ``SynchronousTestCase``, and give ``make_balancer``.
+
+    A balancer that provides :class:`~tcpsuite.interfaces.ITimed` is told of first bytes too.
 
     :cvar weighted: whether, in the long run and with many clients, each server gets its weight's share of
         connections.  Set it to ``False`` for a rule that has another aim.
@@ -82,23 +88,29 @@ class LoadBalancerContract(Case):
             names.append(picked.name if picked is not None else "")
             if picked is not None:
                 self._start(balancer, picked, float(now))
-                balancer.connected(picked, OK, float(now))
+                self._tell(balancer, picked, "connected", float(now))
+                self._tell(balancer, picked, "answered", float(now))
         return names
 
-    def _tell(self, balancer: ILoadBalancer, server: Server, word: str) -> None:
+    def _tell(self, balancer: ILoadBalancer, server: Server, word: str, now: float = 1.0) -> None:
         match word:
             case "started":
-                balancer.started(server, 1.0)
+                balancer.started(server, now)
             case "connected":
-                balancer.connected(server, OK, 1.0)
+                balancer.connected(server, OK, now)
             case "failed":
-                balancer.connected(server, FAILED, 1.0)
+                balancer.connected(server, FAILED, now)
+            case "answered" if ITimed.providedBy(balancer):
+                cast(ITimed, balancer).answered(server, 0.003, now)
             case "finished":
-                balancer.finished(server, OK, 1.0)
+                balancer.finished(server, OK, now)
 
     def test_provides_the_interface(self) -> None:
-        """It has all that the interface asks for."""
-        self.assertTrue(verifyObject(ILoadBalancer, self._new()))
+        """It has all that the interface asks for; and so for first bytes, if it wants to be told of them."""
+        balancer = self._new()
+        self.assertTrue(verifyObject(ILoadBalancer, balancer))
+        if ITimed.providedBy(balancer) or hasattr(balancer, "answered"):
+            self.assertTrue(verifyObject(ITimed, balancer))
 
     def test_picks_from_what_is_given(self) -> None:
         """A pick is one of the servers given, whichever they are, for any client and at any time."""
@@ -125,9 +137,8 @@ class LoadBalancerContract(Case):
         given, states = list(usable), [evolve(server) for server in usable]
         for server in usable:
             self._pick(balancer, usable)
-            balancer.started(server, 1.0)
-            balancer.connected(server, FAILED, 2.0)
-            balancer.finished(server, OK, 3.0)
+            for word in WORDS:
+                self._tell(balancer, server, word)
         self.assertTrue(all(server is before for server, before in zip(usable, given, strict=True)))
         self.assertEqual(list(map(repr, usable)), list(map(repr, states)))
 
@@ -178,7 +189,7 @@ class LoadBalancerContract(Case):
 
     def test_told_in_every_order(self) -> None:
         """It goes on, in whatever order it is told of a server's connections, known to it or not."""
-        for order in permutations(("started", "connected", "failed", "finished")):
+        for order in permutations(WORDS):
             balancer, (known, other) = self._new(), servers(1, 2)
             for server in (known, other):
                 for word in order:
@@ -204,14 +215,52 @@ class LoadBalancerContract(Case):
         first = self._serve(self._new(), servers(1, 2, 3), clients)
         self.assertEqual(self._serve(self._new(), servers(1, 2, 3), clients), first)
 
+    def test_backups(self) -> None:
+        """What it is given it may pick: who is a backup, and when, the upstream knows."""
+        clients = CLIENTS * 20
+        backups = [evolve(server, backup=True) for server in servers(1, 2, 3)]
+        picked = self._serve(self._new(), backups, clients)
+        self.assertEqual(picked, self._serve(self._new(), servers(1, 2, 3), clients))
+
+    def test_any_sequence(self) -> None:
+        """It is the same to it whether the servers come in the same sequence, or in a new one each time."""
+        balancer, other, chance = self._new(), self._new(), Random(4)
+        usable = list(servers(1, 2, 3))
+        for turn in range(200):
+            copy = chance.choice((list, tuple))(usable)
+            client, now = chance.choice(CLIENTS), turn / 10
+            picked = self._pick(balancer, usable, client, now)
+            self.assertIs(picked, self._pick(other, copy, client, now))
+            if picked is not None:
+                for each in (balancer, other):
+                    self._start(each, picked, now)
+
     def test_weights(self) -> None:
         """In the long run each server gets its weight's share of many clients' lasting connections."""
+        self._needs_weights()
+        for weights in ((1, 1, 1), (1, 2, 5), (7, 3), (0.5, 1, 2.5)):
+            self._assert_lasting(self._new(), servers(*weights))
+
+    def test_weights_change(self) -> None:
+        """A new weight, and a fraction as of a slow start, counts from the next pick on."""
+        self._needs_weights()
+        balancer, usable = self._new(), servers(2, 2)
+        for weight in (0.5, 1.2, 2):
+            usable[0].weight = weight
+            self._assert_lasting(balancer, list(usable))
+            for server in usable:
+                while server.active:
+                    self._finish(balancer, server)
+
+    def _needs_weights(self) -> None:
         if not self.weighted:
             raise SkipTest("this rule has another aim than weights")
-        for usable in (servers(1, 1, 1), servers(1, 2, 5), servers(7, 3)):
-            runs = CYCLES * int(sum(server.weight for server in usable))
-            clients = (f"10.{run >> 16 & 255}.{run >> 8 & 255}.{run & 255}" for run in range(runs))
-            self._assert_shares(Counter(self._serve(self._new(), usable, clients)), usable)
+
+    def _assert_lasting(self, balancer: ILoadBalancer, usable: Sequence[Server]) -> None:
+        """Lasting connections of many clients are shared by weight."""
+        runs = int(CYCLES * sum(server.weight for server in usable))
+        clients = (f"10.{run >> 16 & 255}.{run >> 8 & 255}.{run & 255}" for run in range(runs))
+        self._assert_shares(Counter(self._serve(balancer, usable, clients)), usable)
 
     def _assert_shares(self, picks: Counter[str], usable: Sequence[Server]) -> None:
         weights = sum(server.weight for server in usable)

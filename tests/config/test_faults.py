@@ -89,7 +89,8 @@ class FaultsTests(SynchronousTestCase):
                 "x.toml:16: listener.other.upstream: unknown option",
                 (
                     "x.toml:18: upstream.pg.strategy: expected one of round_robin, least_connections, "
-                    "or module:attribute, got 'leastconnections'; did you mean least_connections?"
+                    "least_time, random, power_of_two, ip_hash, first, or module:attribute, "
+                    "got 'leastconnections'; did you mean least_connections?"
                 ),
                 "x.toml:20: upstream.pg.servers[0].weight: expected a value from 0 to 256, got 2000",
                 "x.toml:21: upstream.pg.servers[1].name: expected text in quotes, got 5",

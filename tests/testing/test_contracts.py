@@ -118,7 +118,7 @@ class LoadBalancerContractTests(SynchronousTestCase):
     def test_another_aim(self) -> None:
         """A rule with another aim than weights is not measured by them."""
         self.assertEqual(self.broken(First, weighted=False), set())
-        self.assertEqual(self.broken(First), {"test_weights", "test_second_attempts"})
+        self.assertEqual(self.broken(First), {"test_weights", "test_weights_change", "test_second_attempts"})
 
     def test_faults(self) -> None:
         """Each fault is found, by the test that says so."""

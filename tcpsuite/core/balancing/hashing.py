@@ -1,0 +1,104 @@
+"""The rule that keeps a client on its server."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from math import ceil, log
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from tcpsuite.core.balancing.rated import Rated, Untold
+from tcpsuite.core.balancing.turns import RoundRobin
+from tcpsuite.interfaces import ILoadBalancer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from tcpsuite.core.servers import Server
+
+REMEMBERED = 4096
+"""Clients whose server is remembered, some 500 KB of them: who comes again is not reckoned again."""
+_BITS = 30
+"""Of a hash: a product of two is reckoned quickly."""
+_MASK = (1 << _BITS) - 1
+
+
+@implementer(ILoadBalancer)
+class IPHash(Untold):
+    """Each client on a server of its own, as long as that may be used: rendezvous hashing.
+
+    Every server draws a number for every client, by hashing both; the best number wins.  When a server leaves
+    only its own clients move, spread over the others by weight, and when it returns they return; a change of
+    weight moves no more than it must.  No state is shared: gateways with the same names of servers agree.
+
+    Clients without an address, those on UNIX sockets, take turns: there is nothing to tell one from another.
+
+    :param chance: not drawn from.
+    :param bounded_load: when above 0, at least 1: no server is given a connection that takes it over so many
+        times its share of all connections there are, the one to come included, rounded up.  A client whose
+        server is at that bound goes to the next best for it.
+    """
+
+    def __init__(self, chance: Random, bounded_load: float = 0.0) -> None:
+        super().__init__(chance)
+        if bounded_load and not bounded_load >= 1:
+            raise ValueError(f"bounded_load must be 0, or 1 or more, not {bounded_load}")
+        self._bound = bounded_load
+        self._turns = RoundRobin(chance)
+        self._rated = Rated()
+        self._even = True
+        self._factors: list[int] = []
+        self._found: dict[str, Server] = {}
+
+    def __repr__(self) -> str:
+        return f"<IPHash bounded_load={self._bound:g} remembered={len(self._found)}>"
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        """The client's server; ``None`` when none has weight."""
+        if not client:
+            return self._turns.pick(servers, client, now)
+        rated = self._rated
+        if rated.changed(servers):
+            self._found = {}
+            self._factors = [_hash(server.name) | 1 for server in rated.servers]
+            self._even = len(set(rated.weights)) < 2
+        if not rated.servers:
+            return None
+        server = self._found.get(client)
+        if server is None:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            scores = self._scores(client)
+            server = self._found[client] = rated.servers[scores.index(max(scores))]
+        return self._within_bound(server, client) if self._bound else server
+
+    def _scores(self, client: str) -> list[float]:
+        """What each server has drawn for ``client``."""
+        key = _hash(client)
+        drawn: list[float] = [key * factor & _MASK for factor in self._factors]
+        if self._even:
+            return drawn
+        # The first of several alarm clocks, each set by chance to ring w times a second on average, is one
+        # of weight w with the probability of its share.
+        return [
+            log((number + 0.5) / (_MASK + 1)) / weight
+            for number, weight in zip(drawn, self._rated.weights, strict=True)
+        ]
+
+    def _within_bound(self, server: Server, client: str) -> Server:
+        """``server``, or the next best that one connection more does not take over the bound."""
+        servers = self._rated.servers
+        most = self._bound * (sum([each.active for each in servers]) + 1) / sum(self._rated.weights)
+        if server.active < ceil(most * server.weight):
+            return server
+        scores = self._scores(client)
+        ranked = sorted(range(len(servers)), key=scores.__getitem__, reverse=True)
+        under = (servers[each] for each in ranked if servers[each].active < ceil(most * servers[each].weight))
+        return next(under, server)
+
+
+def _hash(text: str) -> int:
+    """The same in every process, and on every machine."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") & _MASK

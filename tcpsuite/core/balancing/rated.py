@@ -1,0 +1,55 @@
+"""What the rules share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import Outcome
+
+
+class Untold:
+    """A rule that needs no chance, and learns nothing from what became of a pick."""
+
+    def __init__(self, chance: Random) -> None:
+        pass
+
+    def started(self, server: Server, now: float) -> None:
+        """Nothing to note: ``server.active`` says it."""
+
+    def connected(self, server: Server, outcome: Outcome, now: float) -> None:
+        """Nothing to note."""
+
+    def finished(self, server: Server, outcome: Outcome, now: float) -> None:
+        """Nothing to note."""
+
+
+class Rated:
+    """The servers of a sequence that have weight, and their weights: what a rule prepares from them holds
+    until one of them changes.
+
+    :ivar servers: those with weight, in their order.
+    :ivar weights: theirs, in the same order.
+    """
+
+    def __init__(self) -> None:
+        self.servers: tuple[Server, ...] = ()
+        self.weights: list[float] = []
+        self._seen: tuple[Server, ...] = ()
+        self._seen_weights: list[float] = []
+
+    def changed(self, servers: Sequence[Server]) -> bool:
+        """Look at ``servers``: whether one of them, or a weight, is another than the last time."""
+        # A list made and compared is cheaper than a loop, and right whoever changes what in place.
+        weights = [server.weight for server in servers]
+        seen = tuple(servers)
+        if weights == self._seen_weights and seen == self._seen:
+            return False
+        self._seen, self._seen_weights = seen, weights
+        self.servers = tuple(server for server in servers if server.weight > 0)
+        self.weights = [weight for weight in weights if weight > 0]
+        return True

@@ -1,0 +1,148 @@
+"""The rule that goes by how quickly servers have answered."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import inf
+from operator import mul
+from typing import TYPE_CHECKING
+
+from attrs import define
+from zope.interface import implementer
+
+from tcpsuite.core.balancing.load import Waiting
+from tcpsuite.interfaces import ILoadBalancer, ITimed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import Outcome
+
+LEAST = 0.0001
+"""Seconds: times under a tenth of a millisecond count as that.  What lies between them is noise, and a time
+of 0 would outweigh any number of connections."""
+LOOKS = 100
+"""How often in a half-life the averages are looked at: what was learnt tells that much later at most."""
+
+
+@define
+class Decaying:
+    """An average in which what was told a half-life ago counts half."""
+
+    value: float = 0.0
+    at: float = 0.0
+    _samples: float = 0.0
+
+    def add(self, sample: float, now: float, half_life: float) -> None:
+        """One more, told at ``now``.
+
+        The first few count alike, so that the very first does not stand for all.  One that comes after a
+        silence counts for the whole of it.
+        """
+        kept = self.kept(now, half_life)
+        share = max(1 / (self._samples * kept + 1), 1 - kept)
+        self.value += (sample - self.value) * share
+        self._samples = 1 / share
+        self.at = now
+
+    def kept(self, now: float, half_life: float) -> float:
+        """The share that is left of it, after the silence until ``now``."""
+        return float(0.5 ** (max(0.0, now - self.at) / half_life))
+
+
+@implementer(ILoadBalancer, ITimed)
+class LeastTime:
+    """The server that is likely to answer first: the least ``time * (active + 1) / weight``.
+
+    A server's time is its decaying average of what connecting took, and that of what its first byte took
+    then.  While nothing is heard of a server it goes back to the median of the others, by half in each
+    half-life: so one that was slow is tried again at last, and one that is new begins as one of many.  A
+    failed attempt counts when it took longer than the average: it cannot make a server look fast.
+
+    Without any times, and among equals, it is as with
+    :class:`~tcpsuite.core.balancing.LeastConnections`.
+
+    :param chance: not drawn from.
+    :param half_life: seconds in which what was learnt loses half of its weight.
+    """
+
+    def __init__(self, chance: Random, half_life: float = 10.0) -> None:
+        if not 0 < half_life < inf:
+            raise ValueError(f"half_life must be a time above 0, not {half_life}")
+        self._half_life = half_life
+        self._waiting = Waiting()
+        self._costs: list[float] = []
+        self._looked = -inf
+        self._connects: dict[str, Decaying] = {}
+        self._answers: dict[str, Decaying] = {}
+
+    def __repr__(self) -> str:
+        times = (
+            f"{name}: {average.value:.4f}+{self._answers.get(name, Decaying()).value:.4f}"
+            for name, average in self._connects.items()
+        )
+        return f"<LeastTime {{{', '.join(times)}}}>"
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        """The server that is likely to answer first; ``None`` when none has weight."""
+        waiting = self._waiting
+        if waiting.changed(servers) or not 0 <= now - self._looked < self._half_life / LOOKS:
+            self._look(now)
+        costs = self._costs
+        loads = list(map(mul, [server.active + 1 for server in waiting.order], costs))
+        least = min(loads, default=inf)
+        if least == inf:
+            return None
+        place = loads.index(least)
+        costs.append(costs.pop(place))
+        return waiting.take(place)
+
+    def started(self, server: Server, now: float) -> None:
+        """Nothing to note: ``server.active`` says it."""
+
+    def connected(self, server: Server, outcome: Outcome, now: float) -> None:
+        """What connecting took."""
+        average = self._connects.get(server.name)
+        if outcome.ok or (average is not None and not outcome.local and outcome.seconds > average.value):
+            self._learn(self._connects, server, outcome.seconds, now)
+
+    def answered(self, server: Server, seconds: float, now: float) -> None:
+        """What its first byte took."""
+        self._learn(self._answers, server, seconds, now)
+
+    def finished(self, server: Server, outcome: Outcome, now: float) -> None:
+        """Nothing to note: how long a connection lasts is its client's affair."""
+
+    def _learn(self, averages: dict[str, Decaying], server: Server, seconds: float, now: float) -> None:
+        averages.setdefault(server.name, Decaying(at=now)).add(seconds, now, self._half_life)
+
+    def _look(self, now: float) -> None:
+        """Reckon anew what one connection costs at each server."""
+        self._looked = now
+        connects, answers = (self._times(averages, now) for averages in (self._connects, self._answers))
+        self._costs = [
+            max(LEAST, connect + answer) / server.weight if server.weight else inf
+            for server, connect, answer in zip(self._waiting.order, connects, answers, strict=True)
+        ]
+
+    def _times(self, averages: dict[str, Decaying], now: float) -> list[float]:
+        """What is to be expected of each server that waits, as far as ``averages`` tell."""
+        found = [averages.get(server.name) for server in self._waiting.order]
+        known = sorted(average.value for average in found if average is not None)
+        if not known:
+            return [0.0] * len(found)
+        middle = (len(known) - 1) // 2
+        return [known[middle] if average is None else self._faded(average, known, now) for average in found]
+
+    def _faded(self, average: Decaying, known: list[float], now: float) -> float:
+        """An average, on its way to the median of the others since it was last told of."""
+        own = average.value
+        others = len(known) - 1
+        if not others:
+            return own
+        # Of an even number the lower one: of two, the quicker is what a server should be like.
+        middle = (others - 1) // 2
+        median = known[middle if middle < bisect_left(known, own) else middle + 1]
+        return median + (own - median) * average.kept(now, self._half_life)
