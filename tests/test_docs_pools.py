@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-from attrs import fields
 from click.testing import CliRunner
 
 from tcpsuite.cli import main
+from tcpsuite.config.walk import options_of
 from tcpsuite.core.pooling.settings import MODES, PRESET_FIELDS, PRESETS, concerns
 from tcpsuite.net.pool_options import PoolOptions
-from tcpsuite.options import parse_duration
+from tcpsuite.options import Duration, Provider, parse_duration
 
 PAGE = (Path(__file__).parents[1] / "docs" / "pools.md").read_text()
 NAMED_BLOCK = re.compile(r"^```toml\n# (\S+\.toml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -25,11 +26,11 @@ def table(header: str) -> list[list[str]]:
     return [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in rows]
 
 
-def read(text: str, kind: object) -> object:
+def read(text: str, kind: Any) -> object:
     """A value as a page has it: ``5 min``, ``0.1``, ``none``."""
-    if kind == "Duration":
+    if kind is Duration:
         return parse_duration(text.replace(" min", "m").replace(" ", ""))
-    return {"none": ""}.get(text, text) if kind in ("str", "Provider") else float(text)
+    return {"none": ""}.get(text, text) if kind in (str, Provider) else float(text)
 
 
 def test_every_option_is_told_of_and_the_modes_that_look_at_it():
@@ -38,11 +39,11 @@ def test_every_option_is_told_of_and_the_modes_that_look_at_it():
     for names, defaults, modes, _ in table("option"):
         for name, default in zip(names.split(", "), defaults.split(", "), strict=True):
             told[name] = default, modes
-    options = {field.name: field for field in fields(PoolOptions) if field.name not in ("mode", "preset")}
+    options = {own.name: own for own in options_of(PoolOptions) if own.name not in ("mode", "preset")}
     assert sorted(told) == sorted(options)
     for name, (default, modes) in told.items():
         option = options[name]
-        assert read(default, str(option.type).rpartition(".")[2]) == option.default, name
+        assert read(default, option.type) == option.default, name
         said = set(MODES) - {"on_demand"} if modes == "all but on_demand" else set(modes.split(", "))
         if name in ("reset", "validate"):
             assert said == {"session"} | ({"message"} if name == "validate" else set())

@@ -69,8 +69,16 @@ def doubts(config: Config, tree: Tree) -> Remarks:
     """What makes little sense in a pool, or says nothing in its mode."""
     for name, upstream in config.upstreams.items():
         path, pool = ("upstream", name, "pool"), upstream.pool
-        for problem in problems(pool.settings()):
+        settings = pool.settings()
+        for problem in problems(settings):
             yield _place(tree, path, problem.names), problem.text
+        for server in upstream.servers:
+            if 0 < server.max_connections < settings.kept:
+                text = (
+                    f"min_connections ({settings.kept}) is over the max_connections of server {server.name} "
+                    f"({server.max_connections})"
+                )
+                yield _place(tree, path, ("min_connections",)), text
         for option in _silent(pool):
             if not tree.inherited((*path, option)):
                 yield (*path, option), f"it says nothing with mode {pool.mode}"

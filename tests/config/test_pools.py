@@ -184,6 +184,17 @@ class DoubtsTests(PoolCase):
         self.assertTrue(short.startswith(f"{where}acquire_timeout (0.5 s) is under 1 s: "), short)
         self.assertTrue(silent.startswith(f"{where}validation_timeout (1 s) is over acq"), silent)
 
+    def test_more_ahead_than_a_server_has(self) -> None:
+        """No more should be made ahead than each server has at once; where none are, it does not matter."""
+        few = ("upstream.pg.servers[1].max_connections=3", "upstream.pg.pool.min_connections=4")
+        warm = "upstream.pg.pool.mode=preconnect"
+        (line,) = self.doubts(GATEWAY, *few, warm)
+        text = "min_connections (4) is over the max_connections of server b (3)"
+        self.assertEqual(line, f"--set: upstream.pg.pool.min_connections: {text}")
+        self.assertEqual(self.doubts(GATEWAY, few[0], warm), [])
+        (line,) = self.doubts(GATEWAY, *few)
+        self.assertIn("it says nothing with mode on_demand", line)
+
     def test_says_nothing(self) -> None:
         """An option that its mode does not look at is told; one that says what is so anyway is not."""
         self.assertEqual(
