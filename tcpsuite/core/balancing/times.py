@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from math import inf
-from operator import mul
+from operator import add, mul
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LEAST = 0.0001
 """Seconds: times under a tenth of a millisecond count as that.  What lies between them is noise, and a time
 of 0 would outweigh any number of connections."""
+ALIKE = 1.2
+"""So many times what the quickest one takes counts as quick too.  Else noise would give all to one of equals,
+and a server that was slow would come near the others, and never be tried."""
 LOOKS = 100
 """How often in a half-life the averages are looked at: what was learnt tells that much later at most."""
 
@@ -57,9 +60,10 @@ class LeastTime:
     """The server that is likely to answer first: the least ``time * (active + 1) / weight``.
 
     A server's time is its decaying average of what connecting took, and that of what its first byte took
-    then.  While nothing is heard of a server it goes back to the median of the others, by half in each
-    half-life: so one that was slow is tried again at last, and one that is new begins as one of many.  A
-    failed attempt counts when it took longer than the average: it cannot make a server look fast.
+    then; the quickest one and those that take little longer (:data:`ALIKE`) count as equally quick.  While
+    nothing is heard of a server it goes back to the median of the others, by half in each half-life: so one
+    that was slow is tried again at last, and one that is new begins as one of many.  A failed attempt counts
+    when it took longer than the average: it cannot make a server look fast.
 
     Without any times, and among equals, it is as with
     :class:`~tcpsuite.core.balancing.LeastConnections`.
@@ -122,9 +126,11 @@ class LeastTime:
         """Reckon anew what one connection costs at each server."""
         self._looked = now
         connects, answers = (self._times(averages, now) for averages in (self._connects, self._answers))
+        times = list(map(add, connects, answers))
+        quickest = max(LEAST, min(times, default=LEAST))
         self._costs = [
-            max(LEAST, connect + answer) / server.weight if server.weight else inf
-            for server, connect, answer in zip(self._waiting.order, connects, answers, strict=True)
+            (quickest if time <= ALIKE * quickest else time) / server.weight if server.weight else inf
+            for server, time in zip(self._waiting.order, times, strict=True)
         ]
 
     def _times(self, averages: dict[str, Decaying], now: float) -> list[float]:
