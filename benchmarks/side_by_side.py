@@ -22,19 +22,13 @@ the one that it leads to as {backend}, and one of files their folder as {root}.
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
 import shlex
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparison import BenchError, machine, reporting
+from comparison import BenchError, asking, machine, reporting
 from comparison.cases import GROUPS
 from comparison.running import Bench, say
 from comparison.servers import OURS, Kit
@@ -47,43 +41,20 @@ if TYPE_CHECKING:
 FIGURES = Path(__file__).parent / "figures"
 ROUNDS = 5
 SECONDS = 2.0
-BUSY = 0.3
-"""Processors that others use, on average over a minute, from which on a warning is due."""
 SPARE = 500
 """Descriptors that a server is left beside those of its connections."""
 
 
 def questions() -> argparse.ArgumentParser:
     """The options."""
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask = asking.questions(__doc__, ROUNDS, SECONDS)
     ask.add_argument("groups", nargs="*", metavar="GROUP", help="which groups (all)")
     ask.add_argument("--case", action="append", help="only this case of them, 1k or churn; may be repeated")
     ask.add_argument("--only", default="", help="only peers whose name has this, and tcpsuite")
-    ask.add_argument("--rounds", type=whole, default=ROUNDS, help="measurements of each server (%(default)s)")
-    ask.add_argument("--seconds", type=length, default=SECONDS, help="of a measurement (%(default)s)")
     ask.add_argument("--ours", help="the command that starts tcpsuite; {config} is its configuration file")
     ask.add_argument("--python", default=sys.executable, help="the interpreter of the peers in Python")
     ask.add_argument("--targets", action="store_true", help="also print what we hold ourselves to")
-    ask.add_argument("--output", type=Path, help="where to write, without .md and .json")
     return ask
-
-
-def whole(text: str) -> int:
-    """A number of rounds."""
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text}")
-    return int(text)
-
-
-def length(text: str) -> float:
-    """Seconds that something can take."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"seconds, more than 0, not {text}")
-    return seconds
 
 
 def destination(args: argparse.Namespace) -> Path | None:
@@ -94,13 +65,7 @@ def destination(args: argparse.Namespace) -> Path | None:
         if part or args.rounds < ROUNDS or args.seconds < SECONDS:
             return None
         output = FIGURES
-    if not output.name:
-        raise SystemExit(f"--output is the name of a file, without .md and .json, not {output}")
-    for suffix in (".md", ".json"):
-        file = output.with_suffix(suffix)
-        if not os.access(file if file.exists() else file.parent, os.W_OK) or file.is_dir():
-            raise SystemExit(f"cannot write {file}")
-    return output
+    return asking.writable(output)
 
 
 def chosen(args: argparse.Namespace, files: int) -> list[tuple[Group, list[Case]]]:
@@ -147,19 +112,9 @@ def competitors(only: str, groups: list[tuple[Group, list[Case]]], kit: Kit) -> 
 def main() -> int:
     """Measure, print, and write it down."""
     args = questions().parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is stopped all the same
-        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
     output = destination(args)
     groups = chosen(args, machine.raise_file_limit())
-    folder = Path(tempfile.mkdtemp(prefix="side-by-side-"))
-    folder.chmod(0o755)  # nginx's worker is another user
-    try:
-        return measure(args, groups, folder, output)
-    except BenchError as error:
-        say(str(error))
-        return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return asking.carry_out(lambda folder: measure(args, groups, folder, output), "side-by-side-")
 
 
 def measure(
@@ -171,15 +126,12 @@ def measure(
         kit = Kit(folder, args.python, kit.files, tuple(shlex.split(args.ours)))
     asked = competitors(args.only, groups, kit)
     kit.build()
-    if len(machine.PROCESSORS) < 2:
-        say("there is one processor only: the load takes its part of what the servers could do")
-    if os.getloadavg()[0] > BUSY:
-        say("this machine is busy with other things: the figures will be low, and the ratios unsteady")
+    asking.warn()
     bench = Bench(kit, args.rounds, args.seconds)
     results: dict[str, dict[str, Rounds]] = {}
     described = machine.describe(args.python)
-    rounds = "a round" if args.rounds == 1 else f"{args.rounds} rounds"
-    sections = [f"{described}; {time.strftime('%B %Y')}, {rounds} of {args.seconds:g} s."]
+    rounds = asking.rounds_of(args.rounds, args.seconds)
+    sections = [f"{described}; {time.strftime('%B %Y')}, {rounds}."]
     print(sections[0])
     for group, cases in groups:
         servers = []
@@ -194,9 +146,8 @@ def measure(
     if args.targets:
         print("\n" + reporting.verdicts(results))
     if output:
-        output.with_suffix(".md").write_text("\n\n".join(sections) + "\n")
         told = {"machine": described, "seconds": args.seconds, "groups": results}
-        output.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+        asking.write(output, "\n\n".join(sections), told)
     failed = [
         f"{key} {case}"
         for key, found in results.items()

@@ -7,6 +7,7 @@
     cases      what is measured, and what we hold ourselves to
     running    the rounds
     reporting  the tables
+    asking     the command lines of the scripts
 """
 
 

@@ -41,7 +41,8 @@ class Group:
     """Cases of one sort, which share their servers and a table.
 
     :ivar work: what the servers do: ``echo``, ``relay`` or ``file``.
-    :ivar layout: ``ratios``, ``costs`` or ``crowd``: how the table looks.
+    :ivar layout: ``ratios``, ``costs`` or ``crowd``: how its table looks in the whole comparison.
+    :ivar addresses: how many the backend of relays listens on, from 127.0.0.1 up.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Group:
     servers: Callable[[Kit], list[Server]]
     cases: tuple[Case, ...]
     layout: str = "ratios"
+    addresses: int = 1
 
 
 def steady(key: str, title: str, size: int, connections: int, depth: int = 1, figure: str = "per_s") -> Case:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FULL = 0.9
 """A processor that is busy for this share of the time can hardly do more."""
+STARRED = "\\* The load was at its limit, and this server was not."
 LATE = 0.2
 """The load's own part of a latency that is worth a word."""
 
@@ -46,9 +47,9 @@ def figures(rounds: Rounds, server: str, figure: str, scale: float = 1.0) -> Spr
     return spread(each[figure] * scale for each in rounds[server] if each and figure in each)
 
 
-def ratio(rounds: Rounds, figure: str, peer: str) -> Spread | None:
-    """Ours over the peer's, round by round."""
-    pairs = zip(rounds[OURS], rounds[peer], strict=True)
+def ratio(rounds: Rounds, figure: str, peer: str, own: str = OURS) -> Spread | None:
+    """Ours, or that of another, over the peer's, round by round."""
+    pairs = zip(rounds[own], rounds[peer], strict=True)
     return spread(ours[figure] / theirs[figure] for ours, theirs in pairs if ours and theirs)
 
 
@@ -56,6 +57,13 @@ def gap(rounds: Rounds, more: str, less: str) -> Spread | None:
     """How much more processor time a connection takes on one server than on the other, round by round."""
     pairs = zip(rounds[more], rounds[less], strict=True)
     return spread(a["processor_us"] - b["processor_us"] for a, b in pairs if a and b)
+
+
+def met(found: Spread | None, at_least: float) -> str:
+    """``met`` or ``missed``, by the median."""
+    if found is None:
+        return "failed"
+    return "met" if found.middle >= at_least else "missed"
 
 
 def show(found: Spread | None, form: str) -> str:
@@ -130,7 +138,7 @@ def section(group: Group, found: dict[str, Rounds], servers: Sequence[str]) -> s
     text = LAYOUTS[group.layout](found, cases, servers)
     parts = [f"### {group.title}", text]
     if group.layout == "ratios" and any(mark(found[case.key], name) for case in cases for name in servers):
-        parts.append("\\* The load was at its limit, and this server was not.")
+        parts.append(STARRED)
     parts += list(faults(found))
     return "\n\n".join(parts)
 

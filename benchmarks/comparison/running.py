@@ -19,7 +19,8 @@ from .cases import FILE_SIZE
 from .servers import OURS, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from .cases import Case, Group
@@ -49,15 +50,15 @@ class Started:
         self.port = port
         self.log = log
 
-    def wait(self, echoes: bool) -> None:
-        """Come back when it listens and, if that is what it does, has given a byte back."""
+    def wait(self, serves: Callable[[int], bool]) -> None:
+        """Come back when ``serves``, asked with its port, says so; an :class:`OSError` says not yet.
+
+        :raises BenchError: with what it printed, when it ends or takes too long.
+        """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                if not echoes:
-                    return
-                probe.sendall(b"x")
-                if probe.recv(1):
+            with suppress(OSError):
+                if serves(self.port):
                     return
             time.sleep(0.02)
         said = self.log.read_text(errors="replace")[-2000:]
@@ -65,7 +66,7 @@ class Started:
 
     def stop(self) -> None:
         """End it, and come back when it has ended."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in (self.server.ends_by, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
             try:
@@ -73,6 +74,62 @@ class Started:
             except subprocess.TimeoutExpired:
                 continue
             return
+
+
+@contextmanager
+def serving(
+    server: Server,
+    folder: Path,
+    words: dict[str, object],
+    serves: Callable[[int], bool],
+    processor: int = machine.SERVER,
+) -> Iterator[Started]:
+    """Start a server, and stop it behind that.
+
+    :param folder: its own: it is made, and removed.
+    :param words: what is filled into its texts, beside its ports and its folder.
+    :param serves: whether it serves on a port.
+    :raises BenchError: when it does not.
+    """
+    folder.mkdir()
+    port = machine.free_port()
+    words = {
+        **words,
+        "port": port,
+        "admin": machine.free_port(),
+        "folder": folder,
+        "config": folder / "config",
+    }
+    (folder / "config").write_text(fill(server.config, words))
+    log = folder / "output"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(processor), *(fill(each, words) for each in server.argv)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    started = Started(server, process, port, log)
+    try:
+        started.wait(serves)
+        yield started
+    finally:
+        started.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def listens(port: int) -> bool:
+    """Whether a connection can be made."""
+    socket.create_connection(("127.0.0.1", port), 1).close()
+    return True
+
+
+def echoes(port: int) -> bool:
+    """Whether a byte comes back."""
+    with socket.create_connection(("127.0.0.1", port), 1) as probe:
+        probe.sendall(b"x")
+        return bool(probe.recv(1))
 
 
 class Bench:
@@ -134,7 +191,7 @@ class Bench:
     def _surroundings(self, group: Group) -> Iterator[int]:
         """What the group's servers need beside them: a backend, whose port it gives, or a file."""
         if group.work == "relay":
-            backend = Server("the backend", (self.kit.echo, "{port}"))
+            backend = Server("the backend", (self.kit.echo, "{port}", str(group.addresses)))
             with self._serving(backend, "echo", 0, machine.BACKEND) as started:
                 self._backend = started.process.pid
                 yield started.port
@@ -149,39 +206,13 @@ class Bench:
     def _root(self) -> Path:
         return self.kit.folder / "root"
 
-    @contextmanager
     def _serving(
         self, server: Server, work: str, backend: int, processor: int = machine.SERVER
-    ) -> Iterator[Started]:
+    ) -> AbstractContextManager[Started]:
         self._count += 1
         folder = self.kit.folder / str(self._count)
-        folder.mkdir()
-        port = machine.free_port()
-        words = {
-            "port": port,
-            "admin": machine.free_port(),
-            "backend": backend,
-            "folder": folder,
-            "root": self._root,
-            "config": folder / "config",
-        }
-        (folder / "config").write_text(fill(server.config, words))
-        log = folder / "output"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                ["taskset", "-c", str(processor), *(fill(each, words) for each in server.argv)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        started = Started(server, process, port, log)
-        try:
-            started.wait(echoes=work != "file")
-            yield started
-        finally:
-            started.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+        words = {"backend": backend, "root": self._root}
+        return serving(server, folder, words, listens if work == "file" else echoes, processor)
 
     def _measure(self, case: Case, started: Started) -> Figures | None:
         pid = started.process.pid

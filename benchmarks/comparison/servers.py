@@ -9,12 +9,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM, Signals
 
 from . import BenchError
 
 HERE = Path(__file__).parent.parent
 PEERS = HERE / "peers"
 OURS = "tcpsuite"
+ONE_SERVER = 'servers = [{ name = "back", address = "tcp:127.0.0.1:{backend}" }]'
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Server:
     :ivar needs: what to install for it.
     :ivar config: what its configuration file says; ``{config}`` in the command is the file's path.
     :ivar source: what must be compiled first, in Go.
+    :ivar ends_by: the signal that ends it soon and in good order.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Server:
     needs: str = ""
     config: str = ""
     source: str = ""
+    ends_by: Signals = SIGTERM
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,23 @@ def succeeds(*argv: str, env: dict[str, str] | None = None) -> bool:
         return False
 
 
-def ours(kit: Kit, work: str, name: str = OURS, *, log: bool = True, limit: bool = True) -> Server:
+def ours(
+    kit: Kit,
+    work: str,
+    name: str = OURS,
+    *,
+    log: bool = True,
+    limit: bool = True,
+    upstream: str = ONE_SERVER,
+    admin: str = "",
+) -> Server:
     """tcpsuite as it ships: counted for its metrics, with the access log on, and limits above the load.
 
     :param work: ``echo``, ``relay`` or ``file``.
     :param log: whether there is an access log.
     :param limit: whether connections are counted by address.
+    :param upstream: the table of a relay's upstream, and those below it.
+    :param admin: more of the ``[admin]`` table.
     """
     service = {
         "echo": 'service = "echo"',
@@ -110,10 +125,10 @@ def ours(kit: Kit, work: str, name: str = OURS, *, log: bool = True, limit: bool
         'state_directory = "{folder}/state"',
         f'[listener.bench]\nendpoint = "tcp:{{port}}:interface=127.0.0.1:backlog=4096"\n{service}',
         f"[limits]\nconnections = {most}\nconnections_per_ip = {by_address}\nexempt_loopback = false",
-        '[admin]\nendpoint = "tcp:{admin}:interface=127.0.0.1"',
+        f'[admin]\nendpoint = "tcp:{{admin}}:interface=127.0.0.1"\n{admin}',
     ]
     if work == "relay":
-        parts.append('[upstream.back]\nservers = [{ name = "back", address = "tcp:127.0.0.1:{backend}" }]')
+        parts.append(f"[upstream.back]\n{upstream}")
     if log:
         parts.append('[access_log]\npath = "{folder}/access.log"')
     return Server(name, kit.ours, config="\n\n".join(parts) + "\n")

@@ -1,4 +1,4 @@
-"""The load generator, compiled."""
+"""The load generator, compiled, and the place of what is temporary."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("load") / "load"
     run("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, BENCHMARKS / "load.c")
     return program
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the scripts keep what they need for a while."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder

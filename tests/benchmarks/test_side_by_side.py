@@ -19,15 +19,6 @@ from tests.integration.support.programs import Program, need, run
 SHORT = ("--rounds", "1", "--seconds", "0.2")
 
 
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where it keeps what it needs for a while."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
-
-
 @pytest.mark.parametrize(
     ("group", "case", "peer", "figure"),
     [

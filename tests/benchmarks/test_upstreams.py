@@ -1,0 +1,56 @@
+"""What watching ten servers costs, measured in a moment."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.benchmarks import BENCHMARKS
+from tests.integration.support.programs import need, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCRIPT = BENCHMARKS / "upstreams.py"
+SHORT = ("--rounds", "1", "--seconds", "0.2")
+
+
+@pytest.mark.parametrize(("case", "title"), [("1k", "1 KiB x 50"), ("churn", "connect, 100 B, close x 50")])
+def test_one_case(tmp_path: Path, temporary: Path, case: str, title: str) -> None:
+    """Both gateways are measured, told in a table and written down, and nothing is left behind."""
+    need("cc", "taskset")
+    figures = tmp_path / "figures"
+    told = run(sys.executable, SCRIPT, "--case", case, *SHORT, "--output", figures).stdout
+    head, _, row = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")
+    ]
+    assert head == ["", "with", "without", "with / without", "at least 0.95"]
+    assert row[0].startswith(title)
+    own, other = (int(cell.strip("*").replace(",", "")) for cell in row[1:3])
+    assert float(row[3]) == pytest.approx(own / other, abs=0.01)
+    assert row[4] == ("met" if float(row[3]) >= 0.95 else "missed")
+    assert figures.with_suffix(".md").read_text() == told
+    measured = json.loads(figures.with_suffix(".json").read_text())["cases"]
+    assert set(measured[case]) == {"tcpsuite", "without"}
+    assert all(each["failed"] == 0 for rounds in measured[case].values() for each in rounds)
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (("--case", "nope"), 2, "argument --case: invalid choice: 'nope'"),
+        (("--rounds", "0"), 2, "argument --rounds: a whole number from 1 on, not 0\n"),
+        (("--output", "/nonexistent/x"), 1, "cannot write /nonexistent/x.md\n"),
+    ],
+)
+def test_nonsense(temporary: Path, words: tuple[str, ...], status: int, complaint: str) -> None:
+    """What cannot be measured or written is refused before anything is."""
+    done = run(sys.executable, SCRIPT, *words, check=False)
+    assert done.returncode == status
+    assert complaint in done.stderr
+    assert not done.stdout
+    assert not list(temporary.iterdir())
