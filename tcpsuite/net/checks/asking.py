@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
+from tcpsuite.core.scripts import Unwell
 from tcpsuite.interfaces import Outcome
 from tcpsuite.net.endpoints import failure_text, timed_out
 from tcpsuite.net.shortage import is_shortage
@@ -41,6 +43,17 @@ def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]
     asking = maybeDeferred(begin)
     asking.addTimeout(timeout, reactor, onTimeoutCancel=late)
     return asking.addCallbacks(good, bad)
+
+
+def lost_before(what: str, reason: Failure) -> Failure:
+    """Why a server is not well whose connection ended before ``what``: in words of our own for an end that
+    says no more.
+    """
+    if reason.check(ConnectionDone):
+        return Failure(Unwell(f"it closed the connection before {what}"))
+    if reason.check(ConnectionLost):
+        return Failure(Unwell(f"the connection was lost before {what}"))
+    return reason
 
 
 def _text(failure: Failure) -> str:

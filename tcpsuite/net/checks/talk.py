@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -14,7 +13,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.scripts import LIMIT, Unwell, shown
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask
+from tcpsuite.net.checks.asking import ask, lost_before
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITCPTransport
@@ -122,10 +121,8 @@ class _Talk(Protocol):
         match self._verdict:
             case Exception() as unwell:
                 self.over.errback(unwell)
-            case None if reason.check(ConnectionDone):
-                answer = f"the answer {shown(self._said)} was complete" if self._said else "an answer"
-                self.over.errback(Unwell(f"closed the connection before {answer}"))
             case None:
-                self.over.errback(reason)
+                answer = f"the answer {shown(self._said)} was complete" if self._said else "an answer"
+                self.over.errback(lost_before(answer, reason))
             case seconds:
                 self.over.callback(seconds)

@@ -14,7 +14,7 @@ from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask
+from tcpsuite.net.checks.asking import ask, lost_before
 from tcpsuite.net.endpoints import Parts
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Visit(Protocol):
         if self.over.called:
             return
         if self._took is None:
-            self.over.errback(reason)
+            self.over.errback(lost_before("the handshake was over", reason))
         else:
             self.over.callback(self._took)
 

@@ -1,0 +1,79 @@
+"""The check of a handshake, with servers that do not shake hands; real ones are in tests/integration."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.servers import Server
+from tcpsuite.net.checks.naming import host_namer
+from tcpsuite.net.checks.tls import TLSCheck
+from tcpsuite.testing.healthchecks import HealthCheckContract
+from tests.net.checks.plays import Play, say
+from tests.support.gateways import address, listening
+
+TLS = partial(TLSCheck, host=host_namer(""))
+BY_NAME = partial(TLSCheck, host=host_namer("server.example"))
+
+
+def end(how, player, data):
+    """End the connection."""
+    getattr(player.transport, how)()
+
+
+class TLSContractTests(HealthCheckContract, SynchronousTestCase):
+    """A check by a handshake."""
+
+    def make_check(self, reactor, timeout):
+        return TLS(reactor, timeout)
+
+
+@pytest_twisted.ensureDeferred
+async def test_silence():
+    """A server that takes the connection and says nothing has failed when the time is over."""
+    async with Play() as play:
+        outcome = await play.check(TLS, timeout=0.1)
+        assert (outcome.ok, outcome.error) == (False, "no answer within 0.1 s")
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_tls():
+    """A server that says something else is not well."""
+    async with Play(begin=partial(say, b"220 hello\r\n")) as play:
+        outcome = await play.check(TLS)
+        assert (outcome.ok, outcome.error) == (False, "TLS: wrong version number")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_end_before_the_handshake():
+    """A server that closes or resets is not well: either way TLS did not end as it should."""
+    for leave in ("loseConnection", "abortConnection"):
+        async with Play(answer=partial(end, leave)) as play:
+            outcome = await play.check(TLS)
+            assert (outcome.ok, outcome.error) == (
+                False,
+                "the connection was lost before the handshake was over",
+            )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_is_asked_for_its_name():
+    """The name of a server stands in what is said first; an address does not."""
+    for check, asked in ((BY_NAME, True), (TLS, False)):
+        async with Play(answer=partial(end, "loseConnection")) as play:
+            await play.check(check)
+            (player,) = play.factory.players
+            assert (b"server.example" in player.heard) is asked
+            assert b"127.0.0.1" not in player.heard
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_there():
+    """A refused connection is said in the system's words."""
+    with listening() as server:
+        gone = address(server)
+    outcome = await TLS(reactor, 2.0).check(Server("a", gone))
+    assert (outcome.ok, outcome.error) == (False, "connection refused")
