@@ -48,8 +48,8 @@ format = "json"
 
 def command(suite: Suite, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """``tcpsuite`` with some words, about this process."""
-    env = {**os.environ, "STATE_DIRECTORY": str(suite.config.parent / "state")}
-    return run(BIN / "tcpsuite", *arguments, "--config", suite.config, env=env, **options)
+    url = f"http://127.0.0.1:{suite.ports['admin']}"
+    return run(BIN / "tcpsuite", *arguments, "--admin", url, **options)
 
 
 def change(suite: Suite, *arguments: str) -> str:
@@ -80,10 +80,8 @@ def client(suite: Suite) -> Iterator[socket.socket]:
 
 def come_in_vain(suite: Suite) -> None:
     """A client that is reset, perhaps before it knows that it was connected."""
-    with pytest.raises(ConnectionResetError), closing(socket.socket()) as connection:
-        connection.settimeout(20)
-        connection.connect(("127.0.0.1", suite.ports["front"]))
-        connection.recv(1)
+    with pytest.raises(ConnectionResetError):
+        client(suite).__enter__()
 
 
 def servers(suite: Suite, number: int) -> list[str]:
@@ -128,8 +126,11 @@ def test_why(serve: Callable[..., Suite]) -> None:
     assert "1. a: failed after " in text
     assert "2. b: connected in " in text
     assert "   not a: tried, it failed for this client a moment ago\n" in text
-    assert json.loads(command(suite, "explain", connection_id, "--json").stdout) == page
-    assert command(suite, "manhole", input=f"why({connection_id!r})\n").stdout == text
+    asked = run(BIN / "tcpsuite", "explain", connection_id, "--json", "--config", suite.config)
+    assert json.loads(asked.stdout) == page
+    env = {**os.environ, "STATE_DIRECTORY": str(suite.config.parent / "state")}
+    words = ("manhole", "--config", suite.config)
+    assert run(BIN / "tcpsuite", *words, input=f"why({connection_id!r})\n", env=env).stdout == text
     assert suite.get("/api/v1/explain/none")[0] == 404
     suite.finish()
 
