@@ -23,7 +23,7 @@ MOST = 1000
 class Held(Enum):
     """Why a client waits."""
 
-    PAUSED = "paused"  # an operator holds all clients back
+    PAUSED = "paused"  # an operator holds all clients back, or lets them go on at a pace
     FULL = "full"  # every server that it could have has as many connections as it takes
     NONE_UP = "none_up"  # no server takes connections
 
@@ -70,9 +70,11 @@ class Queue:
         return iter(self._waiting.values())
 
     @property
-    def closed(self) -> bool:
-        """Whether who comes now has to wait: it is paused, or others came first."""
-        return self.paused or bool(self._waiting)
+    def held_back(self) -> bool:
+        """Whether who comes now has to wait, whatever servers there are: it is paused, or others are served
+        at a pace.
+        """
+        return self.paused or bool(self._pace)
 
     def enter(self, taker: int, why: Held, now: float, limit: float) -> bool:
         """``taker`` begins to wait, for ``limit`` seconds at most.
@@ -95,6 +97,7 @@ class Queue:
         if not self._waiting:
             # Who comes next is not slowed down by those who are gone.
             self._pace = 0.0
+            self._next_at = now
 
     def expire(self, now: float) -> list[Waiting]:
         """Those whose time is over, up to a sixteenth of a second late; they wait no longer."""
@@ -111,7 +114,7 @@ class Queue:
     def served(self, taker: int, now: float) -> None:
         """There is a server for ``taker``: the next one's turn comes as the pace says."""
         if self._pace:
-            # In step with the pace from the first on, and never to make up for a time when none was served.
+            # In step with the pace from the first on; of a time when none was served one turn is made up for.
             self._next_at = max(self._next_at, now - self._pace) + self._pace
         self.leave(taker, now)
 

@@ -32,7 +32,7 @@ class RetryBudget:
 
     def begin(self, active: int) -> bool:
         """Whether one more may be made, with ``active`` connections in all.  If so, :meth:`end` it."""
-        if self._under_way >= max(self.least, self.share * active):
+        if self._under_way + 1 > max(self.least, self.share * active):
             self.denied += 1
             return False
         self._under_way += 1

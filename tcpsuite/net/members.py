@@ -154,7 +154,7 @@ class Members:
     def moved(self, server: Server, transition: Transition) -> None:
         """Health checks have taken ``server`` up or down."""
         if transition.up:
-            self._ejections.join(server)
+            self._take_part(server)
             self.weights.begin(server)
         else:
             self._ejections.leave(server)
@@ -173,7 +173,10 @@ class Members:
             elif before is Administration.MAINT:
                 self.checker.resume(server)
         if administration is Administration.READY:
+            self._take_part(server)
             self.weights.begin(server)
+        else:
+            self._ejections.leave(server)
         self.refresh()
 
     def add(self, server: Server, pool: IConnectionPool) -> None:
@@ -189,18 +192,23 @@ class Members:
             pool.start()
         self.refresh()
 
-    def remove(self, server: Server) -> None:
-        """Forget a server; its connections are closed."""
+    def remove(self, server: Server, detail: str) -> None:
+        """Forget a server; its connections are cut, and those being made given up.
+
+        :param detail: why, for the records of its clients.
+        """
+        self.servers = tuple(each for each in self.servers if each is not server)
+        self.weights.forget(server)
+        # From here on nobody is led to it, whoever is called by what follows.
+        self.refresh()
         self._ejections.leave(server)
         if self.checker is not None:
             self.checker.remove(server)
-        self.servers = tuple(each for each in self.servers if each is not server)
-        self.weights.forget(server)
+        self.cut(server, Reason.CUT, detail)
         del self._using[server]
         self.pools.pop(server.name).close().addErrback(
             lambda failure: self.log.failure("while closing", failure)
         )
-        self.refresh()
 
     def cut(self, server: Server, reason: Reason, detail: str) -> int:
         """Reset the connections to a server.
@@ -243,6 +251,11 @@ class Members:
             **health,
             "pool": self.pools[server.name].stats(),
         }
+
+    def _take_part(self, server: Server) -> None:
+        """Judge it by real connections, if it takes any: of those that do half may be ejected."""
+        if server.up and server.administration is Administration.READY:
+            self._ejections.join(server)
 
     def _ejected_or_back(self, server: Server) -> None:
         if not server.ejected:

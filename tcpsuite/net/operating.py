@@ -119,10 +119,9 @@ class Operator:
                 f"server {name} of upstream {self._members.upstream} has {server.active} connections: "
                 "drain it, or kill them"
             )
-        self._members.cut(server, Reason.CUT, f"the operator removed {name}")
         if server in self._configured:
             self._removed[name] = server.address
-        self._members.remove(server)
+        self._members.remove(server, f"the operator removed {name}")
 
     def configured_weight(self, server: Server) -> int | None:
         """The weight in the configuration; ``None`` for a server that was added."""

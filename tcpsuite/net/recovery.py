@@ -69,7 +69,8 @@ class Weights:
                 self._wait()
 
     def stop(self) -> None:
-        """Leave all weights as they are."""
+        """Leave all weights as they are; nobody begins slowly any more."""
+        self._window = 0.0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -155,30 +156,36 @@ class Ejections:
             self._set_timer()
 
     def stop(self) -> None:
-        """Leave those out who are out."""
+        """Leave those out who are out; nobody is judged any more."""
+        self._stop_timer()
+        self._ejector = None
+
+    def _let_in(self, names: Iterable[str]) -> None:
+        servers = [self._out.pop(name) for name in names]
+        for server in servers:
+            server.ejected = False
+        # Who is told may use them at once, so that they are judged.
+        for server in servers:
+            self.log.info(
+                "server {server} of {upstream} is ejected no more",
+                server=server.name,
+                upstream=self._upstream,
+            )
+            self._changed(server)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _let_in(self, names: Iterable[str]) -> None:
-        for name in names:
-            server = self._out.pop(name)
-            server.ejected = False
-            self.log.info(
-                "server {server} of {upstream} is ejected no more", server=name, upstream=self._upstream
-            )
-            self._changed(server)
-
     def _set_timer(self) -> None:
         """To when the next one returns."""
-        self.stop()
-        assert self._ejector is not None
-        due = self._ejector.due()
-        if due is not None:
+        self._stop_timer()
+        if self._ejector is not None and (due := self._ejector.due()) is not None:
             self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
 
     def _look(self) -> None:
         self._timer = None
-        assert self._ejector is not None
+        assert self._ejector is not None, "it waits for somebody to return"
         self._let_in(self._ejector.returning(self._clock.seconds()))
         self._set_timer()

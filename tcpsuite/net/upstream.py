@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import deepcopy
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -24,6 +25,7 @@ from tcpsuite.net.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from random import Random
 
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.queueing import Queue, Waiting
@@ -57,7 +59,7 @@ class Upstream:
     :param budget: bounds how many are retried at once.
     :param queue: where clients wait.
     :param operator: changes the servers; by default one that can add none.
-    :param chance: for the balancers that :meth:`execute` names.
+    :param chance: for the balancers that :meth:`execute` names; by default the system's.
     :ivar times_answers: whether :meth:`answered` is to be told.
     """
 
@@ -75,7 +77,7 @@ class Upstream:
         budget: RetryBudget | None = None,
         queue: Queue | None = None,
         operator: Operator | None = None,
-        chance: Any = None,
+        chance: Random | None = None,
     ) -> None:
         self.name = name
         self.members = members
@@ -86,7 +88,7 @@ class Upstream:
         self._patience = patience or Patience()
         self._budget = budget or RetryBudget()
         self._room = WaitingRoom(clock, self._could_go, self._late, queue)
-        self._chance = chance
+        self._chance = chance or SystemRandom()
         self._balancers: dict[str, ILoadBalancer] = {}
         self._complaints = Complaints(name, clock)
         self._configured_patience = self._patience
@@ -155,8 +157,8 @@ class Upstream:
         search = Search(client, connection, balancer or self.balancer)
         if connection is not None:
             connection.upstream = self.name
-        if self._room.queue.closed and not self._closed:
-            return self._hold(search, Held.PAUSED if self.paused else Held.FULL)
+        if self._room.goes_first and not self._closed:
+            return self._hold(search, Held.PAUSED if self._room.queue.held_back else Held.FULL)
         return self._next(search)
 
     def execute(
@@ -197,7 +199,9 @@ class Upstream:
         if not usable:
             return Whatif(None, self.members.choice, self._why_none())
         # Whoever it shares with others is not to be copied; and not to be changed either.
-        shared = (*self.servers, self._clock)
+        shared = [*self.servers, self._clock]
+        if isinstance(self._chance, SystemRandom):  # it has no state
+            shared.append(self._chance)
         try:
             balancer = deepcopy(self.balancer, {id(each): each for each in shared})
             server = balancer.pick(usable, client, now)
@@ -325,8 +329,14 @@ class Upstream:
     ) -> Failure | Deferred[ILease]:
         error = failure.value
         seconds = self._clock.seconds() - begun
+        why = "the client left" if isinstance(error, CancelledError) else str(error)
+        removed = isinstance(error, Closed) and server not in self.servers
+        if removed or isinstance(error, PoolExhausted):
+            # It is no server any more, or all its connections are lent: others are tried, and none is blamed.
+            search.tried[server] = why = "it was removed" if removed else why
+            self._forgo(server, search, why, seconds)
+            return self._next(search)
         if isinstance(error, RemoteError):
-            why = str(error)
             server.failures += 1
             server.last_error = search.tried[server] = why
             self._refusing.add(server)
@@ -338,11 +348,14 @@ class Upstream:
         self._settle(search)
         if isinstance(error, OutOfResources):
             self._complaints.complain(str(error))
-        why = "the client left" if isinstance(error, CancelledError) else str(error)
+        self._forgo(server, search, why, seconds)
+        return failure
+
+    def _forgo(self, server: Server, search: Search, why: str, seconds: float) -> None:
+        """No connection came of it, by no fault of the server."""
         search.attempted(server, why, seconds)
         self.members.ended(server)
         self._tell(search.balancer.finished, server, Outcome(True, seconds=seconds), self._clock.seconds())
-        return failure
 
     def _tried(self, server: Server, search: Search, outcome: Outcome) -> None:
         search.attempted(server, outcome.error, outcome.seconds)

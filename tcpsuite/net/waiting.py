@@ -48,6 +48,13 @@ class WaitingRoom(Generic[Who]):
     def __repr__(self) -> str:
         return f"<WaitingRoom {self.queue!r}>"
 
+    @property
+    def goes_first(self) -> bool:
+        """Whether those who wait go before who comes now, even if there is a server for it: they are held
+        back, or are being called at this moment.
+        """
+        return self.queue.held_back or (self._serving and bool(self._held))
+
     def hold(self, who: Who, why: Held, limit: float, full: Exception) -> Deferred[None]:
         """``who`` waits, for ``limit`` seconds at most.
 
@@ -106,9 +113,11 @@ class WaitingRoom(Generic[Who]):
         self._set_timer()
 
     def _send_away(self, number: int, error: Exception) -> None:
-        _, turn = self._held.pop(number)
-        self.queue.leave(number, self._clock.seconds())
-        turn.errback(error)
+        # Whoever was sent away before it may have taken it along.
+        _, turn = self._held.pop(number, (None, None))
+        if turn is not None:
+            self.queue.leave(number, self._clock.seconds())
+            turn.errback(error)
 
     def _set_timer(self) -> None:
         due = self.queue.due(self._clock.seconds())
@@ -123,7 +132,6 @@ class WaitingRoom(Generic[Who]):
     def _look(self) -> None:
         self._timer_due = None
         for waiting in self.queue.expire(self._clock.seconds()):
-            _, turn = self._held.pop(waiting.taker)
-            turn.errback(self._late(waiting))
+            self._send_away(waiting.taker, self._late(waiting))
         self.serve()
         self._set_timer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.connections import Connection, Counted, Ledger, Reason, Totals
+from tcpsuite.core.connections import PAST, Connection, Counted, Ledger, Reason, Totals
 
 
 @define
@@ -173,3 +173,36 @@ class LedgerTests(SynchronousTestCase):
         for one in self.ledger:
             self.ledger.close(one, 11.0)
         self.assertEqual(len(self.ledger), 0)
+
+    def test_found_behind_its_end(self) -> None:
+        """A connection is found while it is open and when it has ended; one that never was is not."""
+        one = connection()
+        self.assertIsNone(self.ledger.find("ab-1"))
+        self.ledger.open(one)
+        self.assertIs(self.ledger.find("ab-1"), one)
+        self.ledger.close(one, 12.0)
+        self.assertIsNone(self.ledger.get("ab-1"))
+        self.assertIs(self.ledger.find("ab-1"), one)
+
+    def test_the_last_ones_are_found(self) -> None:
+        """A thousand connections that have ended are known; behind them the one that ended first goes, not
+        the one that came first.
+        """
+        for number in range(PAST + 1):
+            self.ledger.open(connection(number))
+        first, *others = self.ledger
+        for one in (*others, first):
+            self.assertIs(self.ledger.find("ab-1"), others[0])
+            self.ledger.close(one, 12.0)
+        self.assertEqual(PAST, 1000)
+        self.assertIsNone(self.ledger.find("ab-1"))
+        self.assertIs(self.ledger.find("ab-2"), others[1])
+        self.assertIs(self.ledger.find("ab-0"), first)
+
+    def test_none_are_kept(self) -> None:
+        """With room for none, one that has ended is not known; the sums count it all the same."""
+        self.ledger, one = Ledger(0), connection()
+        self.ledger.open(one)
+        self.ledger.close(one, 12.0)
+        self.assertIsNone(self.ledger.find("ab-1"))
+        self.assertEqual(self.ledger.totals("front").accepted, 1)

@@ -29,3 +29,19 @@ class ServerTests(SynchronousTestCase):
             repr(server).startswith("Server(name='a', address='tcp:192.0.2.1:80', weight=1, up=True")
         )
         self.assertNotIn("refused", repr(server))
+
+    def test_full(self) -> None:
+        """A server is full when it has as many connections as it takes, or more; without a limit never."""
+        server = Server("a", "tcp:192.0.2.1:80", active=1_000_000)
+        self.assertFalse(server.full)
+        server.max_connections = 2
+        for active, full in [(0, False), (1, False), (2, True), (3, True)]:
+            server.active = active
+            self.assertIs(server.full, full)
+
+    def test_error_rate(self) -> None:
+        """Of all attempts the share that could not be made, or was reset later; 0 when there was none."""
+        server = Server("a", "tcp:192.0.2.1:80")
+        self.assertEqual(server.error_rate, 0.0)
+        server.connections, server.failures, server.resets = 6, 2, 1
+        self.assertEqual(server.error_rate, 3 / 8)
