@@ -155,7 +155,9 @@ class Play:
 
     def _fill(self, puppet: Puppet, _: str) -> None:
         puppet.send(math.inf)
+        deadline = time.monotonic() + self.patience
         while self._poll(puppet, select.POLLOUT, QUIET):
+            assert time.monotonic() < deadline, f"{self._step}: {self.way.name} takes without end"
             puppet.push()
         puppet.hold()
 
@@ -242,8 +244,9 @@ class Play:
             senders = {each.socket.fileno(): each for each in self._senders()}  # type: ignore[union-attr]
             for sender in senders:
                 poll.register(sender, select.POLLOUT | (events if sender == puppet.socket.fileno() else 0))
-            ready = poll.poll(max(0, deadline - time.monotonic()) * 1000)
-            if not ready:
+            left = deadline - time.monotonic()
+            ready = poll.poll(max(0, left) * 1000)
+            if not ready or left < 0:
                 return False
             for descriptor, _ in ready:
                 if descriptor in senders:
