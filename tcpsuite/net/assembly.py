@@ -35,7 +35,7 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
     :param chance: for the balancer, and to spread what would happen at once.
     :raises StartError: when a provider of somebody's own cannot be built, or is none.
     """
-    servers = [_server(server) for server in options.servers]
+    servers = [build_server(server) for server in options.servers]
     make_pool = partial(_build_pool, options, reactor, chance, Deadlines(reactor))
     members = Members(
         name,
@@ -50,7 +50,7 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
     return Upstream(
         name,
         members,
-        _build_balancer(name, options, chance),
+        build_balancer(name, options, chance),
         reactor,
         strategy=options.strategy,
         patience=Patience(**{own.name: getattr(options, own.name) for own in fields(Patience)}),
@@ -61,7 +61,8 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
     )
 
 
-def _server(options: ServerOptions) -> Server:
+def build_server(options: ServerOptions) -> Server:
+    """A server as the configuration describes it, of which nothing is known yet."""
     return Server(
         options.name,
         options.address,
@@ -89,7 +90,11 @@ def _build_pool(
     )
 
 
-def _build_balancer(upstream: str, options: UpstreamOptions, chance: Random) -> ILoadBalancer:
+def build_balancer(upstream: str, options: UpstreamOptions, chance: Random) -> ILoadBalancer:
+    """The balancer of an upstream, of that name, as the configuration describes it.
+
+    :raises StartError: when somebody's own cannot be built, or is none.
+    """
     strategy = options.strategy
     extra = {"bounded_load": options.bounded_load} if strategy == "ip_hash" else {}
     balancer: ILoadBalancer = provide(ILoadBalancer, upstream, strategy, STRATEGIES, chance, **extra)
