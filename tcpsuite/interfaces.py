@@ -110,7 +110,8 @@ class ILease(Interface):
         """
 
     def ended() -> Deferred[Outcome]:
-        """Fires when the connection is gone, behind the ``connectionLost`` of who took it.
+        """Fires when the lease is over: the connection is gone, behind the ``connectionLost`` of who took
+        it, or when the pool has taken it back to lend it again.
 
         The outcome is good unless the server is at fault; its seconds count from the handing out.
         """
@@ -123,35 +124,49 @@ class IConnectionPool(Interface):
     waiter is always answered: with a lease, or with an error that says why not.
 
     Modes: ``on_demand`` connects when a lease is asked for; ``preconnect`` keeps a few warm connections, each
-    used once.  In both a lease leaves the pool for good: its end is the end of the connection.
+    used once.  In both a lease leaves the pool for good: its end is the end of the connection.  ``session``
+    and ``message`` take connections back and lend them again, the first after a reset.
     """
 
     def start() -> None:
         """Begin: make what is to be there before it is asked for."""
 
-    def acquire(timeout: float | None = None) -> Deferred[ILease]:
+    def acquire(timeout: float | None = None, holder: str = "") -> Deferred[ILease]:
         """A connection to the server.
 
         :param timeout: seconds to wait at most; the pool's own time-out if ``None``.
+        :param holder: who asks, for people: a lease that is held for long is told of with this name.
         :return: fires with the lease when it is connected.  Fails with
             :class:`~tcpsuite.errors.ConnectFailed`, :class:`~tcpsuite.errors.PoolExhausted`,
             :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
             loses no connection.
         """
 
-    def release(lease: ILease, reusable: bool = True) -> None:
-        """The taker is done.  In modes that keep connections a reusable one goes to the next taker; in the
-        others it is closed if it is still open.  Safe to call twice.
+    def release(lease: ILease, reusable: bool = True, ok: bool = True) -> None:
+        """The taker is done.  In modes that keep connections a reusable one goes to the next taker, and who
+        had it hears no more of it; in the others it is closed if it is still open.  Safe to call twice.
+
+        :param ok: whether it did what it was wanted for.
         """
 
-    def execute(fn: Callable[[ILease], Any]) -> Deferred[Any]:
+    def execute(fn: Callable[[ILease], Any], holder: str = "") -> Deferred[Any]:
         """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release whatever happened.
 
         :return: fires with what ``fn`` gave, or fails as it failed.
         """
 
     def stats() -> dict[str, int | float]:
-        """Counts by name: those being made, warm, leased, waiting, created, failed and so on."""
+        """Counts and seconds by name: connections by what they are doing, those who wait, and what there was
+        since the beginning.
+        """
+
+    def pause(limit: float = 30.0) -> None:
+        """Hold who asks from now on.  Who is held for ``limit`` seconds fails with
+        :class:`~tcpsuite.errors.PoolExhausted`.
+        """
+
+    def resume(rate: float = 0.0) -> None:
+        """Serve those who were held, in their order: ``rate`` in a second, or all at once if it is 0."""
 
     def close(deadline: float = 0.0) -> Deferred[None]:
         """Take no new work; waiters fail with :class:`~tcpsuite.errors.Closed` now, leases have ``deadline``

@@ -24,8 +24,30 @@ if TYPE_CHECKING:
 
     Labels = Mapping[str, str]
 
-POOL_STATES = ("connecting", "refilling", "warm", "leased")
-"""Of a pool's figures, those that tell what there is now; the others only grow."""
+POOL_STATES = ("connecting", "refilling", "warm", "idle", "leased", "validating", "resetting", "closing")
+"""Of a pool's figures, those that tell what its connections are doing."""
+
+POOL_FIGURES = {
+    "max_open": (
+        Kind.GAUGE,
+        "tcpsuite_pool_max_connections",
+        "Connections that a pool may have; 0: no limit.",
+    ),
+    "waiting": (Kind.GAUGE, "tcpsuite_pool_waiting", "Clients that wait for a connection of a pool."),
+    "longest_wait": (
+        Kind.GAUGE,
+        "tcpsuite_pool_longest_wait_seconds",
+        "How long a client has waited for a connection of a pool, at most.",
+    ),
+    "wait_seconds": (
+        Kind.COUNTER,
+        "tcpsuite_pool_wait_seconds_total",
+        "How long clients have waited for connections of a pool, together.",
+    ),
+}
+"""Of a pool's figures, those that have a family of their own; those that are left are counts of events."""
+
+_TOLD_APART = {*POOL_STATES, *POOL_FIGURES, "open"}
 
 
 def families(
@@ -168,10 +190,15 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
         "Connections of a server's pool, by what they are doing.",
         pool("state", lambda key: key in POOL_STATES),
     )
+    for figure, (kind, name, text) in POOL_FIGURES.items():
+        samples = [
+            Sample(server["pool"][figure], labels) for labels, server in servers if figure in server["pool"]
+        ]
+        yield Family(name, kind, text, samples)
     yield _counter(
         "tcpsuite_pool_events_total",
         "What has happened to the connections of a server's pool.",
-        pool("event", lambda key: key not in POOL_STATES),
+        pool("event", lambda key: key not in _TOLD_APART),
     )
 
 

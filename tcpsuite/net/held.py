@@ -1,4 +1,4 @@
-"""A connection to a server, between the moment it is made and the moment somebody takes it, and beyond."""
+"""A connection to a server while its pool has it, and while somebody else does."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import select
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from tcpsuite.interfaces import Outcome
+from tcpsuite.core.pooling import End
+from tcpsuite.net.wrappers import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.deadlines import Deadline
+    from tcpsuite.net.leases import PooledLease
     from tcpsuite.net.stream import IStreamTransport
 
 EARLY_LIMIT = 16 * 1024
@@ -30,6 +32,7 @@ Greetings are far shorter; what is longer waits in the kernel.
 
 # Linux tells a FIN behind unread bytes; elsewhere a reset alone is seen.
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
+_ENDED = select.POLLERR | select.POLLHUP
 
 
 @implementer(IHalfCloseableProtocol)
@@ -39,29 +42,35 @@ class Held(Protocol):
     :param number: the pool's for it.
     :param clock: an ``IReactorTime``.
     :param lost: called with this when the connection is gone, and when the server has closed its half of one
-        that was not leased.
-    :ivar leased: whether it was handed out.
+        that nobody has, or, if it is ``quiet``, has spoken on it.
+    :ivar lease: of who has it; ``None`` while the pool does.
     :ivar gone: whether the connection is gone.
+    :ivar quiet: whether the server is to say nothing while nobody has it.
+    :ivar end: why the pool closed it, if it did.
+    :ivar asked: a validation or reset under way on it.
+    :ivar deadline: until when it may take its time to close.
     """
 
     log = Logger()
     transport: IStreamTransport
 
-    leased = False
+    lease: PooledLease | None = None
     gone = False
+    quiet = False
+    end: End = End.LOST
+    asked: Deferred[Any] | None = None
+    deadline: Deadline | None = None
     _early_size = 0
     _finished = False
     _reason: Failure | None = None
     _taker: IProtocol | None = None
-    _since = 0.0
-    _outcome: Outcome | None = None
+    _poll: Any = None
 
     def __init__(self, number: int, clock: Any, lost: Callable[[Held], None]) -> None:
         self.number = number
         self._clock = clock
         self._lost = lost
         self._early: list[bytes] = []
-        self._ended: list[Deferred[Outcome]] = []
 
     def __repr__(self) -> str:
         if self.gone:
@@ -75,13 +84,15 @@ class Held(Protocol):
         self._early_size += len(data)
         if self._early_size >= EARLY_LIMIT:
             self.transport.pauseProducing()
+        if self.quiet and self.lease is None:
+            self._lost(self)
 
     def readConnectionLost(self) -> None:
         """The server has finished."""
         self._finished = True
         if self._taker is not None:
             self._server_finished(self._taker)
-        elif not self.leased:
+        elif self.lease is None:
             self._lost(self)
 
     def writeConnectionLost(self) -> None:
@@ -98,14 +109,10 @@ class Held(Protocol):
             if self._taker is not None:
                 self._taker.connectionLost(reason)
         finally:
-            self._end(reason)
+            if self.lease is not None:
+                self.lease.end(self._clock.seconds(), reason)
             # Last: who waits for the pool to be empty finds everything else done.
             self._lost(self)
-
-    def lease(self) -> None:
-        """It is handed out: from now on what happens to it is its taker's business."""
-        self.leased = True
-        self._since = self._clock.seconds()
 
     def attach(self, taker: IProtocol) -> None:
         """Hand the connection over: the hot path does not come through here any more."""
@@ -128,23 +135,34 @@ class Held(Protocol):
         elif self._finished:
             self._server_finished(taker)
 
-    def ended(self) -> Deferred[Outcome]:
-        """Fires when the connection is gone, at once if it is."""
-        if self._outcome is not None:
-            return succeed(self._outcome)
-        deferred: Deferred[Outcome] = Deferred()
-        self._ended.append(deferred)
-        return deferred
-
     def hung_up(self) -> bool:
         """Whether the server has ended its half, as far as the kernel knows by now."""
-        if self.gone or self._finished:
-            return True
-        if not isinstance(self.transport, FileDescriptor):
+        return self.gone or self._finished or self._look(_HANG_UP)
+
+    def fit(self) -> bool:
+        """Whether nothing is left of who had it last: nothing unsent, unread or under way, and both halves
+        open, as far as the kernel knows by now.
+        """
+        if self.gone or self._finished or self._early_size:
             return False
-        poll = select.poll()
-        poll.register(self.transport.fileno(), _HANG_UP)  # type: ignore[no-untyped-call]
-        return bool(poll.poll(0))
+        transport: Any = self.transport
+        stream = beneath(transport)
+        if transport.disconnecting or stream.disconnecting or stream.producer is not None:
+            return False
+        if isinstance(stream, FileDescriptor) and not _at_rest(stream):
+            return False
+        if self._taker is not None and stream is transport and transport.protocol is not self:
+            # It speaks TLS now, or serves another protocol.
+            return False
+        return not self._look(select.POLLIN | _HANG_UP)
+
+    def take_back(self) -> None:
+        """From now on nobody has it: who had it hears no more of it."""
+        self.lease = None
+        if self._taker is not None:
+            self._taker = None
+            del self.dataReceived
+            self.transport.resumeProducing()  # who had it may have paused it
 
     def close(self) -> None:
         """Close it in order, if it is open."""
@@ -156,17 +174,6 @@ class Held(Protocol):
         if not self.gone:
             self.transport.abortConnection()
 
-    def _end(self, reason: Failure) -> None:
-        fault = not isinstance(reason.value, ConnectionDone | ConnectionAborted)
-        self._outcome = Outcome(
-            ok=not fault,
-            error=reason.getErrorMessage() if fault else "",
-            seconds=self._clock.seconds() - self._since,
-        )
-        waiting, self._ended = self._ended, []
-        for deferred in waiting:
-            deferred.callback(self._outcome)
-
     def _server_finished(self, taker: IProtocol) -> None:
         half_closeable: IHalfCloseableProtocol | None = IHalfCloseableProtocol(taker, None)
         if half_closeable is not None:
@@ -174,3 +181,19 @@ class Held(Protocol):
         else:
             # Who knows no half-close has no use for a half-closed connection: Twisted's own rule.
             self.transport.loseConnection()
+
+    def _look(self, events: int) -> bool:
+        """Ask the kernel whether one of ``events`` has come, or an error."""
+        if not isinstance(stream := beneath(self.transport), FileDescriptor):
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(stream.fileno(), select.POLLIN | _HANG_UP)
+        return any(event & (events | _ENDED) for _, event in self._poll.poll(0))
+
+
+def _at_rest(stream: Any) -> bool:
+    """Whether a transport of Twisted's has nothing to send, and hands what comes to nobody else."""
+    queued = len(stream.dataBuffer) - stream.offset + stream._tempDataLen
+    joined = getattr(stream, "_other", None) is not None
+    return not (queued or joined or stream._writeDisconnecting or stream._writeDisconnected)

@@ -3,59 +3,68 @@
 from __future__ import annotations
 
 import random
-from itertools import count
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from tcpsuite.core.pooling import Close, Connect, Lease, PoolSettings, Reject, SingleUse
-from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, TcpsuiteError
-from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
+from tcpsuite.core.pooling import (
+    EVICTIONS,
+    Close,
+    Connect,
+    Gate,
+    Lease,
+    PoolSettings,
+    Refusal,
+    Reject,
+    Reset,
+    Reuse,
+    SingleUse,
+    Validate,
+    Warn,
+)
+from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Refilled, Waiting
+from tcpsuite.core.pooling.gate import Pass
+from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, PoolExhausted
+from tcpsuite.interfaces import IConnectionPool, ILease
+from tcpsuite.net.alarm import Alarm
+from tcpsuite.net.asking import ask
+from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.deadlines import Deadlines
-from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.held import Held
-from tcpsuite.net.shortage import is_shortage
+from tcpsuite.net.leases import PooledLease
+from tcpsuite.net.takers import Takers
+from tcpsuite.net.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IStreamClientEndpoint
-    from twisted.python.failure import Failure
+    from twisted.internet.interfaces import IStreamClientEndpoint
 
-    from tcpsuite.core.pooling import Decision
+    from tcpsuite.core.pooling import Decision, End
+    from tcpsuite.core.pooling.events import Event
     from tcpsuite.core.servers import Server
-    from tcpsuite.net.deadlines import Deadline
+    from tcpsuite.errors import TcpsuiteError
+    from tcpsuite.net.asking import Hook
+    from tcpsuite.net.takers import Taker
 
+LINGER = 10.0
+"""Seconds that a connection which is closed may take to send what was left on it: it takes another's room."""
 
-@implementer(ILease)
-class PooledLease:
-    """One connection of a :class:`ConnectionPool`, handed out for good."""
-
-    def __init__(self, server: Server, held: Held) -> None:
-        self.server = server
-        self._held = held
-
-    def __repr__(self) -> str:
-        return f"<PooledLease {self.server.name} {self._held!r}>"
-
-    def attach(self, protocol: IProtocol) -> None:
-        """Give the connection to ``protocol``, and what has happened on it meanwhile.  Once only."""
-        self._held.attach(protocol)
-
-    def ended(self) -> Deferred[Outcome]:
-        """Fires when the connection is gone."""
-        return self._held.ended()
-
-    def close(self) -> None:
-        """Close the connection behind what is queued on it, if it is still open."""
-        self._held.close()
+ERRORS: Mapping[Refusal, type[TcpsuiteError]] = {
+    Refusal.FAILED: ConnectFailed,
+    Refusal.SHORTAGE: OutOfResources,
+    Refusal.EXHAUSTED: PoolExhausted,
+    Refusal.CLOSED: Closed,
+}
+"""What a taker's Deferred fails with."""
 
 
 @implementer(IConnectionPool)
 class ConnectionPool:
-    """Connections to one server, made on demand, or ahead of it from a warm supply, each used once.
+    """Connections to one server: made on demand, ahead of it, or kept and lent again.
 
     :param server: where the connections lead.
     :param endpoint: makes them, and sets their sockets up, as those of
@@ -65,9 +74,16 @@ class ConnectionPool:
     :param settings: say how they are supplied; by default on demand.
     :param connect_timeout: seconds until an attempt is given up, at most
         :data:`~tcpsuite.core.deadlines.GRAIN` later.
-    :param chance: drawn from for the back-off of the warm supply.
+    :param chance: drawn from for back-off and lifetimes.
     :param deadlines: those of several pools may be kept together.
-    :raises ValueError: when no pool can follow the settings; ``str`` says everything that is impossible.
+    :param reset: cleans a connection for its next taker, in the mode ``session``: called with a lease of its
+        own, and clean when its Deferred or coroutine fires.  When it fails, or takes longer than the
+        settings' ``validation_timeout``, the connection is closed.
+    :param validate: asks a connection whether it works, in the same way.  By default it does while it is open
+        and the server has said nothing on it unasked; a connection of which the kernel knows better is never
+        lent, whatever is given here.
+    :param observer: called with each of :mod:`tcpsuite.core.pooling.events`.
+    :raises ValueError: when the settings are such as no pool can follow.
     """
 
     def __init__(
@@ -80,72 +96,131 @@ class ConnectionPool:
         connect_timeout: float = 5.0,
         chance: random.Random | None = None,
         deadlines: Deadlines | None = None,
+        reset: Hook | None = None,
+        validate: Hook | None = None,
+        observer: Callable[[Event], object] | None = None,
     ) -> None:
         self.server = server
-        self._endpoint = endpoint
+        self.settings = (settings or PoolSettings()).verify()
         self._reactor = reactor
-        self._state = SingleUse((settings or PoolSettings()).verify())
+        self._state: SingleUse | Reuse
+        if self.settings.reuses:
+            self._state = Reuse(self.settings, resets=reset is not None and self.settings.mode == "session")
+        else:
+            self._state = SingleUse(self.settings)
+        self._gate = Gate()
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
         self._deadlines = Deadlines(reactor) if deadlines is None else deadlines
-        self._takers: dict[int, Deferred[ILease]] = {}
-        self._numbers = count(1)
-        self._attempts: dict[int, tuple[Deferred[Any], Deadline | None]] = {}
+        self._reset = reset
+        self._validate = validate
+        self._witness = Witness(server.name, observer)
+        self._attempts = Attempts(endpoint, self._deadlines, self._made, self._failed)
+        self._takers = Takers(self._give_up)
         self._held: dict[int, Held] = {}
-        self._timer: IDelayedCall | None = None
-        self._timer_due: float | None = None
+        self._to_do: deque[Decision] = deque()
+        self._doing = False
+        self._alarm = Alarm(reactor, self._tick)
         self._closing: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
+        state = "closed " if self._state.closed else "paused " if self._gate.paused else ""
         counts = " ".join(f"{name}={number}" for name, number in list(self._state.stats().items())[:4])
-        return f"<ConnectionPool {self.server.name} {'closed ' if self._state.closed else ''}{counts}>"
+        return f"<ConnectionPool {self.server.name} {state}{counts}>"
 
     def start(self) -> None:
-        """Begin to make warm connections, if there are to be any."""
+        """Begin to make the connections that are to be there before they are asked for, if there are any."""
         self._carry_out(self._state.tick(self._reactor.seconds()))
 
-    def acquire(self, timeout: float | None = None) -> Deferred[ILease]:
-        """A connection to the server: a warm one if there is one, else a new one.
+    def acquire(self, timeout: float | None = None, holder: str = "") -> Deferred[ILease]:
+        """A connection to the server: one that is there, else a new one, or one that somebody gives back.
 
-        :param timeout: seconds it may take at most, if that is less than the connect time-out.
+        :param timeout: seconds it may take at most, a pause included; the settings' ``acquire_timeout``,
+            behind a pause, if ``None``.  Where each has a connection of its own made, the connect time-out
+            bounds it too.
+        :param holder: who asks, for the warning of a lease that is held for long.
         """
-        self._drop_dead()
-        taker = next(self._numbers)
-        answer: Deferred[ILease] = Deferred(lambda _: self._give_up(taker))
-        self._takers[taker] = answer
-        limit = self._connect_timeout if timeout is None else min(timeout, self._connect_timeout)
-        self._carry_out(self._state.acquire(taker, self._reactor.seconds()), limit)
-        return answer
+        now = self._reactor.seconds()
+        number, taker = self._takers.add(holder, now, timeout)
+        if self._gate.shut and not self._state.closed:
+            self._gate.hold(number, now, timeout)
+            self._waits(taker)
+            self._alarm.set(self._gate.due())
+        else:
+            self._enter(number, taker, now)
+        return taker.answer
 
-    def release(self, lease: ILease, reusable: bool = True) -> None:
-        """The taker is done: close the connection, if it is still open."""
+    def release(self, lease: ILease, reusable: bool = True, ok: bool = True) -> None:
+        """The taker is done, and hears no more of the connection if the pool keeps it.
+
+        The pool keeps one that is ``reusable`` in the modes that do; but not one on which something is left:
+        bytes unsent or unread, a producer, a half that is closed.  Any other is closed behind what is queued
+        on it.
+
+        :param ok: whether it did what it was wanted for: a connection that fails again and again is retired.
+        """
         assert isinstance(lease, PooledLease)
-        lease.close()
+        if (held := lease.give_back()) is None:
+            return
+        now = self._reactor.seconds()
+        decisions = self._state.release(held.number, now, reusable and held.fit(), ok)
+        kept = not (decisions and isinstance(decisions[0], Close))
+        if kept:
+            held.take_back()
+        self._carry_out(decisions)
+        if kept:
+            lease.end(now)
 
-    def execute(self, fn: Callable[[ILease], Any]) -> Deferred[Any]:
-        """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release."""
+    def execute(self, fn: Callable[[ILease], Any], holder: str = "") -> Deferred[Any]:
+        """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release.
+
+        When ``fn`` fails, nobody knows what it has left on the connection, which is not lent again.
+
+        :param holder: who it is; the name of ``fn`` if it is empty.
+        """
 
         async def acquired() -> Any:
-            lease = await self.acquire()
+            lease = await self.acquire(holder=holder or getattr(fn, "__qualname__", repr(fn)))
+            ok = False
             try:
-                return await maybeDeferred(fn, lease)
+                result = await maybeDeferred(fn, lease)
+                ok = True
+                return result
             finally:
-                self.release(lease)
+                self.release(lease, reusable=ok, ok=ok)
 
         return Deferred.fromCoroutine(acquired())
 
     def stats(self) -> dict[str, int | float]:
-        """Now: ``connecting``, ``refilling``, ``warm``, ``leased``.  Since the beginning: ``created``,
-        ``failed``, and of the warm ones ``warm_used``, ``warm_aged``, ``warm_lost``.
+        """What there is now: connections by what they are doing, ``open`` in all, of ``max_open`` (0: no
+        limit); who is ``waiting``, and for how many seconds the ``longest_wait`` has lasted so far.
+
+        Since the beginning: ``leases``, connections ``created`` and ``failed``, and ``closed_`` by why;
+        ``wait_count`` of those who were not answered at once, and ``wait_seconds`` of all of them.
         """
-        return dict(self._state.stats())
+        return {**self._state.stats(), **self._takers.stats(self._reactor.seconds())}
+
+    def pause(self, limit: float = 30.0) -> None:
+        """Hold who asks from now on, for ``limit`` seconds at most: who is held for longer is refused.
+
+        Who had asked before is served, and leases go on.
+        """
+        self._gate.pause(limit)
+
+    def resume(self, rate: float = 0.0) -> None:
+        """Serve those who were held in their order, ``rate`` in a second; all at once if it is 0."""
+        self._gate.resume(self._reactor.seconds(), rate)
+        self._tick()
 
     def close(self, deadline: float = 0.0) -> Deferred[None]:
         """Take no new work; leases have ``deadline`` seconds to end.  Fires when nothing is left."""
-        self._carry_out(self._state.close())
+        decisions = self._state.close()
+        held_back = [Reject(taker, "the pool was closed", Refusal.CLOSED) for taker in self._gate.close()]
+        self._carry_out([*decisions, *held_back])
+        self._alarm.stop()
         if not self._held and not self._attempts:
             return succeed(None)
-        cut = self._reactor.callLater(deadline, self.cut)
+        cut = self._reactor.callLater(deadline, self._cut_all)
         gone: Deferred[None] = Deferred()
         gone.addCallback(lambda _: cut.cancel() if cut.active() else None)
         self._closing.append(gone)
@@ -154,127 +229,171 @@ class ConnectionPool:
     def cut(self) -> None:
         """Reset every lease now."""
         for held in tuple(self._held.values()):
-            if held.leased:
+            if held.lease is not None:
                 held.cut()
 
-    def _carry_out(
-        self,
-        decisions: Iterable[Decision],
-        limit: float | None = None,
-        rejection: type[TcpsuiteError] = ConnectFailed,
-    ) -> None:
-        for decision in decisions:
-            match decision:
-                case Connect(connection):
-                    self._connect(connection, self._connect_timeout if limit is None else limit)
-                    # Only the first is the taker's own; those behind it fill up the warm supply.
-                    limit = None
-                case Lease(taker, connection):
-                    self._takers.pop(taker).callback(self._lease(connection))
-                case Close(connection):
-                    self._close(connection)
-                case Reject(taker, why):
-                    error = Closed if self._state.closed else rejection
-                    self._takers.pop(taker).errback(error(why))
-        self._set_timer()
+    def _cut_all(self) -> None:
+        for held in tuple(self._held.values()):
+            held.cut()
 
-    def _connect(self, connection: int, timeout: float) -> None:
+    def _enter(self, number: int, taker: Taker, now: float) -> None:
+        """A taker whom nothing holds back wants its connection."""
+        if isinstance(self._state, SingleUse):
+            self._drop_dead(self._state)
+        self._carry_out(self._state.acquire(number, now))
+        if number in self._takers:
+            self._waits(taker)
+            if isinstance(self._state, Reuse):
+                left = taker.left(now, self.settings.acquire_timeout)
+                taker.deadline = self._deadlines.after(left, partial(self._expire, self._state, number))
+
+    def _waits(self, taker: Taker) -> None:
+        if self._takers.keep_waiting(taker):
+            self._witness.tell(Waiting, taker.holder, len(self._takers))
+
+    def _expire(self, state: Reuse, number: int) -> None:
+        waited = self._reactor.seconds() - self._takers[number].since
+        self._carry_out(state.expire(number, waited))
+
+    def _give_up(self, number: int) -> None:
+        if number in self._takers:
+            self._takers.settle(number, self._reactor.seconds())
+            self._gate.give_up(number)
+            self._carry_out(self._state.give_up(number))
+
+    def _carry_out(self, decisions: Iterable[Decision]) -> None:
+        """Do what was decided, in order; what is decided meanwhile is done behind it, and not within."""
+        self._to_do.extend(decisions)
+        if self._doing:
+            return
+        self._doing = True
+        try:
+            while self._to_do:
+                self._do(self._to_do.popleft())
+        finally:
+            self._doing = False
+        self._alarm.set(self._state.due())
+
+    def _do(self, decision: Decision) -> None:
+        match decision:
+            case Lease(number, connection):
+                self._lease(number, connection)
+            case Connect(connection, number):
+                self._connect(connection, number)
+            case Close(connection, why):
+                self._close(connection, why)
+            case Reject(number, why, refusal):
+                self._takers.settle(number, self._reactor.seconds()).answer.errback(ERRORS[refusal](why))
+            case Validate(connection):
+                self._ask(connection, self._validate)
+            case Reset(connection):
+                self._ask(connection, self._reset)
+            case Warn(connection, seconds):
+                self._warn(connection, seconds)
+
+    def _lease(self, number: int, connection: int) -> None:
+        now = self._reactor.seconds()
+        taker = self._takers.settle(number, now)
+        held = self._held[connection]
+        held.lease = lease = PooledLease(self.server, held, taker.holder, now)
+        taker.answer.callback(lease)
+
+    def _connect(self, connection: int, number: int | None) -> None:
+        timeout = self._connect_timeout
+        if number is not None:
+            left = self._takers[number].left(self._reactor.seconds(), self.settings.acquire_timeout)
+            timeout = min(timeout, left)
         held = Held(connection, self._reactor, self._lost)
-        # An endpoint of somebody else's may raise what it should give as a failure.
-        attempt = maybeDeferred(self._endpoint.connect, _Only(held))
-        deadline = None
-        if not attempt.called:
-            deadline = self._deadlines.after(timeout, lambda: self._time_out(connection, timeout))
-        self._attempts[connection] = attempt, deadline
-        attempt.addCallbacks(self._connected, self._failed, callbackArgs=(held,), errbackArgs=(connection,))
+        held.quiet = self.settings.reuses
+        self._attempts.begin(held, timeout)
 
-    def _settle(self, connection: int) -> Deferred[Any] | None:
-        """An attempt is over, or is to be: whoever was given up is not listened to any more."""
-        attempt, deadline = self._attempts.pop(connection, (None, None))
-        if deadline is not None:
-            deadline.cancel()
-        return attempt
-
-    def _connected(self, _protocol: Any, held: Held) -> None:
-        self._settle(held.number)
+    def _made(self, held: Held) -> None:
         self._held[held.number] = held
-        self._carry_out(self._state.connected(held.number, self._reactor.seconds()))
-
-    def _failed(self, failure: Failure, connection: int) -> None:
-        if self._settle(connection) is not None:
-            rejection = OutOfResources if is_shortage(failure) else ConnectFailed
-            self._fail(connection, failure_text(failure), rejection)
-
-    def _time_out(self, connection: int, timeout: float) -> None:
-        attempt = self._settle(connection)
-        assert attempt is not None
-        attempt.cancel()
-        self._fail(connection, f"no answer within {timeout:g} s", ConnectFailed)
-
-    def _fail(self, connection: int, why: str, rejection: type[TcpsuiteError]) -> None:
         now, chance = self._reactor.seconds(), self._chance.random()
-        self._carry_out(self._state.failed(connection, why, now, chance), rejection=rejection)
+        decisions = self._state.connected(held.number, now, chance)
+        self._witness.tell(Created, held.number)
+        if not decisions:
+            self._witness.tell(Refilled, held.number)
+        self._carry_out(decisions)
+
+    def _failed(self, connection: int, why: str, *, shortage: bool) -> None:
+        refusal = Refusal.SHORTAGE if shortage else Refusal.FAILED
+        now, chance = self._reactor.seconds(), self._chance.random()
+        self._carry_out(self._state.failed(connection, why, now, chance, refusal))
         self._tell_closing()
 
-    def _lease(self, connection: int) -> PooledLease:
-        held = self._held[connection]
-        held.lease()
-        return PooledLease(self.server, held)
-
-    def _close(self, connection: int) -> None:
-        if attempt := self._settle(connection):
-            attempt.cancel()
+    def _close(self, connection: int, why: End) -> None:
+        if self._attempts.give_up(connection):
             self._tell_closing()
         elif held := self._held.get(connection):
+            held.end = why
+            if why in EVICTIONS:
+                self._witness.tell(Evicted, connection, why)
+            if held.asked is not None:
+                held.asked.cancel()
             held.close()
+            if self.settings.reuses:
+                held.deadline = self._deadlines.after(LINGER, held.cut)
 
     def _lost(self, held: Held) -> None:
-        """A held connection ended; or, unless it is leased, its server's half of it did."""
-        if held.gone:
-            self._held.pop(held.number, None)
+        """A held connection ended; or its server ended its half, or spoke, while nobody had it."""
         # The end of a lease sets nothing back.
-        chance = 0.0 if held.leased else self._chance.random()
-        self._carry_out(self._state.lost(held.number, self._reactor.seconds(), chance))
+        now, chance = self._reactor.seconds(), 0.0 if held.lease is not None else self._chance.random()
+        if not held.gone:
+            self._carry_out(self._state.unfit(held.number, now, chance))
+            return
+        known = self._held.pop(held.number, None) is not None
+        for waiting in (held.deadline, held.asked):
+            if waiting is not None:
+                waiting.cancel()
+        if known:
+            self._witness.tell(Destroyed, held.number, held.end)
+        self._carry_out(self._state.lost(held.number, now, chance))
         self._tell_closing()
 
-    def _drop_dead(self) -> None:
-        """Drop warm connections whose end lies in the kernel, where the reactor has not seen it yet."""
-        while (connection := self._state.next_warm) is not None and self._held[connection].hung_up():
-            now, chance = self._reactor.seconds(), self._chance.random()
-            self._carry_out(self._state.lost(connection, now, chance))
-
-    def _give_up(self, taker: int) -> None:
-        self._takers.pop(taker, None)
-        self._carry_out(self._state.give_up(taker))
-
-    def _set_timer(self) -> None:
-        due = self._state.due()
-        if due == self._timer_due:
+    def _ask(self, connection: int, hook: Hook | None) -> None:
+        """Validate or reset a connection that nobody has; without a hook the kernel is asked alone."""
+        held = self._held[connection]
+        if hook is None or not held.fit():
+            self._answered(held, held.fit())
             return
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer_due = due
-        if due is not None:
-            self._timer = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self._tick)
+        held.lease = lease = PooledLease(self.server, held, "the pool", self._reactor.seconds())
+        held.asked = ask(hook, lease, self.settings.validation_timeout, self._reactor)
+        held.asked.addCallback(lambda fine: self._answered(held, fine and held.fit()))
+
+    def _answered(self, held: Held, fine: bool) -> None:
+        """A validation or reset is over."""
+        held.asked = None
+        lease, now = held.lease, self._reactor.seconds()
+        if fine:
+            held.take_back()
+        assert isinstance(self._state, Reuse)
+        self._carry_out(self._state.answered(held.number, fine, now))
+        if fine and lease is not None:
+            lease.end(now)
+
+    def _warn(self, connection: int, seconds: float) -> None:
+        lease = self._held[connection].lease
+        self._witness.leaked(connection, lease.holder if lease is not None else "", seconds)
+
+    def _drop_dead(self, state: SingleUse) -> None:
+        """Drop warm connections whose end lies in the kernel, where the reactor has not seen it yet."""
+        while (connection := state.next_warm) is not None and self._held[connection].hung_up():
+            now, chance = self._reactor.seconds(), self._chance.random()
+            self._carry_out(state.unfit(connection, now, chance))
 
     def _tick(self) -> None:
-        self._timer_due = None
-        self.start()
+        now = self._reactor.seconds()
+        for decision in self._gate.tick(now):
+            if isinstance(decision, Pass):
+                self._enter(decision.taker, self._takers[decision.taker], now)
+            else:
+                self._carry_out([Reject(decision.taker, "paused for too long", Refusal.EXHAUSTED)])
+        self._alarm.set(self._gate.due())
+        self._carry_out(self._state.tick(now))
 
     def _tell_closing(self) -> None:
         if not self._held and not self._attempts:
             closing, self._closing = self._closing, []
             for gone in closing:
                 gone.callback(None)
-
-
-class _Only(Factory):
-    """Gives its one protocol."""
-
-    noisy = False
-
-    def __init__(self, held: Held) -> None:
-        self._held = held
-
-    def buildProtocol(self, addr: IAddress | None) -> Held:
-        return self._held

@@ -130,7 +130,10 @@ class FakeUpstream:
                     "slow_start": False, "backup": False, "added": False,
                     "connections": 7, "failures": 2, "last_error": "it\x07",
                     "checks": {"ok": 5, "failed": 1},
-                    "pool": {"connecting": 0, "warm": 2, "leased": 1, "created": 9, "failed": 2},
+                    "pool": {
+                        **{"connecting": 0, "warm": 2, "leased": 1, "open": 3, "created": 9, "failed": 2},
+                        **{"waiting": 4, "wait_seconds": 1.5},
+                    },
                 }
                 for name, port in (("a", 6379), ("b", 6380))
             ],

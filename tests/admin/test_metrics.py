@@ -67,6 +67,9 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(value("tcpsuite_server_checks_total", outcome="failed", **labels), 1)
         self.assertEqual(value("tcpsuite_pool_connections", state="warm", **labels), 2)
         self.assertEqual(value("tcpsuite_pool_events_total", event="created", **labels), 9)
+        self.assertEqual(value("tcpsuite_pool_waiting", **labels), 4)
+        self.assertEqual(value("tcpsuite_pool_wait_seconds_total", **labels), 1.5)
+        self.assertNotIn('event="open"', page())
 
     def test_traffic_control(self) -> None:
         """What keeps clients from a server is told: an operator's word, an ejection, a queue, a pause; and

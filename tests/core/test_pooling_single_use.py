@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.pooling import Close, Connect, Lease, PoolSettings, Reject, SingleUse
+from tcpsuite.core.pooling import Close, Connect, End, Lease, PoolSettings, Refusal, Reject, SingleUse
 
 TAKER, OTHER = 101, 102
 
@@ -24,8 +24,8 @@ class OnDemandTests(SynchronousTestCase):
 
     def test_connects_when_asked(self):
         """A taker has a connection made, and gets it when it is."""
-        self.assertEqual(self.state.acquire(TAKER, 0.0), [Connect(1)])
-        self.assertEqual(self.state.connected(1, 0.1), [Lease(TAKER, 1)])
+        self.assertEqual(self.state.acquire(TAKER, 0.0), [Connect(1, TAKER)])
+        self.assertEqual(self.state.connected(1, 0.1, 0.0), [Lease(TAKER, 1)])
         self.assertEqual(repr(self.state), "<SingleUse connecting=0 refilling=0 warm=0 leased=1>")
 
     def test_does_nothing_of_itself(self):
@@ -36,7 +36,7 @@ class OnDemandTests(SynchronousTestCase):
     def test_each_taker_has_its_own(self):
         """However many ask at once, each has a connection made."""
         asked = [self.state.acquire(taker, 0.0) for taker in range(1000)]
-        self.assertEqual(asked, [[Connect(number)] for number in range(1, 1001)])
+        self.assertEqual(asked, [[Connect(taker + 1, taker)] for taker in range(1000)])
 
     def test_failure_is_the_takers(self):
         """A taker whose connection fails is told why, once."""
@@ -49,33 +49,45 @@ class OnDemandTests(SynchronousTestCase):
         """Who waits no longer has its connection given up, even if it is made in the same breath."""
         self.state.acquire(TAKER, 0.0)
         self.state.acquire(OTHER, 0.0)
-        self.assertEqual(self.state.give_up(OTHER), [Close(2)])
+        self.assertEqual(self.state.give_up(OTHER), [Close(2, End.UNWANTED)])
         self.assertEqual(self.state.give_up(OTHER), [])
-        self.assertEqual(self.state.connected(2, 0.1), [Close(2)])
-        self.assertEqual(self.state.connected(1, 0.1), [Lease(TAKER, 1)])
+        self.assertEqual(self.state.connected(2, 0.1, 0.0), [Close(2, End.UNWANTED)])
+        self.assertEqual(self.state.connected(1, 0.1, 0.0), [Lease(TAKER, 1)])
 
     def test_a_lease_ends(self):
         """A lease that is gone is counted no more."""
         self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.1)
+        self.state.connected(1, 0.1, 0.0)
         self.assertEqual(self.state.lost(1, 5.0, 0.0), [])
         self.assertEqual(self.state.stats()["leased"], 0)
+
+    def test_a_released_connection_is_nobody_elses(self):
+        """What is given back is closed, whatever is said of it; to give back what is gone changes nothing."""
+        self.state.acquire(TAKER, 0.0)
+        self.state.connected(1, 0.1, 0.0)
+        self.assertEqual(self.state.release(1, 0.2), [Close(1, End.RELEASED)])
+        self.state.lost(1, 0.3, 0.0)
+        self.assertEqual(self.state.release(1, 0.4), [])
 
     def test_closing_answers_who_waits_and_leaves_leases(self):
         """Whoever waits is told; a lease goes on; whoever comes later is turned away."""
         self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.1)
+        self.state.connected(1, 0.1, 0.0)
         self.state.acquire(OTHER, 0.2)
-        self.assertEqual(self.state.close(), [Reject(OTHER, "the pool was closed"), Close(2)])
-        self.assertEqual(self.state.acquire(OTHER, 0.3), [Reject(OTHER, "the pool is closed")])
-        self.assertEqual(self.state.connected(2, 0.4), [Close(2)])
+        self.assertEqual(
+            self.state.close(), [Reject(OTHER, "the pool was closed", Refusal.CLOSED), Close(2, End.UNWANTED)]
+        )
+        self.assertEqual(
+            self.state.acquire(OTHER, 0.3), [Reject(OTHER, "the pool is closed", Refusal.CLOSED)]
+        )
+        self.assertEqual(self.state.connected(2, 0.4, 0.0), [Close(2, End.UNWANTED)])
         self.assertEqual(self.state.close(), [])
         self.assertEqual(repr(self.state), "<SingleUse closed connecting=0 refilling=0 warm=0 leased=1>")
 
     def test_counts(self):
         """What there was since the beginning adds up."""
         self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.0)
+        self.state.connected(1, 0.0, 0.0)
         self.state.acquire(OTHER, 0.0)
         self.state.failed(2, "refused", 0.0, 0.0)
         stats = self.state.stats()
@@ -88,8 +100,8 @@ class WarmTests(SynchronousTestCase):
     def setUp(self):
         self.state = warm(2)
         self.assertEqual(self.state.tick(0.0), [Connect(1), Connect(2)])
-        self.state.connected(1, 0.0)
-        self.state.connected(2, 1.0)
+        self.state.connected(1, 0.0, 0.0)
+        self.state.connected(2, 1.0, 0.0)
 
     def test_the_oldest_is_used_once_and_replaced(self):
         """A taker gets the oldest warm one at once, and a new one is begun in its place."""
@@ -103,31 +115,34 @@ class WarmTests(SynchronousTestCase):
         """When the supply is used up, a taker has its own connection made, and gets that one."""
         self.state.acquire(TAKER, 2.0)
         self.state.acquire(TAKER, 2.0)
-        self.assertEqual(self.state.acquire(OTHER, 2.0), [Connect(5)])
-        self.assertEqual(self.state.connected(5, 2.1), [Lease(OTHER, 5)])
+        self.assertEqual(self.state.acquire(OTHER, 2.0), [Connect(5, OTHER)])
+        self.assertEqual(self.state.connected(5, 2.1, 0.0), [Lease(OTHER, 5)])
 
     def test_is_replaced_when_it_is_old(self):
         """At its greatest age, and not before, a warm one is closed and another begun."""
         self.assertEqual(self.state.due(), 5.0)
         self.assertEqual(self.state.tick(4.99), [])
-        self.assertEqual(self.state.tick(5.0), [Close(1), Connect(3)])
+        self.assertEqual(self.state.tick(5.0), [Close(1, End.AGED), Connect(3)])
         self.assertEqual(self.state.due(), 6.0)
-        self.assertEqual(self.state.stats()["warm_aged"], 1)
+        self.assertEqual(self.state.stats()["closed_aged"], 1)
 
     def test_no_taker_gets_an_old_one(self):
         """One that is too old is not handed out, even if nobody has replaced it yet."""
         taken = self.state.acquire(TAKER, 100.0)
-        self.assertEqual(taken, [Close(1), Close(2), Connect(3), Connect(4), Connect(5)])
-        self.assertEqual(self.state.connected(3, 100.0), [Lease(TAKER, 3)])
+        self.assertEqual(
+            taken, [Close(1, End.AGED), Close(2, End.AGED), Connect(3, TAKER), Connect(4), Connect(5)]
+        )
+        self.assertEqual(self.state.connected(3, 100.0, 0.0), [Lease(TAKER, 3)])
 
     def test_one_that_the_server_closed_is_replaced_after_a_while(self):
         """A lost one is closed, and its place is filled when the back-off is over."""
-        self.assertEqual(self.state.lost(1, 2.0, 0.0), [Close(1)])
+        self.assertEqual(self.state.unfit(1, 2.0, 0.0), [Close(1, End.LOST)])
         self.assertEqual(self.state.due(), 2.2)
         self.assertEqual(self.state.acquire(TAKER, 2.1), [Lease(TAKER, 2)])
         self.assertEqual(self.state.tick(2.2), [Connect(3), Connect(4)])
+        self.assertEqual(self.state.unfit(1, 2.3, 0.0), [])
         self.assertEqual(self.state.lost(1, 2.3, 0.0), [])
-        self.assertEqual(self.state.stats()["warm_lost"], 1)
+        self.assertEqual(self.state.stats()["closed_lost"], 1)
 
     def test_a_server_that_cuts_every_one_is_not_connected_to_in_a_circle(self):
         """Each loss of a warm one makes the next wait longer."""
@@ -140,7 +155,7 @@ class WarmTests(SynchronousTestCase):
             now = due
             first, second = 3 + 2 * number, 4 + 2 * number
             self.assertEqual(self.state.tick(now), [Connect(first), Connect(second)])
-            self.state.connected(first, now)
+            self.state.connected(first, now, 0.0)
             self.state.lost(first, now, 0.0)
             self.state.failed(second, "refused", now, 0.0)
         self.assertEqual(waits, [0.2, 0.3, 0.45, 0.675])
@@ -148,7 +163,7 @@ class WarmTests(SynchronousTestCase):
     def test_closing_gives_the_supply_up(self):
         """Warm ones and those being made are closed, and nothing is due any more."""
         self.state.acquire(TAKER, 2.0)
-        self.assertEqual(self.state.close(), [Close(3), Close(2)])
+        self.assertEqual(self.state.close(), [Close(3, End.UNWANTED), Close(2, End.UNWANTED)])
         self.assertIsNone(self.state.due())
         self.assertEqual(self.state.lost(1, 3.0, 0.0), [])
         self.assertEqual(self.state.tick(100.0), [])
@@ -165,7 +180,7 @@ class RefillTests(SynchronousTestCase):
         begun = state.tick(0.0)
         self.assertEqual(len(begun), 4)
         self.assertIsNone(state.due())
-        self.assertEqual(state.connected(1, 0.1), [])
+        self.assertEqual(state.connected(1, 0.1, 0.0), [])
         self.assertLessEqual(state.due() or 0.0, 0.1)
         self.assertEqual(state.tick(0.1), [Connect(5)])
         self.assertEqual(state.due(), 5.1)
@@ -188,7 +203,7 @@ class RefillTests(SynchronousTestCase):
         state.tick(0.0)
         state.failed(1, "refused", 0.0, 0.0)
         state.tick(0.2)
-        state.connected(2, 0.2)
+        state.connected(2, 0.2, 0.0)
         self.assertEqual(state.acquire(TAKER, 0.2), [Lease(TAKER, 2), Connect(3)])
         state.failed(3, "refused", 0.3, 0.0)
         self.assertEqual(state.due(), 0.5)
@@ -199,7 +214,7 @@ class RefillTests(SynchronousTestCase):
         state.tick(0.0)
         for taker in range(50):
             for connection in list(state._refilling):
-                state.connected(connection, 0.0)
+                state.connected(connection, 0.0, 0.0)
             state.acquire(taker, 0.0)
         self.assertEqual(state.stats()["leased"], 50)
         self.assertEqual(state.stats()["warm"] + state.stats()["refilling"], 2)
@@ -209,7 +224,7 @@ class RefillTests(SynchronousTestCase):
         state = warm(3, max_connections=2)
         self.assertEqual(state.tick(0.0), [Connect(1), Connect(2)])
         for connection in (1, 2):
-            state.connected(connection, 0.0)
+            state.connected(connection, 0.0, 0.0)
         self.assertEqual(state.tick(1.0), [])
 
 
@@ -224,20 +239,26 @@ class SingleUseMachine(RuleBasedStateMachine):
         self.waiting: set[int] = set()
         self.making: list[int] = []
         self.made: list[int] = []
+        self.leased: set[int] = set()  # a connection's number is its own for ever
 
     def carry_out(self, decisions):
         for decision in decisions:
             match decision:
-                case Connect(connection):
+                case Connect(connection, taker):
+                    assert taker is None or taker in self.waiting
                     assert connection not in self.making + self.made
                     self.making.append(connection)
                 case Lease(taker, connection):
                     assert connection in self.made
+                    assert connection not in self.leased
+                    self.leased.add(connection)
                     self.waiting.remove(taker)
-                case Reject(taker, _):
+                case Reject(taker):
                     self.waiting.remove(taker)
-                case Close(connection):
-                    (self.making if connection in self.making else self.made).remove(connection)
+                case Close(connection) if connection in self.making:
+                    self.making.remove(connection)
+                case Close(connection) if connection not in self.leased:
+                    self.made.remove(connection)
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.3, 2.0, 40.0]))
     def time_passes(self, seconds):
@@ -268,7 +289,7 @@ class SingleUseMachine(RuleBasedStateMachine):
         self.making.remove(connection)
         if good:
             self.made.append(connection)
-            self.carry_out(self.state.connected(connection, self.now))
+            self.carry_out(self.state.connected(connection, self.now, 0.0))
         else:
             self.carry_out(self.state.failed(connection, "refused", self.now, 0.5))
 
@@ -276,10 +297,18 @@ class SingleUseMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_connection_is_lost(self, data):
         connection = data.draw(st.sampled_from(self.made))
-        decisions = self.state.lost(connection, self.now, 0.5)
-        if Close(connection) not in decisions:
-            self.made.remove(connection)
-        self.carry_out(decisions)
+        self.made.remove(connection)
+        self.carry_out(self.state.lost(connection, self.now, 0.5))
+
+    @precondition(lambda self: self.made)
+    @rule(data=st.data())
+    def a_server_finishes(self, data):
+        self.carry_out(self.state.unfit(data.draw(st.sampled_from(self.made)), self.now, 0.5))
+
+    @precondition(lambda self: self.made)
+    @rule(data=st.data())
+    def a_lease_is_released(self, data):
+        self.carry_out(self.state.release(data.draw(st.sampled_from(self.made)), self.now))
 
     @rule()
     def it_is_closed(self):

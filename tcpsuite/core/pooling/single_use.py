@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.pooling.backing_off import BackOff
-from tcpsuite.core.pooling.decisions import Close, Connect, Lease, Reject
+from tcpsuite.core.pooling.decisions import Close, Connect, End, Lease, Refusal, Reject
 
 if TYPE_CHECKING:
     from tcpsuite.core.pooling.decisions import Decision
@@ -38,7 +38,7 @@ class SingleUse:
         self._warm: dict[int, float] = {}  # connection: since when; the oldest first
         self._leased: set[int] = set()
         self._back_off = BackOff(settings)
-        self._created = self._failed = self._warm_used = self._warm_aged = self._warm_lost = 0
+        self._created = self._failed = self._leases = self._warm_used = self._warm_aged = self._warm_lost = 0
         self.closed = False
 
     def __repr__(self) -> str:
@@ -69,11 +69,14 @@ class SingleUse:
             "refilling": len(self._refilling),
             "warm": len(self._warm),
             "leased": len(self._leased),
+            "open": sum(map(len, (self._connecting, self._refilling, self._warm, self._leased))),
+            "max_open": 0,
+            "leases": self._leases,
             "created": self._created,
             "failed": self._failed,
             "warm_used": self._warm_used,
-            "warm_aged": self._warm_aged,
-            "warm_lost": self._warm_lost,
+            "closed_aged": self._warm_aged,
+            "closed_lost": self._warm_lost,
         }
 
     def tick(self, now: float) -> list[Decision]:
@@ -83,19 +86,18 @@ class SingleUse:
     def acquire(self, taker: int, now: float) -> list[Decision]:
         """``taker`` wants a connection."""
         if self.closed:
-            return [Reject(taker, "the pool is closed")]
+            return [Reject(taker, "the pool is closed", Refusal.CLOSED)]
         decisions = self._expire(now) if self._warm else []
         connection = self.next_warm
         if connection is None:
             connection = next(self._numbers)
             self._connecting[connection] = taker
-            decisions.append(Connect(connection))
+            decisions.append(Connect(connection, taker))
         else:
             del self._warm[connection]
-            self._leased.add(connection)
             self._warm_used += 1
             self._back_off.success()
-            decisions.append(Lease(taker, connection))
+            decisions.append(self._lend(taker, connection))
         return decisions + self._refill(now)
 
     def give_up(self, taker: int) -> list[Decision]:
@@ -103,15 +105,17 @@ class SingleUse:
         for connection, waiting in self._connecting.items():
             if waiting == taker:
                 del self._connecting[connection]
-                return [Close(connection)]
+                return [Close(connection, End.UNWANTED)]
         return []
 
-    def connected(self, connection: int, now: float) -> list[Decision]:
-        """A connection is made."""
+    def connected(self, connection: int, now: float, chance: float) -> list[Decision]:
+        """A connection is made.
+
+        :param chance: for the lifetime of those that are used again; here nothing.
+        """
         if connection in self._connecting:
             self._created += 1
-            self._leased.add(connection)
-            return [Lease(self._connecting.pop(connection), connection)]
+            return [self._lend(self._connecting.pop(connection), connection)]
         if connection in self._refilling:
             self._created += 1
             self._refilling.remove(connection)
@@ -119,16 +123,20 @@ class SingleUse:
             # The next one is begun at the next tick: a server that answers at once would be met by a herd.
             return []
         # It was given up in the same breath as it was made.
-        return [Close(connection)]
+        return [Close(connection, End.UNWANTED)]
 
-    def failed(self, connection: int, why: str, now: float, chance: float) -> list[Decision]:
+    def failed(
+        self, connection: int, why: str, now: float, chance: float, refusal: Refusal = Refusal.FAILED
+    ) -> list[Decision]:
         """A connection could not be made; one that was given up before changes nothing.
 
+        :param why: in words, for who waits.
         :param chance: from 0 up to 1, for the back-off.
+        :param refusal: what kind of failure it was.
         """
         if connection in self._connecting:
             self._failed += 1
-            return [Reject(self._connecting.pop(connection), why)]
+            return [Reject(self._connecting.pop(connection), why, refusal)]
         if connection in self._refilling:
             self._failed += 1
             self._refilling.remove(connection)
@@ -136,8 +144,22 @@ class SingleUse:
             return self._refill(now)
         return []
 
+    def release(self, connection: int, now: float, reusable: bool = True, ok: bool = True) -> list[Decision]:
+        """A lease is over; one that is over already changes nothing.  Nobody else gets its connection."""
+        return [Close(connection, End.RELEASED)] if connection in self._leased else []
+
+    def unfit(self, connection: int, now: float, chance: float) -> list[Decision]:
+        """The server closed its half of a warm connection.
+
+        :param chance: from 0 up to 1, for the back-off.
+        """
+        if connection not in self._warm:
+            return []
+        decisions = self.lost(connection, now, chance)
+        return [Close(connection, End.LOST), *decisions]
+
     def lost(self, connection: int, now: float, chance: float) -> list[Decision]:
-        """A connection is gone, or the server closed its half while nobody used it.
+        """A connection is gone, whoever had it.
 
         :param chance: from 0 up to 1, for the back-off.
         """
@@ -148,18 +170,23 @@ class SingleUse:
         del self._warm[connection]
         self._warm_lost += 1
         self._back_off.setback(now, chance)
-        return [Close(connection), *self._refill(now)]
+        return self._refill(now)
 
     def close(self) -> list[Decision]:
         """Take no new work, answer who waits, give up all but the leases."""
         self.closed = True
         decisions: list[Decision] = [
-            Reject(taker, "the pool was closed") for taker in self._connecting.values()
+            Reject(taker, "the pool was closed", Refusal.CLOSED) for taker in self._connecting.values()
         ]
         for group in (self._connecting, self._refilling, self._warm):
-            decisions += map(Close, group)
+            decisions += [Close(connection, End.UNWANTED) for connection in group]
             group.clear()
         return decisions
+
+    def _lend(self, taker: int, connection: int) -> Lease:
+        self._leased.add(connection)
+        self._leases += 1
+        return Lease(taker, connection)
 
     def _expire(self, now: float) -> list[Decision]:
         old = [connection for connection, since in self._warm.items() if now - since >= self._max_age]
@@ -167,7 +194,7 @@ class SingleUse:
             del self._warm[connection]
             self._warm_aged += 1
             self._back_off.success()
-        return [Close(connection) for connection in old]
+        return [Close(connection, End.AGED) for connection in old]
 
     def _missing(self) -> int:
         """How many warm connections may be begun, were it time."""

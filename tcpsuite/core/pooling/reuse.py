@@ -1,0 +1,393 @@
+"""Connections that are taken back and lent again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+from typing import TYPE_CHECKING
+
+from tcpsuite.core.pooling.backing_off import BackOff
+from tcpsuite.core.pooling.decisions import (
+    Close,
+    Connect,
+    End,
+    Lease,
+    Refusal,
+    Reject,
+    Reset,
+    Validate,
+    Warn,
+)
+from tcpsuite.core.pooling.pooled import Pooled
+
+if TYPE_CHECKING:
+    from tcpsuite.core.pooling.decisions import Decision
+    from tcpsuite.core.pooling.settings import PoolSettings
+
+
+class Reuse:
+    """The connections to one server in the modes ``session`` and ``message``.
+
+    ::
+
+        Connect ──> connecting ──> idle ──────────────> leased ──> (release)
+                                    │ ^ ^──validating──^     │
+                                    │ └── resetting <────────┘
+                                    └──> closing ──> lost
+
+    There are never more than ``max_connections`` in all of these together.  Takers for whom there is none
+    wait, and are served in the order in which they came.
+
+    A connection is made for whoever waits first when it is there: one whose taker has left meanwhile goes to
+    the next, or becomes idle.
+
+    When one cannot be made, those who wait are not told while there is hope for them: another connection on
+    its way, or a leased one that will come back; then the next attempt is made ``back_off`` later, and each
+    waits as long as it may.  When there is no hope left, all are told of the failure at once.  To keep them
+    would cost each its whole time for an answer that is known already, and who can ask another server should
+    do so now; to tell them while there is hope would make one lost packet the error of clients for whom the
+    next released connection was as good.
+
+    :param settings: see :class:`~tcpsuite.core.pooling.settings.PoolSettings`.
+    :param resets: whether a connection is reset before it is lent again.
+    :ivar closed: whether it takes no more work.
+    """
+
+    def __init__(self, settings: PoolSettings, resets: bool = False) -> None:
+        self._settings = settings
+        self._resets = resets
+        self._maximum = settings.max_connections
+        self._validate_idle = settings.validate_idle
+        self._last_first = settings.idle_order == "lifo"
+        self._minimum = min(settings.kept, self._maximum)
+        self._numbers = count(1)
+        self._waiting: dict[int, None] = {}  # takers, in the order in which they came
+        self._connecting: set[int] = set()
+        self._idle: dict[int, Pooled] = {}  # in the order in which they became so
+        self._validating: dict[int, Pooled] = {}
+        self._resetting: dict[int, Pooled] = {}
+        self._leased: dict[int, Pooled] = {}  # in the order in which they were lent
+        self._leaked: dict[int, Pooled] = {}  # leased too, and warned of
+        self._closing: set[int] = set()
+        self._back_off = BackOff(settings)
+        self._retry_at = 0.0
+        self._sweep_at: float | None = None
+        self._check_at: float | None = None
+        self._created = self._failed = self._leases = 0
+        self._ends: Counter[End] = Counter()
+        self._last_failure = ""
+        self.closed = False
+
+    def __repr__(self) -> str:
+        state = "closed " if self.closed else ""
+        leased = len(self._leased) + len(self._leaked)
+        return (
+            f"<Reuse {state}connecting={len(self._connecting)} idle={len(self._idle)} leased={leased} "
+            f"waiting={len(self._waiting)}>"
+        )
+
+    @property
+    def total(self) -> int:
+        """All connections, those being made and those being closed included."""
+        made = (self._idle, self._validating, self._resetting, self._leased, self._leaked)
+        return sum(map(len, made)) + len(self._connecting) + len(self._closing)
+
+    def due(self) -> float | None:
+        """When :meth:`tick` is to be called, if nothing happens before; ``None`` for never."""
+        if self.closed:
+            return None
+        times = [time for time in (self._sweep_at, self._check_at) if time is not None]
+        if self._leased:
+            times.append(next(iter(self._leased.values())).since + self._settings.leak_warning)
+        if self._wanted() > 0:
+            times.append(self._retry_at)
+        if self._missing() > 0:
+            times.append(self._back_off.not_before)
+        return min(times, default=None)
+
+    def stats(self) -> dict[str, int]:
+        """Counts by name: what there is now, then what there was since the beginning."""
+        return {
+            "connecting": len(self._connecting),
+            "idle": len(self._idle),
+            "leased": len(self._leased) + len(self._leaked),
+            "validating": len(self._validating),
+            "resetting": len(self._resetting),
+            "closing": len(self._closing),
+            "open": self.total,
+            "max_open": self._maximum,
+            "leases": self._leases,
+            "created": self._created,
+            "failed": self._failed,
+            **{f"closed_{end.value}": self._ends[end] for end in End if end is not End.AGED},
+        }
+
+    def tick(self, now: float) -> list[Decision]:
+        """Time has passed: warn, evict, check, try again, fill up."""
+        if self.closed:
+            return []
+        decisions = self._warn(now)
+        if self._sweep_at is not None and now >= self._sweep_at:
+            decisions += self._sweep(now)
+            self._sweep_at = now + self._settings.eviction_interval if self._idle else None
+        if self._check_at is not None and now >= self._check_at:
+            decisions += self._check(now)
+            self._check_at = now + self._settings.health_check_interval if self._idle else None
+        return decisions + self._serve(now)
+
+    def acquire(self, taker: int, now: float) -> list[Decision]:
+        """``taker`` wants a connection: it gets one, or waits, or is refused when too many wait already.
+
+        For whom a connection can be begun now does not count as waiting.
+        """
+        if self.closed:
+            return [Reject(taker, "the pool is closed", Refusal.CLOSED)]
+        if (
+            self._idle
+            and not self._waiting
+            and (pooled := self._next_idle()).may_be_lent(now, self._validate_idle)
+        ):
+            # The common case, and nothing else has changed.
+            del self._idle[pooled.number]
+            return [self._lend(taker, pooled, now)]
+        self._waiting[taker] = None
+        decisions = self._serve(now)
+        if taker in self._waiting and len(self._waiting) - self._coming() > self._settings.max_waiters:
+            del self._waiting[taker]
+            why = f"{self._maximum} connections are in use, and {len(self._waiting)} clients wait"
+            decisions.append(Reject(taker, why, Refusal.EXHAUSTED))
+        return decisions
+
+    def give_up(self, taker: int) -> list[Decision]:
+        """``taker`` waits no longer; one that was answered already, or is unknown, changes nothing."""
+        self._waiting.pop(taker, None)
+        return []
+
+    def expire(self, taker: int, seconds: float) -> list[Decision]:
+        """``taker`` has waited for ``seconds``, which was all its time."""
+        if taker not in self._waiting:
+            return []
+        del self._waiting[taker]
+        why = (
+            f"no connection within {seconds:g} s: {len(self._leased) + len(self._leaked)} of "
+            f"{self._maximum} in use, {len(self._connecting)} being made"
+        )
+        if self._last_failure:
+            why += f", the last attempt failed: {self._last_failure}"
+        return [Reject(taker, why, Refusal.EXHAUSTED)]
+
+    def connected(self, connection: int, now: float, chance: float) -> list[Decision]:
+        """A connection is made.
+
+        :param chance: from 0 up to 1, how much of the jitter its lifetime lacks.
+        """
+        if connection not in self._connecting:
+            # It was given up in the same breath as it was made.
+            return [Close(connection, End.UNWANTED)]
+        self._connecting.remove(connection)
+        self._created += 1
+        self._last_failure = ""
+        lifetime = self._settings.max_lifetime * (1 - self._settings.lifetime_jitter * chance)
+        # The next one is begun at the next tick: a server that answers at once would be met by a herd.
+        return self._offer(Pooled(connection, now + lifetime, now, now), now)
+
+    def failed(
+        self, connection: int, why: str, now: float, chance: float, refusal: Refusal = Refusal.FAILED
+    ) -> list[Decision]:
+        """A connection could not be made; one that was given up before changes nothing.
+
+        :param why: in words, for who waits.
+        :param chance: from 0 up to 1, for the back-off.
+        :param refusal: what kind of failure it was.
+        """
+        if connection not in self._connecting:
+            return []
+        self._connecting.remove(connection)
+        self._failed += 1
+        self._last_failure = why
+        self._back_off.setback(now, chance)
+        self._retry_at = now + self._settings.back_off * (1 - chance / 2)
+        if self._coming() or self._leased or self._leaked:
+            return self._serve(now)
+        hopeless, self._waiting = self._waiting, {}
+        return [*(Reject(taker, why, refusal) for taker in hopeless), *self._serve(now)]
+
+    def release(self, connection: int, now: float, reusable: bool = True, ok: bool = True) -> list[Decision]:
+        """A lease is over; one that is over already changes nothing.
+
+        :param reusable: whether somebody else may have the connection.
+        :param ok: whether it did what it was wanted for.
+        """
+        pooled = self._leased.pop(connection, None) or self._leaked.pop(connection, None)
+        if pooled is None:
+            return []
+        pooled.used(ok, now)
+        if ok:
+            self._back_off.success()
+        end = pooled.spent(now, self._settings) if reusable else End.RELEASED
+        if self.closed:
+            end = End.UNWANTED
+        if end is not None:
+            return [self._close(pooled, end), *self._serve(now)]
+        if self._resets:
+            self._resetting[connection] = pooled
+            return [Reset(connection)]
+        if self._waiting and pooled.errors_in_row:
+            self._validating[connection] = pooled
+            return [Validate(connection)]
+        return self._offer(pooled, now)
+
+    def answered(self, connection: int, fine: bool, now: float) -> list[Decision]:
+        """A validation or reset is over; that of a connection which is gone or given up changes nothing."""
+        end = End.NOT_VALID if connection in self._validating else End.NOT_RESET
+        pooled = self._validating.pop(connection, None) or self._resetting.pop(connection, None)
+        if pooled is None:
+            return []
+        if not fine:
+            return [self._close(pooled, end), *self._serve(now)]
+        pooled.proved = now
+        return self._offer(pooled, now)
+
+    def unfit(self, connection: int, now: float, chance: float) -> list[Decision]:
+        """The server closed its half of a connection, or spoke on it, while nobody had it.
+
+        :param chance: from 0 up to 1, for the back-off.
+        """
+        pooled = self._idle.pop(connection, None)
+        if pooled is None:
+            return []
+        # A server that takes connections only to cut them would be connected to in a tight circle.
+        self._back_off.setback(now, chance)
+        return [self._close(pooled, End.LOST), *self._serve(now)]
+
+    def lost(self, connection: int, now: float, chance: float) -> list[Decision]:
+        """A connection is gone, whoever had it.
+
+        :param chance: from 0 up to 1, for the back-off.
+        """
+        self._closing.discard(connection)
+        for group in (self._leased, self._leaked):
+            if group.pop(connection, None) is not None:
+                self._ends[End.LOST] += 1
+        for group in (self._idle, self._validating, self._resetting):
+            if group.pop(connection, None) is not None:
+                self._ends[End.LOST] += 1
+                self._back_off.setback(now, chance)
+        return self._serve(now)
+
+    def close(self) -> list[Decision]:
+        """Take no new work, answer who waits, give up all but the leases."""
+        self.closed = True
+        decisions: list[Decision] = [
+            Reject(taker, "the pool was closed", Refusal.CLOSED) for taker in self._waiting
+        ]
+        self._waiting.clear()
+        decisions += [Close(connection, End.UNWANTED) for connection in self._connecting]
+        self._connecting.clear()
+        for group in (self._idle, self._validating, self._resetting):
+            decisions += [self._close(pooled, End.UNWANTED) for pooled in group.values()]
+            group.clear()
+        return decisions
+
+    def _coming(self) -> int:
+        """Connections that will be there for somebody soon, if all goes well."""
+        return len(self._connecting) + len(self._validating) + len(self._resetting)
+
+    def _wanted(self) -> int:
+        """How many connections may be begun for those who wait, were it time."""
+        return min(len(self._waiting) - self._coming(), self._maximum - self.total)
+
+    def _missing(self) -> int:
+        """How many connections may be begun to reach the minimum, were it time."""
+        return min(
+            self._minimum - self.total + len(self._closing),
+            self._settings.max_connecting - len(self._connecting),
+            self._maximum - self.total,
+        )
+
+    def _serve(self, now: float) -> list[Decision]:
+        """Give those who wait what is idle, and begin what is missing."""
+        if self.closed:
+            return []
+        decisions: list[Decision] = []
+        while self._idle and self._waiting:
+            pooled = self._next_idle()
+            if pooled.may_be_lent(now, self._validate_idle):
+                del self._idle[pooled.number]
+                taker = next(iter(self._waiting))
+                del self._waiting[taker]
+                decisions.append(self._lend(taker, pooled, now))
+            elif now >= pooled.retire_at:
+                del self._idle[pooled.number]
+                decisions.append(self._close(pooled, End.LIFETIME))
+            elif len(self._waiting) > len(self._validating):
+                del self._idle[pooled.number]
+                self._validating[pooled.number] = pooled
+                decisions.append(Validate(pooled.number))
+            else:
+                break
+        if now >= self._retry_at or not (self._coming() or self._leased or self._leaked):
+            decisions += self._begin(self._wanted())
+        if now >= self._back_off.not_before:
+            decisions += self._begin(self._missing())
+        return decisions
+
+    def _begin(self, number: int) -> list[Decision]:
+        begun = [next(self._numbers) for _ in range(number)]
+        self._connecting.update(begun)
+        return [Connect(connection) for connection in begun]
+
+    def _next_idle(self) -> Pooled:
+        return next(reversed(self._idle.values()) if self._last_first else iter(self._idle.values()))
+
+    def _lend(self, taker: int, pooled: Pooled, now: float) -> Lease:
+        pooled.since = now
+        self._leased[pooled.number] = pooled
+        self._leases += 1
+        return Lease(taker, pooled.number)
+
+    def _offer(self, pooled: Pooled, now: float) -> list[Decision]:
+        """Give a connection that may be lent to who waits first, or keep it."""
+        if self._waiting:
+            taker = next(iter(self._waiting))
+            del self._waiting[taker]
+            return [self._lend(taker, pooled, now)]
+        self._idle[pooled.number] = pooled
+        if self._sweep_at is None:
+            self._sweep_at = now + self._settings.eviction_interval
+        if self._check_at is None:
+            self._check_at = now + self._settings.health_check_interval
+        return []
+
+    def _close(self, pooled: Pooled, end: End) -> Close:
+        self._closing.add(pooled.number)
+        self._ends[end] += 1
+        return Close(pooled.number, end)
+
+    def _warn(self, now: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        for pooled in tuple(self._leased.values()):
+            if now - pooled.since < self._settings.leak_warning:
+                break
+            self._leaked[pooled.number] = self._leased.pop(pooled.number)
+            decisions.append(Warn(pooled.number, now - pooled.since))
+        return decisions
+
+    def _sweep(self, now: float) -> list[Decision]:
+        """Close what was idle for too long, or is too old."""
+        decisions: list[Decision] = []
+        for pooled in tuple(self._idle.values()):
+            surplus = self.total - len(self._closing) > self._minimum
+            end = pooled.overdue(now, self._settings, surplus)
+            if end is not None:
+                del self._idle[pooled.number]
+                decisions.append(self._close(pooled, end))
+        return decisions
+
+    def _check(self, now: float) -> list[Decision]:
+        """Validate what was not seen to work for the whole interval."""
+        old = now - self._settings.health_check_interval
+        unproved = [number for number, pooled in self._idle.items() if pooled.proved <= old]
+        for number in unproved:
+            self._validating[number] = self._idle.pop(number)
+        return [Validate(number) for number in unproved]

@@ -1,0 +1,73 @@
+"""What a pool hands out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from zope.interface import implementer
+
+from tcpsuite.interfaces import ILease, Outcome
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+    from twisted.python.failure import Failure
+
+    from tcpsuite.core.servers import Server
+    from tcpsuite.net.held import Held
+
+
+@implementer(ILease)
+class PooledLease:
+    """One connection of a :class:`~tcpsuite.net.pool.ConnectionPool`, and for how long somebody has it.
+
+    :ivar server: where it leads.
+    :ivar holder: who has it, in their own words.
+    """
+
+    __slots__ = ("_ended", "_held", "_outcome", "_returned", "_since", "holder", "server")
+
+    def __init__(self, server: Server, held: Held, holder: str, now: float) -> None:
+        self.server = server
+        self.holder = holder
+        self._held = held
+        self._since = now
+        self._returned = False
+        self._outcome: Outcome | None = None
+        self._ended: list[Deferred[Outcome]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<PooledLease {self.server.name} {'over' if self._outcome else repr(self._held)}>"
+
+    def attach(self, protocol: IProtocol) -> None:
+        """Give the connection to ``protocol``, and what has happened on it meanwhile.  Once only."""
+        assert self._held.lease is self, "the lease was given back"
+        self._held.attach(protocol)
+
+    def ended(self) -> Deferred[Outcome]:
+        """Fires when the lease is over: the connection is gone, or the pool has taken it back."""
+        if self._outcome is not None:
+            return succeed(self._outcome)
+        deferred: Deferred[Outcome] = Deferred()
+        self._ended = [*(self._ended or ()), deferred]
+        return deferred
+
+    def give_back(self) -> Held | None:
+        """Its holder is done.  Gives the connection, but not twice, and not when it is gone."""
+        if self._returned or self._outcome is not None:
+            return None
+        self._returned = True
+        return self._held
+
+    def end(self, now: float, reason: Failure | None = None) -> None:
+        """It is over.
+
+        :param reason: why the connection is gone, if it is.
+        """
+        fault = reason is not None and not isinstance(reason.value, ConnectionDone | ConnectionAborted)
+        error = reason.getErrorMessage() if fault and reason is not None else ""
+        self._outcome = Outcome(not fault, error, now - self._since)
+        waiting, self._ended = self._ended, None
+        for deferred in waiting or ():
+            deferred.callback(self._outcome)

@@ -1,0 +1,51 @@
+"""Tells of what happens in a pool: the log of what somebody should look at, an observer of everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from tcpsuite.core.pooling.events import Leaked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tcpsuite.core.pooling.events import Event
+
+
+class Witness:
+    """Tells of one pool.
+
+    :param server: the name of the server that it leads to, for the log.
+    :param observer: called with each of :mod:`tcpsuite.core.pooling.events`, if there is one.
+    """
+
+    log = Logger()
+
+    def __init__(self, server: str, observer: Callable[[Event], object] | None) -> None:
+        self._server = server
+        self._observer = observer
+
+    def __repr__(self) -> str:
+        return f"<Witness {self._server} {'observed' if self._observer else 'unobserved'}>"
+
+    def tell(self, kind: Callable[..., Event], *arguments: Any) -> None:
+        """Something happened: ``kind`` with these arguments is made only if somebody observes."""
+        if self._observer is None:
+            return
+        try:
+            self._observer(kind(*arguments))
+        except Exception:  # what goes wrong there must not touch the pool
+            self.log.failure("the observer of {server}'s pool is broken", server=self._server)
+
+    def leaked(self, connection: int, holder: str, seconds: float) -> None:
+        """Say in the log that a lease is held for long, and by whom."""
+        self.log.warn(
+            "{server}: connection {connection} is leased for {seconds:.0f} s already, by {holder}",
+            server=self._server,
+            connection=connection,
+            seconds=seconds,
+            holder=holder or "somebody who gave no name",
+        )
+        self.tell(Leaked, connection, holder, seconds)
