@@ -157,6 +157,9 @@ def _upstream(upstream: UpstreamOptions) -> Remarks:
         yield ("servers",), "every weight is 0, so no server takes a connection"
     if health.timeout > health.interval:
         yield ("health", "timeout"), f"longer than the interval of {format_duration(health.interval)}"
+    if health.max_ejection_time < health.ejection_time:
+        always = format_duration(health.ejection_time)
+        yield ("health", "max_ejection_time"), f"shorter than ejection_time, so every ejection lasts {always}"
     if upstream.connect_timeout > upstream.connect_budget:
         budget = format_duration(upstream.connect_budget)
         yield ("connect_timeout",), f"longer than connect_budget, so attempts end after {budget}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TYPES = ("tcp", "send_expect", "redis", "postgresql", "smtp", "http", "tls")
 """The checks that are built in."""
 
-_OF = {
+OPTIONS_OF_TYPES = {
     "send": ("send_expect",),
     "expect": ("send_expect",),
     "expect_regex": ("send_expect",),
@@ -157,7 +157,7 @@ class HealthOptions:
 
     def _problems(self) -> Iterator[str]:
         for own in fields(type(self)):
-            types = _OF.get(own.name, (self.type,))
+            types = OPTIONS_OF_TYPES.get(own.name, (self.type,))
             if self.type not in types and getattr(self, own.name) != own.default:
                 yield f"{own.name} is for type {' and '.join(types)}, and this is {self.type}"
         if self.type == "send_expect" and bool(self.expect) == bool(self.expect_regex):

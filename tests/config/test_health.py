@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.net import health_options
-from tcpsuite.net.health_options import TYPES, HealthOptions
+from tcpsuite.net.health_options import OPTIONS_OF_TYPES, TYPES, HealthOptions
 from tests.config.support import GATEWAY, Folder
 
 TABLE = "[upstream.pg]\nservers = [{ name = 'a', address = 'tcp:192.0.2.1:1' }]\n[upstream.pg.health]\n"
@@ -102,3 +105,40 @@ class HealthOptionsTests(SynchronousTestCase):
         """A fault of another option tells nothing of the password."""
         (fault,) = self.faults('type = "tcp"\npassword = "sesame"\n')
         self.assertEqual(fault, ": password is for type redis, and this is tcp")
+
+    def test_doubts(self) -> None:
+        """A longest ejection that is shorter than the first one is doubted, and said what it means."""
+        found = self.folder.load(TABLE + "ejection_time = 10\nmax_ejection_time = 5\n").doubts
+        said = [line for line in self.folder.lines(found) if "health" in line]
+        path = "x.toml:5: upstream.pg.health.max_ejection_time"
+        self.assertEqual(said, [f"{path}: shorter than ejection_time, so every ejection lasts 10s"])
+
+
+class PageTests(SynchronousTestCase):
+    """docs/health.md."""
+
+    def setUp(self) -> None:
+        self.page = (Path(__file__).parents[2] / "docs" / "health.md").read_text()
+
+    def test_tables(self) -> None:
+        """Every table that the page shows is good."""
+        tables = re.findall(r"```toml\n\[upstream\.\w+\.health\]\n(.*?)```", self.page, re.DOTALL)
+        types = [Folder(self).load(TABLE + table).config.upstreams["pg"].health.type for table in tables]
+        self.assertEqual(types, ["redis", "send_expect"])
+
+    def test_types(self) -> None:
+        """The page tells of every type, and of the options that each has."""
+        table = self.page.partition("| type |")[2].partition("| `module:attribute` |")[0]
+        told = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", table, re.MULTILINE))
+        self.assertEqual(list(told), list(TYPES))
+        for kind in TYPES:
+            own = {option for option, kinds in OPTIONS_OF_TYPES.items() if kind in kinds}
+            self.assertEqual(set(re.findall(r"`(\w+)`", told[kind])), own, kind)
+
+    def test_program(self) -> None:
+        """The program that the page shows watches its servers."""
+        (program,) = re.findall(r"```python\n(.*?)```", self.page, re.DOTALL)
+        names: dict[str, Any] = {}
+        exec(program, names)
+        self.assertEqual(repr(names["checker"]), "<HealthChecker cache running up=2 of 2>")
+        names["checker"].stop()
