@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Any
 
 from tcpsuite import __version__
@@ -51,6 +52,9 @@ class Views:
                 "An upstream; POST pauses or resumes it, adds or removes a server.",
                 self.upstream,
                 self.change_upstream,
+            ),
+            "/api/v1/health/NAME": Page(
+                "How the servers of an upstream were of late: what checks and connections came to.", self.health
             ),
             "/api/v1/server/UPSTREAM/NAME": Page(
                 "A server of an upstream; POST drains or weighs it, or cuts its connections.",
@@ -102,7 +106,7 @@ class Views:
                 raise MisreadError(name, "?upstream=NAME&client=ADDRESS", "nothing")
         name, client = question.query["upstream"], question.query["client"]
         try:
-            client = str(ip_address(client)) if client else ""
+            client = _as_seen(client) if client else ""
         except ValueError:
             raise MisreadError("client", "an IP address, or nothing for a UNIX socket", client) from None
         found = self._upstream(name).whatif(client)
@@ -113,6 +117,11 @@ class Views:
         """An upstream, and what of it is not as configured."""
         (name,) = question.names
         return Answer.json(upstream_data(self._upstream(name)))
+
+    async def health(self, question: Question) -> Answer:
+        """How the servers of an upstream were of late."""
+        (name,) = question.names
+        return Answer.json({"upstream": name, "servers": self._upstream(name).health()})
 
     async def server(self, question: Question) -> Answer:
         """The same of one server."""
@@ -147,6 +156,14 @@ class Views:
             raise RefusedError(404, f"upstream {upstream!r} has no server {server!r}", servers=list(servers))
         changes = [each for each in data["changes"] if each["server"] == server]
         return {"upstream": upstream, **servers[server], "changes": changes}
+
+
+def _as_seen(client: str) -> str:
+    """An address as the kernel writes it, for so it stands in records, and so balancers are given it."""
+    ip_address(client)
+    host, percent, zone = client.partition("%")
+    family = AF_INET6 if ":" in host else AF_INET
+    return inet_ntop(family, inet_pton(family, host)) + percent + zone
 
 
 def _link(path: str) -> str:

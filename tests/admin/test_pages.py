@@ -335,16 +335,21 @@ class WhatifTests(Asking):
         self.assertEqual((got["server"], got["reason"]), (None, "no server is up"))
 
     def test_address(self) -> None:
-        """An address is taken in any way to write it, and in one way only as the client's."""
-        got = self.get("/api/v1/whatif?upstream=cache&client=2001:DB8:0::1").json
-        self.assertEqual(got["client"], "2001:db8::1")
+        """An address is taken in any way to write it, and given to the balancer as the kernel writes it."""
+        for written, seen in (
+            ("2001:DB8:0::1", "2001:db8::1"),
+            ("::ffff:c000:201", "::ffff:192.0.2.1"),
+            ("FE80::1%25eth0", "fe80::1%eth0"),
+        ):
+            got = self.get(f"/api/v1/whatif?upstream=cache&client={written}").json
+            self.assertEqual(got["client"], seen)
 
     def test_bad(self) -> None:
         """What is left out, and what is no address, is said, and where."""
         for query, where in (
             ("", "upstream"), ("?client=192.0.2.1", "upstream"), ("?upstream=cache", "client"),
             ("?upstream=cache&clinet=192.0.2.1", "client"), ("?upstream=cache&client=example", "client"),
-            ("?upstream=cache&client=%ff", "client"),
+            ("?upstream=cache&client=%ff", "client"), ("?upstream=cache&client=1%00", "client"),
         ):  # fmt: skip
             got = self.get(f"/api/v1/whatif{query}")
             self.assertEqual((got.code, got.json["where"]), (400, where), query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs
 
 from tcpsuite.admin.http import AdminListener, AdminOptions
 from tcpsuite.cli import client, main
@@ -206,8 +208,11 @@ async def test_configured(bench: Bench) -> None:
 async def test_unix(bench: Bench) -> None:
     """A UNIX socket is asked as well, and the log names the process and its user."""
     for url in (f"unix:{bench.folder}/admin", f"unix://{bench.folder}/admin"):
-        result = await invoke("explain", "ab-1", "--admin", url, TCPSUITE_ADMIN_TOKEN=TOKEN)
+        with capturedLogs() as events:
+            result = await invoke("server", "cache/a", "drain", "--admin", url, TCPSUITE_ADMIN_TOKEN=TOKEN)
         assert result.exit_code == 0, result.output
+        (who,) = [event["who"] for event in events if "who" in event]
+        assert who == f"process {os.getpid()} of user {os.geteuid()}"
 
 
 @pytest_twisted.ensureDeferred
