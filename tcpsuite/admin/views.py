@@ -54,7 +54,8 @@ class Views:
                 self.change_upstream,
             ),
             "/api/v1/health/NAME": Page(
-                "How the servers of an upstream were of late: what checks and connections came to.", self.health
+                "How the servers of an upstream were of late: what checks and connections came to.",
+                self.health,
             ),
             "/api/v1/server/UPSTREAM/NAME": Page(
                 "A server of an upstream; POST drains or weighs it, or cuts its connections.",

@@ -246,6 +246,13 @@ class Upstream:
             ],
         }
 
+    def health(self) -> dict[str, dict[str, Any]]:
+        """What is known of the health of each server, by its name; see :meth:`HealthChecker.report`.  Empty
+        when nothing watches them.
+        """
+        checker = self.members.checker
+        return {} if checker is None else checker.report()
+
     def _named(self, strategy: str) -> ILoadBalancer:
         if strategy not in self._balancers:
             self._balancers[strategy] = STRATEGIES[strategy](self._chance)

@@ -102,6 +102,9 @@ class FakeUpstream:
     def ready(self) -> bool:
         return self.up
 
+    def health(self) -> dict[str, dict[str, Any]]:
+        return {name: {"up": self.up, "checks": {"count": 100, "healthy": 0.97}} for name in "ab"}
+
     def changes(self) -> list[FakeChange]:
         return [FakeChange("b", "weight", 5, 1)]
 
@@ -131,8 +134,8 @@ class FakeUpstream:
                     "connections": 7, "failures": 2, "last_error": "it\x07",
                     "checks": {"ok": 5, "failed": 1},
                     "pool": {
-                        **{"connecting": 0, "warm": 2, "leased": 1, "open": 3, "created": 9, "failed": 2},
-                        **{"waiting": 4, "wait_seconds": 1.5},
+                        "connecting": 0, "warm": 2, "leased": 1, "open": 3, "created": 9, "failed": 2,
+                        "waiting": 4, "wait_seconds": 1.5,
                     },
                 }
                 for name, port in (("a", 6379), ("b", 6380))
