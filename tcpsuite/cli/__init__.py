@@ -21,6 +21,7 @@ class LazyGroup(click.Group):
         "pool-size": ("tcpsuite.cli.pool", "pool_size"),
         "explain": ("tcpsuite.cli.looking", "explain"),
         "whatif": ("tcpsuite.cli.looking", "whatif"),
+        "simulate": ("tcpsuite.cli.simulate", "simulate"),
         "server": ("tcpsuite.cli.changing", "server"),
         "upstream": ("tcpsuite.cli.changing", "upstream"),
         "manhole": ("tcpsuite.cli.manhole", "manhole"),
