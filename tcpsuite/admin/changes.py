@@ -226,8 +226,8 @@ def _remove(where: str, value: Any) -> Remove:
 
 
 def _options() -> dict[str, Attribute[Any]]:
-    """What the configuration says of a server, and the type of each."""
-    return {field.name: field for field in fields(resolve_types(ServerOptions))}
+    """The options of a server that can be set from afar."""
+    return {field.name: field for field in fields(resolve_types(ServerOptions)) if field.type in _KINDS}
 
 
 def _table(where: str, value: Any, known: Any) -> None:
@@ -240,12 +240,10 @@ def _table(where: str, value: Any, known: Any) -> None:
 
 
 def _field(where: str, field: Attribute[Any], value: Any) -> Any:
-    """What an option of a server is to be, when it is one that can be set from afar."""
-    read = _KINDS.get(field.type)
-    if read is None:
-        raise MisreadError(where, "nothing: only the configuration can say this", value)
+    """What an option of a server is to be."""
+    assert field.type is not None
     try:
-        done = read(where, value)
+        done = _KINDS[field.type](where, value)
         if (check := field.metadata["check"]) is not None:
             check(done)
     except MisreadError:

@@ -182,9 +182,8 @@ def _url_of(options: AdminOptions) -> str:
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         scheme = "https" if parts.type in ("ssl", "tls") else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    where = "none that can be told of" if options.endpoint else "none"
     raise click.ClickException(
-        f"the configuration has an [admin] endpoint: {where}; say where it is by --admin URL"
+        "the configuration has no [admin] endpoint that could be asked; say where it is by --admin URL"
     )
 
 

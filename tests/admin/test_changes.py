@@ -145,10 +145,20 @@ class UpstreamChangeTests(SynchronousTestCase):
 
     def test_add(self) -> None:
         """A server is added with what the configuration could say of it."""
-        told = {"name": "c", "address": "tcp:10.0.0.9:5432", "weight": 2}
+        told = {
+            "name": "c", "address": "tcp:10.0.0.9:5432", "weight": 2, "max_connections": 80, "backup": True,
+        }  # fmt: skip
         self.assertEqual(
             upstream_change({"add": told}),
-            Add(ServerOptions(name="c", address=ClientEndpoint("tcp:10.0.0.9:5432"), weight=2)),
+            Add(
+                ServerOptions(
+                    name="c",
+                    address=ClientEndpoint("tcp:10.0.0.9:5432"),
+                    weight=2,
+                    max_connections=80,
+                    backup=True,
+                )
+            ),
         )
 
     def test_add_ipv6(self) -> None:
@@ -166,6 +176,7 @@ class UpstreamChangeTests(SynchronousTestCase):
             ({**good, "wieght": 1}, "got 'wieght'"),
             ({**good, "weight": 257}, "add.weight: expected a value from 0 to 256, got 257"),
             ({**good, "weight": "1"}, "add.weight: expected a whole number, got '1'"),
+            ({**good, "backup": 1}, "add.backup: expected true or false, got 1"),
             ({**good, "name": ""}, "add.name: expected 1 to 64 printable characters, got ''"),
             ({**good, "name": "  "}, "add.name: expected some text, got '  '"),
             ({**good, "name": "a\nb"}, "add.name: expected 1 to 64 printable characters"),

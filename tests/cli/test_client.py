@@ -154,6 +154,10 @@ async def test_show(bench: Bench) -> None:
         "b       tcp:127.0.0.1:6380  drain, up, ejected  1 (configured 5)       1     7       2  it\\x07",
         "changed: b weight: 1, configured 5",
     ]
+    result = await invoke("upstream", "--admin", bench.url, "cache", TCPSUITE_ADMIN_TOKEN=TOKEN)
+    assert result.stdout == shown
+    result = await invoke("server", "--admin", bench.url, "cache/a", TCPSUITE_ADMIN_TOKEN=TOKEN)
+    assert result.stdout == await bench.run("server", "cache/a", "show")
     assert "[COMMAND]" in (await invoke("upstream", "cache", "--help")).stdout
     assert "\na  " not in await bench.run("server", "cache/b")
     assert json.loads(await bench.run("server", "cache/b", "show", "--json"))["changes"][0]["now"] == 1
