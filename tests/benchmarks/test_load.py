@@ -173,6 +173,21 @@ def test_churn(drive: Callable[..., dict[str, float]]) -> None:
     assert 0 < told["p50_us"] <= told["max_us"]
 
 
+def test_churn_in_turn(drive: Callable[..., dict[str, float]]) -> None:
+    """Each of a connection's messages waits for the answer to the one before; the last one ends it."""
+    received: list[int] = []
+
+    def answer(had: bytes) -> bytes | None:
+        received.append(len(had))
+        return bytes(had[-SIZE:]) if len(had) % SIZE == 0 else b""
+
+    with Server(answer) as server:
+        told = drive(server.port, "-n", "-d", "3", "-c", "1", "-t", "0.2")
+    assert told["failed"] == 0
+    assert told["done"] == pytest.approx(server.accepted, abs=1)
+    assert received[:7] == [SIZE, 2 * SIZE, 3 * SIZE, SIZE, 2 * SIZE, 3 * SIZE, SIZE]
+
+
 @pytest.mark.parametrize("answer", [lambda received: None, lambda received: received + b"more"])
 def test_churn_cut_short(
     drive: Callable[..., dict[str, float]], answer: Callable[[bytes], bytes | None]
