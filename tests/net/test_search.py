@@ -1,0 +1,71 @@
+"""The search for a server: how patient it is, and what is noted of it."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.balancing import First
+from tcpsuite.core.choosing import Choice
+from tcpsuite.core.connections import Attempt
+from tcpsuite.core.queueing import Held
+from tcpsuite.core.servers import Server
+from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
+from tcpsuite.net.search import Patience, Search
+from tests.support.upstreams import record
+
+A, B = Server("a", "tcp:192.0.2.1:1"), Server("b", "tcp:192.0.2.2:1")
+
+
+class PatienceTests(SynchronousTestCase):
+    def test_for_each_reason(self) -> None:
+        """Who waits does so as long as its reason says, and hears it in the words of the reason."""
+        patience = Patience(queue_timeout=1.5, hold_timeout=2.0, pause_timeout=60.0)
+        limits = {Held.PAUSED: 60.0, Held.FULL: 1.5, Held.NONE_UP: 2.0}
+        self.assertEqual({why: patience.limit(why) for why in Held}, limits)
+        errors = {
+            Held.PAUSED: PoolExhausted("upstream db was paused for 60 s"),
+            Held.FULL: PoolExhausted("the servers of db were full for 1.5 s"),
+            Held.NONE_UP: NoServer("all down, for 2 s"),
+        }
+        found = {why: patience.late(why, "db", "all down") for why in Held}
+        self.assertEqual({why: repr(error) for why, error in found.items()}, _reprs(errors))
+
+
+class SearchTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.record = record()
+        self.balancer = First(random.Random(1))
+        self.search = Search("192.0.2.7", self.record, self.balancer)
+
+    def test_all_is_noted(self) -> None:
+        """What there was to choose from, each attempt, and all its time of waiting are in the record."""
+        choice = Choice(("a", "b"))
+        self.search.chose(choice)
+        self.search.attempted(A, "refused", 0.5)
+        self.search.attempted(B, "", 0.25)
+        self.search.waited(Held.PAUSED, 2.0)
+        self.search.waited(Held.FULL, 1.0)
+        self.assertEqual(self.record.choices, (choice,))
+        self.assertEqual(self.record.attempts, (Attempt("a", "refused", 0.5), Attempt("b", "", 0.25)))
+        self.assertEqual((self.record.held, self.record.held_why), (3.0, "full"))
+
+    def test_nothing_is_noted(self) -> None:
+        """Who searches without a record is searched for all the same."""
+        search = Search("", None, self.balancer)
+        search.chose(Choice(("a",)))
+        search.attempted(A, "", 0.5)
+        search.waited(Held.FULL, 1.0)
+        self.assertIsNone(search.record)
+
+    def test_in_vain(self) -> None:
+        """The error says why there was none to try; or names all that were tried, and why each failed."""
+        self.assertEqual(repr(self.search.failure("all down")), repr(NoServer("all down")))
+        self.search.tried.update({A: "refused", B: "no answer"})
+        expected = ConnectFailed("a: refused, b: no answer")
+        self.assertEqual(repr(self.search.failure("all down")), repr(expected))
+
+
+def _reprs(errors: dict[Held, Exception]) -> dict[Held, str]:
+    return {why: repr(error) for why, error in errors.items()}
