@@ -6,7 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest_twisted
 from click.testing import CliRunner
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineReceiver
 
 from tcpsuite.cli import main
 from tcpsuite.config.walk import options_of
@@ -14,7 +19,8 @@ from tcpsuite.core.pooling.settings import MODES, PRESET_FIELDS, PRESETS, concer
 from tcpsuite.net.pool_options import PoolOptions
 from tcpsuite.options import Duration, Provider, parse_duration
 
-PAGE = (Path(__file__).parents[1] / "docs" / "pools.md").read_text()
+CHECKOUT = Path(__file__).parents[1]
+PAGE = (CHECKOUT / "docs" / "pools.md").read_text()
 NAMED_BLOCK = re.compile(r"^```toml\n# (\S+\.toml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -68,3 +74,30 @@ def test_the_commands_print_what_stands_there(tmp_path, monkeypatch):
     assert [command.split()[0] for command, _ in commands] == ["pool-size", "check"]
     for command, output in commands:
         assert CliRunner().invoke(main, command.split()).output == output
+
+
+class Pong(LineReceiver):
+    """The server of the program: it knows one word."""
+
+    def lineReceived(self, line):
+        assert line == b"PING"
+        self.sendLine(b"+PONG")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_program_in_the_readme_prints_what_stands_there(capsys):
+    """Its five hundred questions are answered, over as many connections as the preset allows."""
+    readme = (CHECKOUT / "README.md").read_text()
+    found = re.search(
+        r"```python\n# pings\.py\n(.*?)```\n\n```console\n\$ python pings\.py\n(.*?)```", readme, re.DOTALL
+    )
+    assert found is not None
+    program, output = found.groups()
+    names: dict[str, Any] = {}
+    exec(program, names)
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Pong))
+    try:
+        await names["main"](reactor, f"tcp:127.0.0.1:{port.getHost().port}")
+    finally:
+        await port.stopListening()
+    assert capsys.readouterr().out == output
