@@ -115,9 +115,9 @@ class AdminClient:
             value = json.loads(text)
             known = answer.headers["Server"] == "tcpsuite" and isinstance(value, dict)
         except OSError as error:
-            raise click.ClickException(
-                f"{self.url}: {error.strerror or error}; does it run there, with an [admin] endpoint?"
-            ) from error
+            silent = isinstance(error, ConnectionError | FileNotFoundError | TimeoutError)
+            hint = "; does it run there, with an [admin] endpoint?" if silent else ""
+            raise click.ClickException(f"{self.url}: {error.strerror or error}{hint}") from error
         except (HTTPException, ValueError):
             known = False
         if not known:

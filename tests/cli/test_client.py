@@ -22,6 +22,7 @@ from tcpsuite.cli import client, main
 from tcpsuite.core.servers import Administration
 from tcpsuite.options import Endpoints, Secret
 from tests.admin.support import FakeSuite, busy_suite
+from tests.support.sockets import write_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -217,6 +218,25 @@ async def test_unix(bench: Bench) -> None:
         assert result.exit_code == 0, result.output
         (who,) = [event["who"] for event in events if "who" in event]
         assert who == f"process {os.getpid()} of user {os.geteuid()}"
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls(tmp_path: Path) -> None:
+    """Over TLS the listener's certificate must be good: the token is shown to nobody else."""
+    from twisted.internet import reactor
+
+    pem = write_certificate(tmp_path)
+    endpoint = f"ssl:0:privateKey={pem}:certKey={pem}:interface=127.0.0.1"
+    listener = AdminListener(AdminOptions(Endpoints((endpoint,))), busy_suite(), reactor)
+    await listener.start()
+    try:
+        url = f"https://localhost:{listener.addresses[0].rpartition(':')[2]}"
+        trusting = await invoke("explain", "ab-1", "--admin", url, SSL_CERT_FILE=str(pem))
+        assert (trusting.exit_code, trusting.stderr) == (0, "")
+        doubting = await invoke("explain", "ab-1", "--admin", url, TCPSUITE_ADMIN_TOKEN=TOKEN)
+        assert (doubting.exit_code, "certificate verify failed" in doubting.stderr) == (1, True)
+    finally:
+        await listener.stop()
 
 
 @pytest_twisted.ensureDeferred
