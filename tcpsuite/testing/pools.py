@@ -1,4 +1,8 @@
-"""What every :class:`~tcpsuite.interfaces.IConnectionPool` keeps to."""
+"""What every :class:`~tcpsuite.interfaces.IConnectionPool` keeps to.
+
+Mix in the contract of your kind of pool: :class:`SingleUsePoolContract`, or
+:class:`~tcpsuite.testing.pools_reuse.ReusingPoolContract`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tcpsuite.errors import Closed, ConnectFailed, RemoteError
+from tcpsuite.errors import Closed, ConnectFailed, PoolExhausted, RemoteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 
@@ -56,7 +60,7 @@ class Taker(Protocol):
 
 
 class ConnectionPoolContract(Case):
-    """Mix into a ``SynchronousTestCase``, and give ``make_pool``."""
+    """Of every kind.  Mix into a ``SynchronousTestCase``, and give ``make_pool``."""
 
     def make_pool(self, endpoint: ScriptedEndpoint, clock: Clock) -> IConnectionPool:
         """A pool that was not started, and makes its connections by ``endpoint``."""
@@ -286,14 +290,70 @@ class ConnectionPoolContract(Case):
         self.endpoint.settle()
         self.successResultOf(closed)
 
+    def test_a_pause_holds_who_comes(self) -> None:
+        """Who asks while it is paused gets nothing, and a lease when it goes on; who has one keeps it."""
+        lease, taker = self._attached()
+        self.pool.pause()
+        held = self.pool.acquire()
+        self._accept_all()
+        self.assertNoResult(held)
+        self.assertEqual(taker.events, ["made"])
+        self.pool.release(lease)
+        self._accept_all()
+        self.assertNoResult(held)
+        self.pool.resume()
+        self._accept_all()
+        self.pool.release(self.successResultOf(held))
+
+    def test_goes_on_as_fast_as_it_is_told(self) -> None:
+        """Of those who were held two a second go on, in their order."""
+        self.pool.pause()
+        held = [self.pool.acquire() for _ in range(3)]
+        self.pool.resume(2)
+        for number in range(3):
+            self._accept_all()
+            self.assertEqual([each.called for each in held], [True] * (number + 1) + [False] * (2 - number))
+            self.clock.advance(0.5)
+
+    def test_nobody_is_held_for_longer_than_the_pause_allows(self) -> None:
+        """Who was held for so long is told, or at its own time; so is who gives up, and is not served."""
+        self.pool.pause(2.0)
+        short, long, gone = self.pool.acquire(0.5), self.pool.acquire(), self.pool.acquire()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.clock.advance(0.5)
+        self.failureResultOf(short, PoolExhausted)
+        self.clock.advance(1.4)
+        self.assertNoResult(long)
+        self.clock.advance(0.1)
+        self.failureResultOf(long, PoolExhausted)
+
+    def test_closing_tells_who_is_held(self) -> None:
+        """Who is held by a pause fails when the pool is closed."""
+        self.pool.pause()
+        held = self.pool.acquire()
+        self.pool.close()
+        self.failureResultOf(held, Closed)
+
     def _drain(self) -> None:
-        """Take leases until the next one has to be made."""
-        for _ in range(100):
-            asked, acquired = self.endpoint.asked, self.pool.acquire()
-            if not acquired.called:
-                acquired.addErrback(lambda _: None)
-                acquired.cancel()
-                return
-            if self.endpoint.asked == asked:
-                continue
-        self.fail("a hundred connections were made ahead of time")
+        """Have the server end every connection, so that the next one has to be made."""
+        for server in self.endpoint.transports:
+            server.lose(ConnectionLost())
+
+
+class SingleUsePoolContract(ConnectionPoolContract):
+    """Of a pool that lends each connection once, for good."""
+
+    def test_a_lease_takes_nobodys_room(self) -> None:
+        """However many leases there are, who comes gets another one."""
+        leases = [self._lease() for _ in range(50)]
+        self.assertEqual(len({id(lease) for lease in leases}), 50)
+
+    def test_what_is_released_is_closed(self) -> None:
+        """No connection that somebody had goes to somebody else, whatever is said of it."""
+        lease, taker = self._attached()
+        self.pool.release(lease, reusable=True)
+        self.endpoint.settle()
+        self.assertEqual(len(taker.events), 2, "it was told of the end")
+        again = self._attached()[1]
+        self.assertIsNot(again.transport, taker.transport)

@@ -85,7 +85,7 @@ class LeaseTests(ReuseCase):
         leases = [self.lease(taker, 0.0) for taker in range(3)]
         self.state.acquire(9, 0.0)
         self.assertEqual(self.state.release(leases[0], 0.1, reusable=False), [Close(1, End.RELEASED)])
-        self.assertEqual(self.state.total, 3)
+        self.assertEqual(self.state.stats()["open"], 3)
         self.assertEqual(self.state.lost(1, 0.2, 0.0), [Connect(4)])
 
     def test_too_many_waiters_are_refused_at_once(self):
@@ -272,7 +272,7 @@ class RetireTests(ReuseCase):
         self.state.release(self.lease(11, 0.0), 0.0)
         self.assertEqual(self.state.lost(1, 1.0, 0.0), [])
         self.assertEqual(self.state.due(), 1.2)
-        self.assertEqual((closed(self.state, End.LOST), self.state.total), (1, 0))
+        self.assertEqual((closed(self.state, End.LOST), self.state.stats()["open"]), (1, 0))
 
 
 class ValidationTests(ReuseCase):

@@ -21,20 +21,20 @@ from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.held import EARLY_LIMIT
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.testing.endpoints import ScriptedEndpoint
-from tcpsuite.testing.pools import ConnectionPoolContract, Taker
+from tcpsuite.testing.pools import SingleUsePoolContract, Taker
 from tests.support.gateways import address, listening, reset, turn
 
 SERVER = Server("a", "tcp:192.0.2.1:1")
 
 
-class OnDemandContractTests(ConnectionPoolContract, SynchronousTestCase):
+class OnDemandContractTests(SingleUsePoolContract, SynchronousTestCase):
     """A pool that connects when asked."""
 
     def make_pool(self, endpoint, clock):
         return ConnectionPool(SERVER, endpoint, clock)
 
 
-class PreconnectContractTests(ConnectionPoolContract, SynchronousTestCase):
+class PreconnectContractTests(SingleUsePoolContract, SynchronousTestCase):
     """A pool with a warm supply."""
 
     def make_pool(self, endpoint, clock):

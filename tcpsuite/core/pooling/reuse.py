@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.pooling.backing_off import BackOff
@@ -58,6 +59,7 @@ class Reuse:
         self._resets = resets
         self._maximum = settings.max_connections
         self._validate_idle = settings.validate_idle
+        self._leak_warning = settings.leak_warning
         self._last_first = settings.idle_order == "lifo"
         self._minimum = min(settings.kept, self._maximum)
         self._numbers = count(1)
@@ -69,10 +71,10 @@ class Reuse:
         self._leased: dict[int, Pooled] = {}  # in the order in which they were lent
         self._leaked: dict[int, Pooled] = {}  # leased too, and warned of
         self._closing: set[int] = set()
+        self._total = 0  # in all of these together
         self._back_off = BackOff(settings)
         self._retry_at = 0.0
-        self._sweep_at: float | None = None
-        self._check_at: float | None = None
+        self._sweep_at = self._check_at = self._look_at = inf  # the last is the earlier of the other two
         self._created = self._failed = self._leases = 0
         self._ends: Counter[End] = Counter()
         self._last_failure = ""
@@ -86,24 +88,19 @@ class Reuse:
             f"waiting={len(self._waiting)}>"
         )
 
-    @property
-    def total(self) -> int:
-        """All connections, those being made and those being closed included."""
-        made = (self._idle, self._validating, self._resetting, self._leased, self._leaked)
-        return sum(map(len, made)) + len(self._connecting) + len(self._closing)
-
     def due(self) -> float | None:
         """When :meth:`tick` is to be called, if nothing happens before; ``None`` for never."""
         if self.closed:
             return None
-        times = [time for time in (self._sweep_at, self._check_at) if time is not None]
+        # Behind each lease this is asked: it looks no further than it must.
+        due = self._look_at
         if self._leased:
-            times.append(next(iter(self._leased.values())).since + self._settings.leak_warning)
-        if self._wanted() > 0:
-            times.append(self._retry_at)
+            due = min(due, next(iter(self._leased.values())).since + self._leak_warning)
+        if self._waiting and self._wanted() > 0:
+            due = min(due, self._retry_at)
         if self._missing() > 0:
-            times.append(self._back_off.not_before)
-        return min(times, default=None)
+            due = min(due, self._back_off.not_before)
+        return due if due < inf else None
 
     def stats(self) -> dict[str, int]:
         """Counts by name: what there is now, then what there was since the beginning."""
@@ -114,7 +111,7 @@ class Reuse:
             "validating": len(self._validating),
             "resetting": len(self._resetting),
             "closing": len(self._closing),
-            "open": self.total,
+            "open": self._total,
             "max_open": self._maximum,
             "leases": self._leases,
             "created": self._created,
@@ -127,12 +124,13 @@ class Reuse:
         if self.closed:
             return []
         decisions = self._warn(now)
-        if self._sweep_at is not None and now >= self._sweep_at:
+        if now >= self._sweep_at:
             decisions += self._sweep(now)
-            self._sweep_at = now + self._settings.eviction_interval if self._idle else None
-        if self._check_at is not None and now >= self._check_at:
+            self._sweep_at = now + self._settings.eviction_interval if self._idle else inf
+        if now >= self._check_at:
             decisions += self._check(now)
-            self._check_at = now + self._settings.health_check_interval if self._idle else None
+            self._check_at = now + self._settings.health_check_interval if self._idle else inf
+        self._look_at = min(self._sweep_at, self._check_at)
         return decisions + self._serve(now)
 
     def acquire(self, taker: int, now: float) -> list[Decision]:
@@ -203,6 +201,7 @@ class Reuse:
         if connection not in self._connecting:
             return []
         self._connecting.remove(connection)
+        self._total -= 1
         self._failed += 1
         self._last_failure = why
         self._back_off.setback(now, chance)
@@ -265,14 +264,16 @@ class Reuse:
 
         :param chance: from 0 up to 1, for the back-off.
         """
-        self._closing.discard(connection)
-        for group in (self._leased, self._leaked):
-            if group.pop(connection, None) is not None:
-                self._ends[End.LOST] += 1
-        for group in (self._idle, self._validating, self._resetting):
-            if group.pop(connection, None) is not None:
-                self._ends[End.LOST] += 1
-                self._back_off.setback(now, chance)
+        if connection in self._closing:
+            self._closing.remove(connection)
+        elif self._leased.pop(connection, None) or self._leaked.pop(connection, None):
+            self._ends[End.LOST] += 1
+        elif any(group.pop(connection, None) for group in (self._idle, self._validating, self._resetting)):
+            self._ends[End.LOST] += 1
+            self._back_off.setback(now, chance)
+        else:
+            return []
+        self._total -= 1
         return self._serve(now)
 
     def close(self) -> list[Decision]:
@@ -283,6 +284,7 @@ class Reuse:
         ]
         self._waiting.clear()
         decisions += [Close(connection, End.UNWANTED) for connection in self._connecting]
+        self._total -= len(self._connecting)
         self._connecting.clear()
         for group in (self._idle, self._validating, self._resetting):
             decisions += [self._close(pooled, End.UNWANTED) for pooled in group.values()]
@@ -295,15 +297,14 @@ class Reuse:
 
     def _wanted(self) -> int:
         """How many connections may be begun for those who wait, were it time."""
-        return min(len(self._waiting) - self._coming(), self._maximum - self.total)
+        return min(len(self._waiting) - self._coming(), self._maximum - self._total)
 
     def _missing(self) -> int:
         """How many connections may be begun to reach the minimum, were it time."""
-        return min(
-            self._minimum - self.total + len(self._closing),
-            self._settings.max_connecting - len(self._connecting),
-            self._maximum - self.total,
-        )
+        short = self._minimum - self._total + len(self._closing)
+        if short <= 0:
+            return 0
+        return min(short, self._settings.max_connecting - len(self._connecting), self._maximum - self._total)
 
     def _serve(self, now: float) -> list[Decision]:
         """Give those who wait what is idle, and begin what is missing."""
@@ -335,6 +336,7 @@ class Reuse:
     def _begin(self, number: int) -> list[Decision]:
         begun = [next(self._numbers) for _ in range(number)]
         self._connecting.update(begun)
+        self._total += len(begun)
         return [Connect(connection) for connection in begun]
 
     def _next_idle(self) -> Pooled:
@@ -353,10 +355,11 @@ class Reuse:
             del self._waiting[taker]
             return [self._lend(taker, pooled, now)]
         self._idle[pooled.number] = pooled
-        if self._sweep_at is None:
+        if self._sweep_at == inf:
             self._sweep_at = now + self._settings.eviction_interval
-        if self._check_at is None:
+        if self._check_at == inf:
             self._check_at = now + self._settings.health_check_interval
+        self._look_at = min(self._sweep_at, self._check_at)
         return []
 
     def _close(self, pooled: Pooled, end: End) -> Close:
@@ -367,7 +370,7 @@ class Reuse:
     def _warn(self, now: float) -> list[Decision]:
         decisions: list[Decision] = []
         for pooled in tuple(self._leased.values()):
-            if now - pooled.since < self._settings.leak_warning:
+            if now - pooled.since < self._leak_warning:
                 break
             self._leaked[pooled.number] = self._leased.pop(pooled.number)
             decisions.append(Warn(pooled.number, now - pooled.since))
@@ -377,7 +380,7 @@ class Reuse:
         """Close what was idle for too long, or is too old."""
         decisions: list[Decision] = []
         for pooled in tuple(self._idle.values()):
-            surplus = self.total - len(self._closing) > self._minimum
+            surplus = self._total - len(self._closing) > self._minimum
             end = pooled.overdue(now, self._settings, surplus)
             if end is not None:
                 del self._idle[pooled.number]

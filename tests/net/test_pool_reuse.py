@@ -1,0 +1,311 @@
+"""The pool that takes its connections back, on transports of strings."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.pooling import End, PoolSettings
+from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Leaked, Refilled, Waiting
+from tcpsuite.core.servers import Server
+from tcpsuite.errors import ConnectFailed, PoolExhausted
+from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.testing.endpoints import ScriptedEndpoint
+from tcpsuite.testing.pools import Taker
+from tcpsuite.testing.pools_reuse import ReusingPoolContract
+
+if TYPE_CHECKING:
+    from tcpsuite.interfaces import ILease
+
+SERVER = Server("a", "tcp:192.0.2.1:1")
+
+
+class MessageContractTests(ReusingPoolContract, SynchronousTestCase):
+    """A pool that lends again at once."""
+
+    def make_pool(self, endpoint, clock):
+        settings = PoolSettings("message", max_connections=4, min_connections=2, max_waiters=3)
+        return ConnectionPool(SERVER, endpoint, clock, settings=settings, chance=random.Random(1))
+
+
+class SessionContractTests(ReusingPoolContract, SynchronousTestCase):
+    """A pool that resets, which takes it no time, and that keeps none it was not asked for."""
+
+    def make_pool(self, endpoint, clock):
+        settings = PoolSettings(
+            "session", max_connections=4, min_connections=0, max_waiters=3, idle_order="fifo"
+        )
+        return ConnectionPool(SERVER, endpoint, clock, settings=settings, reset=lambda lease: None)
+
+
+class ReuseCase(SynchronousTestCase):
+    """A pool of one connection, which notes what happens."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.endpoint = ScriptedEndpoint()
+        self.events = []
+
+    def make(self, mode="message", *, reset=None, validate=None, **settings):
+        given = {"min_connections": 0, "max_connections": 1, "lifetime_jitter": 0.0, **settings}
+        self.pool = ConnectionPool(
+            SERVER,
+            self.endpoint,
+            self.clock,
+            settings=PoolSettings(mode, **given),
+            reset=reset,
+            validate=validate,
+            observer=self.events.append,
+            chance=random.Random(1),
+        )
+        self.pool.start()
+
+    def lease(self, holder=""):
+        acquired = self.pool.acquire(holder=holder)
+        while self.endpoint.connecting:
+            self.endpoint.accept()
+        return self.successResultOf(acquired)
+
+    def finish(self):
+        closed = self.pool.close()
+        self.clock.advance(0)
+        self.endpoint.settle()
+        self.successResultOf(closed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_reset_runs_before_the_next_taker(self):
+        """A hook has the connection to itself between two takers, and what it says decides."""
+        hooks: list[tuple[Taker, Deferred[None]]] = []
+
+        def reset(lease):
+            taker = Taker()
+            lease.attach(taker)
+            hooks.append((taker, Deferred()))
+            return hooks[-1][1]
+
+        self.make("session", reset=reset)
+        self.pool.release(self.lease())
+        ((taker, done),) = hooks
+        waiting = self.pool.acquire()
+        self.endpoint.transports[0].say(b"OK")
+        self.assertEqual(taker.events, ["made", b"OK"])
+        self.assertNoResult(waiting)
+        self.assertEqual(self.pool.stats()["resetting"], 1)
+        done.callback(None)
+        again = self.successResultOf(waiting)
+        later = Taker()
+        again.attach(later)
+        self.endpoint.transports[0].say(b"hello")
+        self.assertEqual((later.events, taker.events), (["made", b"hello"], ["made", b"OK"]))
+        self.finish()
+
+    def test_a_reset_that_fails_or_says_nothing_closes(self):
+        """One that fails, takes too long, or leaves bytes behind costs the connection: nobody meets it."""
+
+        def fails(lease):
+            raise ConnectFailed("no such command")
+
+        def dawdles(lease):
+            return Deferred()
+
+        def leaves(lease):
+            self.endpoint.transports[-1].say(b"more")
+
+        for reset in (fails, dawdles, leaves):
+            self.make("session", reset=reset)
+            self.pool.release(self.lease())
+            waiting = self.pool.acquire()
+            self.clock.advance(1.0)
+            self.assertTrue(self.endpoint.transports[-1].disconnecting, reset)
+            self.endpoint.settle()
+            self.endpoint.accept()
+            self.pool.release(self.successResultOf(waiting), reusable=False)
+            self.endpoint.settle()
+            self.assertEqual(self.pool.stats()["closed_not_reset"], 1)
+            self.finish()
+
+    def test_a_broken_hook_is_told_of(self):
+        """What no server can bring about is logged: the operator would blame the server for ever."""
+
+        def broken(lease):
+            raise ZeroDivisionError
+
+        self.make("session", reset=broken)
+        self.pool.release(self.lease())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.endpoint.settle()
+        self.finish()
+
+    def test_a_connection_that_is_lost_while_it_is_reset(self):
+        """Its hook is cancelled, and leaves no timer."""
+        cancelled: list[ILease] = []
+        self.make("session", reset=lambda lease: Deferred(lambda _: cancelled.append(lease)))
+        self.pool.release(self.lease())
+        self.endpoint.transports[0].lose()
+        self.assertEqual(len(cancelled), 1)
+        self.assertEqual(self.pool.stats()["open"], 0)
+        self.finish()
+
+    def test_closing_does_not_wait_for_a_hook(self):
+        """A reset under way is cancelled, and its connection closed."""
+        self.make("session", reset=lambda lease: Deferred())
+        self.pool.release(self.lease())
+        self.finish()
+
+    def test_only_what_was_idle_for_a_while_is_asked(self):
+        """A connection idle for over half a second is validated before it is lent, by the hook if there is
+        one; another is made when it is not valid.
+        """
+        asked: list[ILease] = []
+
+        def validate(lease):
+            asked.append(lease)
+            if len(asked) > 1:
+                raise ConnectFailed("no")
+
+        self.make(validate=validate)
+        self.pool.release(self.lease())
+        self.clock.advance(0.5)
+        self.pool.release(self.lease())
+        self.assertEqual(asked, [])
+        self.clock.advance(0.6)
+        self.pool.release(self.lease())
+        self.assertEqual((len(asked), self.endpoint.asked), (1, 1))
+        self.clock.advance(0.6)
+        waiting = self.pool.acquire()
+        self.endpoint.settle()
+        self.endpoint.accept()
+        self.successResultOf(waiting)
+        self.assertEqual(self.pool.stats()["closed_not_valid"], 1)
+        self.endpoint.settle()
+        self.pool.cut()
+        self.endpoint.settle()
+        self.finish()
+
+    def test_idle_ones_are_checked_and_replaced_in_time(self):
+        """A quiet pool asks its connections now and then, and replaces those that are old."""
+        asked: list[ILease] = []
+        self.make(validate=asked.append, min_connections=1, max_lifetime=100.0)
+        self.endpoint.accept()
+        for _ in range(12):
+            self.clock.advance(10)
+            self.endpoint.settle()
+        self.assertEqual(len(asked), 3)
+        self.assertEqual(self.endpoint.connecting, 1)
+        self.assertIn(Evicted(1, End.LIFETIME), self.events)
+        self.endpoint.accept()
+        self.finish()
+
+    def test_a_lease_held_for_long_is_told_of(self):
+        """The log names who holds it, once; in a mode where leases leave the pool nobody is suspected."""
+        self.make()
+        self.lease(holder="the nightly report")
+        self.clock.advance(59)
+        self.assertNotIn(Leaked, map(type, self.events))
+        self.clock.advance(1)
+        self.clock.advance(600)
+        self.assertEqual(self.events[-1], Leaked(1, "the nightly report", 60.0))
+        self.pool.cut()
+        self.endpoint.settle()
+        self.finish()
+
+    def test_a_connection_may_not_linger(self):
+        """One that is closed and whose peer takes nothing is reset after ten seconds: it keeps others out."""
+        self.make()
+        self.pool.release(self.lease(), reusable=False)
+        server = self.endpoint.transports[0]
+        self.clock.advance(9.9)
+        self.assertEqual((server.disconnecting, server.disconnected), (True, False))
+        self.clock.advance(0.2)
+        self.assertTrue(server.disconnected)
+        self.endpoint.settle()
+        self.finish()
+
+    def test_counts_who_waits_and_for_how_long(self):
+        """The figures of waiting: how many, how long together, and the longest, which may be going on."""
+        self.make()
+        lease = self.lease()
+        waiting = self.pool.acquire()
+        self.clock.advance(2)
+        stats = self.pool.stats()
+        self.assertEqual([stats[key] for key in ("waiting", "wait_count", "longest_wait")], [1, 2, 2.0])
+        self.pool.release(lease)
+        self.pool.release(self.successResultOf(waiting))
+        self.clock.advance(3)
+        stats = self.pool.stats()
+        self.assertEqual(
+            [stats[key] for key in ("waiting", "wait_seconds", "longest_wait", "leased", "idle", "max_open")],
+            [0, 2.0, 2.0, 0, 1, 1],
+        )
+        self.finish()
+
+    def test_tells_of_what_happens(self):
+        """An observer sees connections come and go, and who waits; what it raises is logged, and harmless."""
+        self.make(idle_timeout=60.0)
+        first = self.lease(holder="one")
+        self.assertEqual(self.events, [Waiting("one", 1), Created(1)])
+        second = self.pool.acquire(holder="two")
+        second.addErrback(lambda _: None).cancel()
+        self.pool.release(first)
+        self.clock.advance(60)
+        self.endpoint.settle()
+        self.assertEqual(
+            self.events[2:], [Waiting("two", 1), Evicted(1, End.MAX_IDLE), Destroyed(1, End.MAX_IDLE)]
+        )
+        self.events.clear()
+        self.pool.acquire().addErrback(lambda _: None).cancel()
+        self.endpoint.accept().lose()
+        self.assertEqual(self.events[1:], [Created(2), Refilled(2), Destroyed(2, End.LOST)])
+        self.finish()
+
+    def test_a_broken_observer_touches_nothing(self):
+        """What it raises is logged, and the lease is there."""
+        pool = ConnectionPool(SERVER, self.endpoint, self.clock, observer=lambda event: 1 / 0)
+        acquired = pool.acquire()
+        self.endpoint.accept()
+        self.successResultOf(acquired)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_what_fails_leaves_nothing_to_the_next(self):
+        """A connection on which a function failed is not lent again: nobody knows what is left on it."""
+        self.make()
+
+        def fail(lease):
+            raise ValueError("mine")
+
+        done = self.pool.execute(fail)
+        self.endpoint.accept()
+        self.failureResultOf(done, ValueError)
+        self.assertTrue(self.endpoint.transports[0].disconnecting)
+        self.endpoint.settle()
+        self.finish()
+
+    def test_a_waiter_learns_why_there_is_none(self):
+        """The error says how many are in use."""
+        self.make()
+        self.lease()
+        waiting = self.pool.acquire(1.0)
+        self.clock.advance(1.0)
+        failure = self.failureResultOf(waiting, PoolExhausted)
+        self.assertEqual(str(failure.value), "no connection within 1 s: 1 of 1 in use, 0 being made")
+        self.pool.cut()
+        self.endpoint.settle()
+        self.finish()
+
+    def test_says_its_state(self):
+        """Its ``repr`` says what there is, and whether it is paused or closed."""
+        self.make()
+        self.assertEqual(repr(self.pool), "<ConnectionPool a connecting=0 idle=0 leased=0 validating=0>")
+        self.pool.pause()
+        self.assertTrue(repr(self.pool).startswith("<ConnectionPool a paused "))
+        self.finish()
+        self.assertTrue(repr(self.pool).startswith("<ConnectionPool a closed "))
+
+    def test_settings_that_no_pool_can_follow_are_refused(self):
+        """They say what is wrong with them."""
+        with self.assertRaisesRegex(ValueError, "min_connections"):
+            self.make(min_connections=9, max_connections=8)
