@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
 from functools import partial
 
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.servers import Server
@@ -13,7 +16,8 @@ from tcpsuite.net.checks.naming import host_namer
 from tcpsuite.net.checks.tls import TLSCheck
 from tcpsuite.testing.healthchecks import HealthCheckContract
 from tests.net.checks.plays import Play, say
-from tests.support.gateways import address, listening
+from tests.support.gateways import PATIENCE, accept, address, listening
+from tests.support.sockets import write_certificate
 
 TLS = partial(TLSCheck, host=host_namer(""))
 BY_NAME = partial(TLSCheck, host=host_namer("server.example"))
@@ -77,3 +81,24 @@ async def test_nobody_there():
         gone = address(server)
     outcome = await TLS(reactor, 2.0).check(Server("a", gone))
     assert (outcome.ok, outcome.error) == (False, "connection refused")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_goodbye_that_is_not_answered(tmp_path):
+    """A server that has shaken hands and does not close is well, when the time is over."""
+    pem = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    over = threading.Event()
+
+    def serve(server):
+        with accept(server) as accepted, context.wrap_socket(accepted, server_side=True):
+            over.wait(PATIENCE)
+
+    with listening() as server:
+        serving = deferToThread(serve, server)
+        outcome = await TLS(reactor, 0.3).check(Server("a", address(server)))
+        over.set()
+        await serving
+    assert (outcome.ok, outcome.error) == (True, "")
+    assert 0 < outcome.seconds < 0.3
