@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.admin.test_pages import Asking
+from tests.admin.asking import Asking
 
 
 class HealthPageTests(Asking):
