@@ -27,7 +27,7 @@ def example(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    for name in ("nearest", "test_nearest"):
+    for name in ("nearest", "test_nearest", "memcached"):
         sys.modules.pop(name, None)
 
 
@@ -59,6 +59,27 @@ def test_the_contract_suite_of_the_example_passes(example):
         case(f"test_{name}").run(result)
     assert len(names) > 5
     assert result.wasSuccessful(), result.errors + result.failures
+
+
+def test_a_check_named_in_the_file_asks(example):
+    """The example's check is one that the file may name, and judges as it says."""
+    text = (example / "gateway.toml").read_text()
+    (example / "checked.toml").write_text(f'{text}\n[upstream.back.health]\ntype = "memcached:check"\n')
+    config = load(str(example / "checked.toml")).config
+
+    from twisted.internet.task import Clock
+
+    upstream = build_upstream("back", config.upstreams["back"], Clock(), random.Random(1))
+    assert upstream.members.checker is not None
+
+    from memcached import Version  # type: ignore[import-not-found]
+
+    from tcpsuite.core.scripts import Unwell
+
+    assert Version().heard(b"VERSION 1.6.18\r\n")
+    assert not Version().heard(b"VERSI")
+    with pytest.raises(Unwell, match="answered 'ERROR'"):
+        Version().heard(b"ERROR\r\n")
 
 
 def test_buffers_and_pools_answer_as_their_page_says():
