@@ -11,6 +11,7 @@ from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.core.servers import Server
+from tcpsuite.errors import StartError
 from tcpsuite.interfaces import ILoadBalancer
 from tcpsuite.net.checks import build_checker, build_ejector
 from tcpsuite.net.connecting import server_endpoint
@@ -19,12 +20,16 @@ from tcpsuite.net.members import Members
 from tcpsuite.net.operating import Operator
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.providing import provide
+from tcpsuite.net.resets import RESETS
 from tcpsuite.net.search import Patience
 from tcpsuite.net.upstream import Upstream
+from tcpsuite.options import OptionError, import_provider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
+    from tcpsuite.net.asking import Hook
     from tcpsuite.net.options import ServerOptions, UpstreamOptions
 
 
@@ -36,7 +41,7 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
     :raises StartError: when a provider of somebody's own cannot be built, or is none.
     """
     servers = [build_server(server) for server in options.servers]
-    make_pool = partial(_build_pool, options, reactor, chance, Deadlines(reactor))
+    make_pool = partial(_build_pool, name, options, reactor, chance, Deadlines(reactor))
     members = Members(
         name,
         servers,
@@ -73,21 +78,36 @@ def build_server(options: ServerOptions) -> Server:
 
 
 def _build_pool(
+    upstream: str,
     options: UpstreamOptions,
     reactor: Any,
     chance: Random,
     deadlines: Deadlines,
     server: Server,
 ) -> ConnectionPool:
+    pool = options.pool
     return ConnectionPool(
         server,
         server_endpoint(reactor, server.address, options.socket),
         reactor,
-        settings=options.pool.settings(),
+        settings=pool.settings(),
         connect_timeout=options.connect_timeout,
         chance=chance,
         deadlines=deadlines,
+        reset=_hook(upstream, pool.reset, RESETS),
+        validate=_hook(upstream, pool.validate, {}),
     )
+
+
+def _hook(upstream: str, name: str, built_in: Mapping[str, Hook]) -> Hook | None:
+    """What is called with a lease that nobody has; ``None`` for nothing."""
+    if not name:
+        return None
+    try:
+        hook: Hook = built_in.get(name) or import_provider(name)
+    except OptionError as error:
+        raise StartError(f"upstream {upstream}: {name} cannot be used: {error}") from error
+    return hook
 
 
 def build_balancer(upstream: str, options: UpstreamOptions, chance: Random) -> ILoadBalancer:

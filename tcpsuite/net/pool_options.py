@@ -7,6 +7,7 @@ from typing import Any
 from attrs import fields, frozen
 
 from tcpsuite.core.pooling.settings import IDLE_ORDERS, MODES, PRESETS, PoolSettings, bounds
+from tcpsuite.net.resets import RESETS
 from tcpsuite.options import Duration, Provider, between, option
 
 _DEFAULTS = PoolSettings()
@@ -107,7 +108,7 @@ class PoolOptions:
     reset: Provider = option(
         Provider(""),
         "With session, what cleans a connection for the next client: redis, or module:attribute.",
-        choices=("", "redis"),
+        choices=("", *RESETS),
     )
     validate: Provider = option(
         Provider(""),

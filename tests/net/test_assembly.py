@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 
+import pytest
+import pytest_twisted
 from attrs import evolve
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import ITransport
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,7 +29,7 @@ from tcpsuite.net.options import ServerOptions, UpstreamOptions
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.pool_options import PoolOptions
 from tcpsuite.net.upstream import Upstream
-from tcpsuite.options import ClientEndpoint, Provider
+from tcpsuite.options import ClientEndpoint, Duration, Provider
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 
 OPTIONS = UpstreamOptions(
@@ -101,6 +108,9 @@ class BuildTests(SynchronousTestCase):
         for strategy in (f"{__name__}:no_balancer", f"{__name__}:nothing"):
             with self.assertRaisesRegex(StartError, f"upstream db: {strategy} cannot be used"):
                 self.build(strategy=Provider(strategy))
+        reset = f"{__name__}:nothing"
+        with self.assertRaisesRegex(StartError, f"upstream db: {reset} cannot be used"):
+            self.build(pool=PoolOptions("session", reset=Provider(reset)))
 
 
 class CheckedTests(SynchronousTestCase):
@@ -122,3 +132,92 @@ class CheckedTests(SynchronousTestCase):
         self.successResultOf(stopping)
         self.assertEqual(endpoint.connecting, 0)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class Saying(Protocol):
+    """Says one thing, and hears one answer."""
+
+    transport: ITransport
+
+    def __init__(self, said):
+        self.said = said
+        self.answer: Deferred[bytes] = Deferred()
+
+    def connectionMade(self):
+        self.transport.write(self.said)
+
+    def dataReceived(self, data):
+        self.answer.callback(data)
+
+
+def saying(said):
+    """What is done with a lease: say this, and wait for the answer."""
+
+    def say(lease):
+        protocol = Saying(said)
+        lease.attach(protocol)
+        return protocol.answer
+
+    return say
+
+
+own_hook = saying(b"mine")
+
+
+class Agreeing(Protocol):
+    """Remembers what it hears, and agrees with everything, in the words of Redis."""
+
+    transport: ITransport
+
+    def __init__(self, number, heard):
+        self.number = number
+        self.heard = heard
+
+    def dataReceived(self, data):
+        self.heard.append((self.number, data))
+        self.transport.write(b"+RESET\r\n")
+
+
+class AgreeingServer(Factory):
+    """Numbers its connections, and keeps what is heard on each."""
+
+    def __init__(self):
+        self.heard: list[tuple[int, bytes]] = []
+        self._numbers = count(1)
+
+    def buildProtocol(self, addr):
+        return Agreeing(next(self._numbers), self.heard)
+
+
+@pytest.mark.parametrize(
+    ("pool", "between"),
+    [
+        (PoolOptions("session", reset=Provider("redis")), [(1, b"*1\r\n$5\r\nRESET\r\n")]),
+        (PoolOptions("session", reset=Provider(f"{__name__}:own_hook")), [(1, b"mine")]),
+        (
+            PoolOptions("message", validate=Provider(f"{__name__}:own_hook"), validate_idle=Duration(0.0)),
+            [(1, b"mine")],
+        ),
+        (PoolOptions("message"), []),
+    ],
+    ids=["redis", "own reset", "own validation", "neither"],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_is_named_is_called_between_two_leases(pool, between):
+    """The second client has the connection of the first, behind what the file says is to be asked of it."""
+    factory = AgreeingServer()
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    server = ServerOptions("a", ClientEndpoint(f"tcp:127.0.0.1:{port.getHost().port}"))
+    options = UpstreamOptions(
+        (server,), pool=evolve(pool, min_connections=1, max_connections=1), health=HealthOptions("none")
+    )
+    upstream = build_upstream("db", options, reactor, random.Random(1))
+    upstream.start()
+    try:
+        for said in (b"first", b"second"):
+            assert await upstream.execute(saying(said)) == b"+RESET\r\n"
+    finally:
+        await upstream.stop()
+        await port.stopListening()
+    first, second = (factory.heard.index((1, said)) for said in (b"first", b"second"))
+    assert factory.heard[first + 1 : second] == between
