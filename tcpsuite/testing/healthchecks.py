@@ -49,6 +49,7 @@ class HealthCheckContract(Case):
     def _answer(self, asked: Deferred[Outcome]) -> Outcome:
         outcome = self.successResultOf(asked)
         self.assertIsInstance(outcome, Outcome)
+        self.assertNotIn("\n", outcome.error, "an error is a line in a log")
         return outcome
 
     def test_provides_the_interface(self) -> None:

@@ -145,5 +145,7 @@ async def test_tls(tmp_path: Path, running: ExitStack) -> None:
     assert await said("tls", port, verify=True, host="localhost") == "TLS: certificate verify failed"
     assert await said("tls", port, address=trusting) == ""
     assert await said("tls", port, address="tls:localhost:{port}") == "TLS: certificate verify failed"
+    by_number = trusting.replace("localhost", "127.0.0.1", 1)
+    assert await said("tls", port, address=by_number) == "TLS: the certificate has another name"
     assert await said("http", port, address=trusting) == ""
     assert await said("http", port, address="tls:localhost:{port}") == "TLS: certificate verify failed"

@@ -60,4 +60,6 @@ def _text(failure: Failure) -> str:
     match getattr(failure.value, "args", ()):
         case ([*_, (_, _, str(words))],):  # OpenSSL's, of which only the last words are for people
             return f"TLS: {words}"
+    if type(failure.value).__module__.startswith("service_identity."):  # which would tell it in Python
+        return "TLS: the certificate has another name"
     return failure_text(failure)
