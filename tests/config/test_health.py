@@ -9,6 +9,7 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.config.show import show
 from tcpsuite.net import health_options
 from tcpsuite.net.health_options import OPTIONS_OF_TYPES, TYPES, HealthOptions
 from tests.config.support import GATEWAY, Folder
@@ -102,7 +103,10 @@ class HealthOptionsTests(SynchronousTestCase):
             )
 
     def test_the_password_is_not_shown(self) -> None:
-        """A fault of another option tells nothing of the password."""
+        """Neither a fault nor what is in force tells the password."""
+        loaded = self.folder.load(TABLE + 'type = "redis"\npassword = "sesame"\n')
+        self.assertNotIn("sesame", show(loaded))
+        self.assertIn("password = ", show(loaded))
         (fault,) = self.faults('type = "tcp"\npassword = "sesame"\n')
         self.assertEqual(fault, ": password is for type redis, and this is tcp")
 

@@ -66,12 +66,14 @@ async def said(kind: str, port: int, address: str = "tcp:127.0.0.1:{port}", **op
 
 @pytest_twisted.ensureDeferred
 async def test_redis(tmp_path: Path, running: ExitStack) -> None:
-    """A Redis is well with and without a password, and not with a wrong one, nor when it is gone."""
+    """A Redis is well with and without a password, and logs nothing of it; not with a wrong one, nor gone."""
     need("redis-server", "redis-cli")
     redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    before = redis.output
     assert await said("redis", redis.port) == ""
     assert await said("send_expect", redis.port, send=r"PING\r\n", expect=r"+PONG\r\n") == ""
     assert await said("send_expect", redis.port, send=r"ECHO \x41\r\n", expect_regex=r"^\$1\r\nA") == ""
+    assert redis.output == before
     run("redis-cli", "-p", str(redis.port), "CONFIG", "SET", "requirepass", "sesame")
     assert await said("redis", redis.port) == ""
     assert await said("redis", redis.port, password=Secret("sesame")) == ""
