@@ -84,23 +84,33 @@ def come_in_vain(suite: Suite) -> None:
         client(suite).__enter__()
 
 
+def name_of(connection: socket.socket) -> str:
+    """What the gateway calls a client."""
+    host, port = connection.getsockname()
+    return f"{host}:{port}"
+
+
+def lines(suite: Suite) -> list[dict[str, Any]]:
+    """What the access log has of the gateway's connections."""
+    found = [json.loads(line) for line in suite.output.splitlines() if line.startswith("{")]
+    return [line for line in found if line["listener"] == "front"]
+
+
+def line_of(suite: Suite, name: str) -> dict[str, Any]:
+    """The line of a client that has left."""
+    (line,) = wait_until(
+        lambda: [line for line in lines(suite) if line["peer"] == name], f"the line of {name}"
+    )
+    return line
+
+
 def servers(suite: Suite, number: int) -> list[str]:
     """Which servers so many clients get, one after the other."""
+    names = []
     for _ in range(number):
-        with client(suite):
-            pass
-    return [line["server"] for line in wait_until(lambda: ended(suite, number), "their lines")[-number:]]
-
-
-def ended(suite: Suite, number: int) -> list[dict[str, Any]]:
-    """The lines of the gateway's connections, when there are so many more than before."""
-    known = suite.__dict__.setdefault("known", [0])
-    lines = [json.loads(line) for line in suite.output.splitlines() if line.startswith("{")]
-    lines = [line for line in lines if line["listener"] == "front"]
-    if len(lines) < known[0] + number:
-        return []
-    known[0] = len(lines)
-    return lines
+        with client(suite) as connection:
+            names.append(name_of(connection))
+    return [line_of(suite, name)["server"] for name in names]
 
 
 def active(suite: Suite) -> dict[str, int]:
@@ -112,8 +122,8 @@ def test_why(serve: Callable[..., Suite]) -> None:
     """The page, the command and the manhole explain alike a client that was moved from a dead server."""
     suite = serve(GATEWAY.replace("tcp:127.0.0.1:<a>", "tcp:127.0.0.1:<dead>"), ports={"dead": free_port()})
     assert servers(suite, 1) == ["b"]
-    (line,) = [line for line in suite.output.splitlines() if line.startswith("{") and '"front"' in line]
-    connection_id = json.loads(line)["id"]
+    (line,) = lines(suite)
+    connection_id = line["id"]
 
     page = json.loads(suite.get(f"/api/v1/explain/{connection_id}")[1])
     first, second = page["attempts"]
@@ -141,7 +151,7 @@ def test_why_nobody(serve: Callable[..., Suite]) -> None:
     change(suite, "server", "echo/a", "drain")
     change(suite, "server", "echo/b", "maint")
     come_in_vain(suite)
-    (line,) = wait_until(lambda: ended(suite, 1), "its line")
+    (line,) = wait_until(lambda: lines(suite), "its line")
     text = command(suite, "explain", line["id"]).stdout
     assert "   not a: draining, an operator lets it run empty\n" in text
     assert "   not b: maint, an operator has taken it out\n" in text
@@ -168,6 +178,7 @@ def test_drain_and_kill(serve: Callable[..., Suite]) -> None:
     """A drained server keeps what it has and gets nothing new until it is ready; what it has can be cut."""
     suite = serve(GATEWAY)
     with client(suite) as before:
+        name = name_of(before)
         assert active(suite) == {"a": 1, "b": 0}
         assert change(suite, "server", "echo/a", "drain") == "echo/a: drain"
         assert servers(suite, 3) == ["b", "b", "b"]
@@ -180,7 +191,7 @@ def test_drain_and_kill(serve: Callable[..., Suite]) -> None:
         assert change(suite, "server", "echo/a", "kill-connections") == "echo/a: 1 connection cut"
         with pytest.raises(ConnectionResetError):
             before.recv(1)
-    (line,) = wait_until(lambda: ended(suite, 1), "its line")[-1:]
+    line = line_of(suite, name)
     assert (line["server"], line["reason"]) == ("a", "cut")
     change(suite, "server", "echo/a", "ready")
     assert sorted(servers(suite, 4)) == ["a", "a", "b", "b"]
@@ -221,9 +232,10 @@ def test_pause(serve: Callable[..., Suite]) -> None:
         assert change(suite, "upstream", "echo", "resume") == "echo: resume"
         for each in waiting:
             assert each.recv(5, socket.MSG_WAITALL) == b"hello"
-    held = wait_until(lambda: ended(suite, 4), "their lines")[-4:]
-    whys = [command(suite, "explain", line["id"]).stdout for line in held]
-    assert sum(" ms for a server: paused, an operator held all clients back\n" in why for why in whys) == 3
+        names = [name_of(each) for each in waiting]
+    for name in names:
+        why = command(suite, "explain", line_of(suite, name)["id"]).stdout
+        assert " ms for a server: paused, an operator held all clients back\n" in why
     suite.finish()
 
 
@@ -232,7 +244,7 @@ def test_pause_ends(serve: Callable[..., Suite]) -> None:
     suite = serve(GATEWAY)
     change(suite, "upstream", "echo", "pause", "100ms")
     come_in_vain(suite)
-    (line,) = wait_until(lambda: ended(suite, 1), "its line")
+    (line,) = wait_until(lambda: lines(suite), "its line")
     assert line["reason"] == "no_room"
     suite.finish()
 
