@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from attrs import fields
@@ -58,7 +59,7 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
         build_balancer(name, options, chance),
         reactor,
         strategy=options.strategy,
-        patience=Patience(**{own.name: getattr(options, own.name) for own in fields(Patience)}),
+        patience=_patience(options),
         budget=RetryBudget(options.retry_budget),
         queue=Queue(options.max_queue),
         operator=Operator(members, options.networks, make_pool),
@@ -75,6 +76,13 @@ def build_server(options: ServerOptions) -> Server:
         max_connections=options.max_connections,
         backup=options.backup,
     )
+
+
+def _patience(options: UpstreamOptions) -> Patience:
+    said: dict[str, Any] = {own.name: getattr(options, own.name, None) for own in fields(Patience)}
+    # In the other modes who has no connection is having one made, for which there is connect_timeout.
+    said["acquire_timeout"] = options.pool.acquire_timeout if options.pool.settings().reuses else inf
+    return Patience(**said)
 
 
 def _build_pool(

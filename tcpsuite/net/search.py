@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import Factory, define, frozen
@@ -25,6 +26,8 @@ class Patience:
     """Other servers that are tried for a client when the first one fails."""
     connect_budget: float = 10.0
     """All attempts for one client end after so long."""
+    acquire_timeout: float = inf
+    """A client waits so long for a connection of one server before others are tried."""
     queue_timeout: float = 5.0
     """A client waits so long for a server with room, when all are full."""
     hold_timeout: float = 0.0

@@ -279,7 +279,8 @@ class Upstream:
             search.chose(self.members.choice_without(tried, usable) if tried else self.members.choice)
             if search.deadline is None:
                 search.deadline = now + self._patience.connect_budget
-            return self._attempt(server, search, now, search.deadline - now)
+            timeout = min(search.deadline - now, self._patience.acquire_timeout)
+            return self._attempt(server, search, now, timeout)
         except Exception:
             self._settle(search)
             return fail()
