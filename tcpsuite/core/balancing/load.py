@@ -68,7 +68,11 @@ class LeastConnections(Untold):
         """The server with the most room; ``None`` when none has weight."""
         waiting = self._waiting
         waiting.changed(servers)
+        order = waiting.order
         # With whole weights equal fractions are equal floats: a tie is a tie.
-        loads = [(server.active + 1) / server.weight if server.weight else inf for server in waiting.order]
+        try:
+            loads = [(server.active + 1) / server.weight for server in order]
+        except ZeroDivisionError:  # which no upstream passes: so to look out for it may not cost each pick
+            loads = [(server.active + 1) / server.weight if server.weight else inf for server in order]
         least = min(loads, default=inf)
         return waiting.take(loads.index(least)) if least < inf else None

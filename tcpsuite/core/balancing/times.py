@@ -26,7 +26,7 @@ of 0 would outweigh any number of connections."""
 ALIKE = 1.2
 """So many times what the quickest one takes counts as quick too.  Else noise would give all to one of equals,
 and a server that was slow would come near the others, and never be tried."""
-LOOKS = 100
+LOOKS = 50
 """How often in a half-life the averages are looked at: what was learnt tells that much later at most."""
 
 
