@@ -110,7 +110,7 @@ def test_slices(ends: Callable[..., Between]) -> None:
     """Bytes arrive in small pieces."""
     client, server = ends("--slices", "3", "--latency", "20", "--jitter", "20", "--seed", "5")
     client.sendall(b"0123456789")
-    pieces = []
+    pieces: list[bytes] = []
     while sum(map(len, pieces)) < 10:
         pieces.append(server.recv(100))
     assert b"".join(pieces) == b"0123456789"
