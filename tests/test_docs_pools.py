@@ -10,12 +10,14 @@ import pytest_twisted
 from click.testing import CliRunner
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import LineReceiver
 
 from tcpsuite.cli import main
 from tcpsuite.config.walk import options_of
 from tcpsuite.core.pooling.settings import MODES, PRESET_FIELDS, PRESETS, concerns
+from tcpsuite.errors import ProtocolError
 from tcpsuite.net.pool_options import PoolOptions
 from tcpsuite.options import Duration, Provider, parse_duration
 
@@ -74,6 +76,34 @@ def test_the_commands_print_what_stands_there(tmp_path, monkeypatch):
     assert [command.split()[0] for command, _ in commands] == ["pool-size", "check"]
     for command, output in commands:
         assert CliRunner().invoke(main, command.split()).output == output
+
+
+class Lent:
+    """A lease on a transport of strings."""
+
+    def __init__(self) -> None:
+        self.transport = StringTransport()
+
+    def attach(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        protocol.makeConnection(self.transport)
+
+
+def test_the_hook_asks_and_judges_the_answer():
+    """It says its word, and its Deferred tells whether the server agreed."""
+    found = re.search(r"```python\n# clean\.py\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    for answer, outcome in ((b"OK\r\n", None), (b"NO\r\n", ProtocolError)):
+        lease = Lent()
+        results: list[Any] = []
+        names["discard"](lease).addBoth(results.append)
+        assert lease.transport.value() == b"DISCARD ALL\r\n"
+        assert not results
+        lease.protocol.dataReceived(answer)
+        (result,) = results
+        assert result is None if outcome is None else result.check(outcome)
 
 
 class Pong(LineReceiver):
