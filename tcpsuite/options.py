@@ -49,8 +49,15 @@ FilePath = NewType("FilePath", str)
 DirectoryPath = NewType("DirectoryPath", str)
 """A directory's path, written as a file's is."""
 
-Secret = NewType("Secret", str)
-"""Text that is never shown: not by ``show-config``, not in a log, not in a ``repr``."""
+
+class Secret(str):
+    """Text that is never shown: not by ``show-config``, not in a log, not in a ``repr``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
 
 Provider = NewType("Provider", str)
 """A short name of a built-in, or ``module:attribute`` for somebody's own."""

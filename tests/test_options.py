@@ -15,6 +15,7 @@ from tcpsuite.options import (
     Duration,
     OptionError,
     Provider,
+    Secret,
     at_least,
     between,
     format_duration,
@@ -35,6 +36,15 @@ class Example:
     checked: int = option(NOTHING, "Must be given, and fit.", check=between(1, 3))
     pause: Duration = option(Duration(1.5), "How long.", check=at_least(0.5, "seconds"))
     kind: Provider = option(Provider("a"), "Which.", choices=("a", "b"))
+
+
+class SecretTests(SynchronousTestCase):
+    """What is never shown."""
+
+    def test_repr(self) -> None:
+        """A secret, and a table that holds one, tell whether there is one, and not which."""
+        self.assertEqual((repr(Secret("open sesame")), repr(Secret(""))), ("'***'", "''"))
+        self.assertEqual(Secret("open sesame"), "open sesame")
 
 
 class TruthTests(SynchronousTestCase):
