@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +15,9 @@ from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.net.search import Patience, Search
 from tests.support.upstreams import record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 A, B = Server("a", "tcp:192.0.2.1:1"), Server("b", "tcp:192.0.2.2:1")
 
@@ -67,5 +71,5 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual(repr(self.search.failure("all down")), repr(expected))
 
 
-def _reprs(errors: dict[Held, Exception]) -> dict[Held, str]:
+def _reprs(errors: Mapping[Held, Exception]) -> dict[Held, str]:
     return {why: repr(error) for why, error in errors.items()}

@@ -35,7 +35,8 @@ class ExecuteTests(UpstreamCase):
 
     def test_acquires_and_releases(self):
         """The function is called with the lease; when what it gave has fired the connection is closed."""
-        answer, leases = Deferred(), []
+        answer: Deferred[str] = Deferred()
+        leases = []
 
         def ask(lease):
             leases.append(lease)
@@ -207,7 +208,7 @@ class AskedTests(UpstreamCase):
     def test_a_timed_balancer_that_breaks(self):
         """What goes wrong there is logged, and nothing else comes of it."""
         self.build(balancer=(balancer := Listening()))
-        balancer.told = None
+        balancer.told = None  # type: ignore[assignment]
         self.upstream.answered(self.servers["b"], 0.25)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 

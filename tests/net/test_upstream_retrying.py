@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectBindError
 
 from tcpsuite.core.balancing import First
+from tcpsuite.core.connections import Reason
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import ConnectFailed, OutOfResources, PoolExhausted
 from tcpsuite.net.operating import Operator
@@ -79,7 +80,7 @@ class RetryTests(UpstreamCase):
         def acquire(timeout):
             raise ZeroDivisionError
 
-        self.members.pools["a"].acquire = acquire
+        self.patch(self.members.pools["a"], "acquire", acquire)
         client = self.client()
         self.failureResultOf(client.acquired, ZeroDivisionError)
         server = self.servers["a"]
@@ -91,7 +92,7 @@ class RetryTests(UpstreamCase):
         def acquire(timeout):
             raise PoolExhausted("all 10 connections are lent")
 
-        self.members.pools["a"].acquire = acquire
+        self.patch(self.members.pools["a"], "acquire", acquire)
         client = self.client()
         self.endpoints["b"].accept()
         self.served(client)
@@ -139,9 +140,8 @@ class RemovedTests(UpstreamCase):
         waiting = self.client()
         self.operator.remove("a", force=True)
         transport.settle()
-        self.assertEqual(
-            (joined.record.reason.value, joined.record.detail), ("cut", "the operator removed a")
-        )
+        self.assertIs(joined.record.reason, Reason.CUT)
+        self.assertEqual(joined.record.detail, "the operator removed a")
         self.assertEqual(self.endpoints["a"].connecting, 0)
         self.assertNoResult(waiting.acquired)
         other.lose()
