@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -17,34 +18,33 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
 
 
-class Waiting:
-    """Servers in the order in which they wait for a pick: who was picked longest ago stands first.
+class Turns:
+    """Who was picked longest ago.
 
-    Among equals, the first in this order is the next of a round robin; whoever is away keeps its place.
+    A rule that keeps its servers in that order, and moves who is picked to the end, makes a round robin of
+    those between whom it sees no difference; whoever is away keeps its place.
     """
 
     def __init__(self) -> None:
-        self.order: list[Server] = []
         self._seen: tuple[Server, ...] = ()
-        self._places: dict[str, int] = {}
-        self._picks = 0
+        self._picked: dict[str, int] = {}
+        self._picks = count(1)
 
     def changed(self, servers: Sequence[Server]) -> bool:
-        """Let these wait, and no others; whether they are others than the last time."""
+        """Look at ``servers``: whether they are others than the last time."""
         seen = tuple(servers)
         if seen == self._seen:
             return False
         self._seen = seen
-        self.order = sorted(servers, key=lambda server: self._places.get(server.name, 0))
         return True
 
-    def take(self, place: int) -> Server:
-        """Who stands at that place was picked, and is the last now."""
-        server = self.order.pop(place)
-        self.order.append(server)
-        self._picks += 1
-        self._places[server.name] = self._picks
-        return server
+    def order(self) -> list[Server]:
+        """Those that were looked at last: first who was picked longest ago, or never."""
+        return sorted(self._seen, key=lambda server: self._picked.get(server.name, 0))
+
+    def note(self, server: Server) -> None:
+        """``server`` is picked."""
+        self._picked[server.name] = next(self._picks)
 
 
 @implementer(ILoadBalancer)
@@ -59,20 +59,26 @@ class LeastConnections(Untold):
 
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
-        self._waiting = Waiting()
+        self._turns = Turns()
+        self._order: list[Server] = []
 
     def __repr__(self) -> str:
-        return f"<LeastConnections {[server.name for server in self._waiting.order]}>"
+        return f"<LeastConnections {[server.name for server in self._order]}>"
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The server with the most room; ``None`` when none has weight."""
-        waiting = self._waiting
-        waiting.changed(servers)
-        order = waiting.order
+        if self._turns.changed(servers):
+            self._order = self._turns.order()
+        order = self._order
         # With whole weights equal fractions are equal floats: a tie is a tie.
         try:
             loads = [(server.active + 1) / server.weight for server in order]
         except ZeroDivisionError:  # which no upstream passes: so to look out for it may not cost each pick
             loads = [(server.active + 1) / server.weight if server.weight else inf for server in order]
         least = min(loads, default=inf)
-        return waiting.take(loads.index(least)) if least < inf else None
+        if least == inf:
+            return None
+        picked = order.pop(loads.index(least))
+        order.append(picked)
+        self._turns.note(picked)
+        return picked

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from math import inf
-from operator import add, mul
+from operator import add
 from typing import TYPE_CHECKING
 
 from attrs import define
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.load import Waiting
+from tcpsuite.core.balancing.load import Turns
 from tcpsuite.interfaces import ILoadBalancer, ITimed
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ class LeastTime:
         if not 0 < half_life < inf:
             raise ValueError(f"half_life must be a time above 0, not {half_life}")
         self._half_life = half_life
-        self._waiting = Waiting()
-        self._costs: list[float] = []
+        self._interval = half_life / LOOKS
+        self._turns = Turns()
+        self._priced: list[tuple[Server, float]] = []
         self._looked = -inf
         self._connects: dict[str, Decaying] = {}
         self._answers: dict[str, Decaying] = {}
@@ -91,17 +92,17 @@ class LeastTime:
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The server that is likely to answer first; ``None`` when none has weight."""
-        waiting = self._waiting
-        if waiting.changed(servers) or not 0 <= now - self._looked < self._half_life / LOOKS:
+        if self._turns.changed(servers) or not 0 <= now - self._looked < self._interval:
             self._look(now)
-        costs = self._costs
-        loads = list(map(mul, [server.active + 1 for server in waiting.order], costs))
+        priced = self._priced
+        loads = [(server.active + 1) * cost for server, cost in priced]
         least = min(loads, default=inf)
         if least == inf:
             return None
-        place = loads.index(least)
-        costs.append(costs.pop(place))
-        return waiting.take(place)
+        picked = priced.pop(loads.index(least))
+        priced.append(picked)
+        self._turns.note(picked[0])
+        return picked[0]
 
     def started(self, server: Server, now: float) -> None:
         """Nothing to note: ``server.active`` says it."""
@@ -125,17 +126,23 @@ class LeastTime:
     def _look(self, now: float) -> None:
         """Reckon anew what one connection costs at each server."""
         self._looked = now
-        connects, answers = (self._times(averages, now) for averages in (self._connects, self._answers))
+        servers = self._turns.order()
+        connects, answers = (
+            self._times(averages, servers, now) for averages in (self._connects, self._answers)
+        )
         times = list(map(add, connects, answers))
         quickest = max(LEAST, min(times, default=LEAST))
-        self._costs = [
-            (quickest if time <= ALIKE * quickest else time) / server.weight if server.weight else inf
-            for server, time in zip(self._waiting.order, times, strict=True)
+        self._priced = [
+            (
+                server,
+                (quickest if time <= ALIKE * quickest else time) / server.weight if server.weight else inf,
+            )
+            for server, time in zip(servers, times, strict=True)
         ]
 
-    def _times(self, averages: dict[str, Decaying], now: float) -> list[float]:
-        """What is to be expected of each server that waits, as far as ``averages`` tell."""
-        found = [averages.get(server.name) for server in self._waiting.order]
+    def _times(self, averages: dict[str, Decaying], servers: list[Server], now: float) -> list[float]:
+        """What is to be expected of each server, as far as ``averages`` tell."""
+        found = [averages.get(server.name) for server in servers]
         known = sorted(average.value for average in found if average is not None)
         if not known:
             return [0.0] * len(found)
