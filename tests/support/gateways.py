@@ -93,12 +93,18 @@ async def turn() -> None:
 class Gateway:
     """In front of one server, or of several; gives its ended connections' records in ``records``."""
 
-    def __init__(self, *servers: socket.socket, fin_timeout: float = 30.0, **options: Any) -> None:
+    def __init__(
+        self,
+        *servers: socket.socket,
+        fin_timeout: float = 30.0,
+        max_connections: int = 0,
+        **options: Any,
+    ) -> None:
         from twisted.internet import reactor
 
         table = UpstreamOptions(
             servers=tuple(
-                ServerOptions(f"s{number}", ClientEndpoint(address(server)))
+                ServerOptions(f"s{number}", ClientEndpoint(address(server)), max_connections=max_connections)
                 for number, server in enumerate(servers)
             ),
             health=HealthOptions("none"),
