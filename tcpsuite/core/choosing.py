@@ -6,6 +6,7 @@ only when a server does.
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,12 @@ class Choice:
     left_out: tuple[LeftOut, ...] = ()
     slow: tuple[str, ...] = ()
     """Those of the candidates whose share a slow start lowers."""
+
+    @property
+    def nobody(self) -> str:
+        """How many were left out for each reason, in words: ``2 down, 1 draining``."""
+        reasons = Counter(each.why.value.replace("_", " ") for each in self.left_out)
+        return ", ".join(f"{number} {why}" for why, number in reasons.items()) or "none left out"
 
 
 def why_not(server: Server) -> Why | None:

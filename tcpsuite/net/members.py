@@ -88,6 +88,11 @@ class Members:
             self._choice = choice(self.servers, self.usable, (), self.weights.slow)
         return self._choice
 
+    @property
+    def nobody(self) -> str:
+        """Why no server may be picked, in words."""
+        return f"no server of {self.upstream} takes connections: of {len(self.servers)}, {self.choice.nobody}"
+
     def choice_without(self, tried: Collection[Server], found: Sequence[Server]) -> Choice:
         """What there is for a client that has tried some: ``found`` are its own candidates."""
         return choice(self.servers, found, tried, self.weights.slow)

@@ -123,9 +123,12 @@ class Operator:
             self._removed[name] = server.address
         self._members.remove(server, f"the operator removed {name}")
 
-    def configured_weight(self, server: Server) -> int | None:
-        """The weight in the configuration; ``None`` for a server that was added."""
-        return self._configured.get(server)
+    def status(self, server: Server) -> dict[str, Any]:
+        """What the configuration says of a server, beside what it is: its ``configured_weight``, ``None`` for
+        one that was ``added``.
+        """
+        weight = self._configured.get(server)
+        return {"configured_weight": weight, "added": weight is None}
 
     def changes(self) -> list[Change]:
         """What is not as configured."""

@@ -66,6 +66,8 @@ class Search:
     client: str
     record: Connection | None
     balancer: ILoadBalancer
+    holder: str = ""
+    """Who it is, for people."""
     deadline: float | None = None
     """When attempts end; ``None`` before the first."""
     tried: dict[Server, str] = Factory(dict)

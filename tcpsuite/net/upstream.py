@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from copy import deepcopy
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tcpsuite.core.balancing import STRATEGIES
-from tcpsuite.core.choosing import Choice, Why, candidates, why_not
+from tcpsuite.core.choosing import Why, candidates, why_not
 from tcpsuite.core.queueing import Held
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import Closed, OutOfResources, PoolExhausted, RemoteError
@@ -22,27 +20,18 @@ from tcpsuite.net.operating import Change, Operator
 from tcpsuite.net.search import Patience, Search
 from tcpsuite.net.shortage import Complaints
 from tcpsuite.net.waiting import WaitingRoom
+from tcpsuite.net.whatif import whatif
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
     from tcpsuite.core.connections import Connection
-    from tcpsuite.core.queueing import Queue, Waiting
+    from tcpsuite.core.queueing import Queue
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import IConnectionPool, ILease, ILoadBalancer
     from tcpsuite.net.members import Members
-
-
-@frozen
-class Whatif:
-    """What would become of a client that came now."""
-
-    server: str | None
-    """Who would be picked; ``None`` for nobody."""
-    choice: Choice
-    reason: str
-    """Why nobody, or why it cannot be said; empty otherwise."""
+    from tcpsuite.net.whatif import Whatif
 
 
 class Upstream:
@@ -87,7 +76,12 @@ class Upstream:
         self._clock = clock
         self._patience = patience or Patience()
         self._budget = budget or RetryBudget()
-        self._room = WaitingRoom(clock, self._could_go, self._late, queue)
+        self._room = WaitingRoom(
+            clock,
+            self._could_go,
+            lambda waiting: self._patience.late(waiting.why, name, members.nobody),
+            queue,
+        )
         self._chance = chance or SystemRandom()
         self._balancers: dict[str, ILoadBalancer] = {}
         self._complaints = Complaints(name, clock)
@@ -116,7 +110,7 @@ class Upstream:
     @property
     def ready(self) -> bool:
         """Whether some server takes new connections, or would if it had room."""
-        return bool(self.members.usable) or self._some_full
+        return any(why_not(server) in (None, Why.FULL) for server in self.servers)
 
     @property
     def paused(self) -> bool:
@@ -141,22 +135,28 @@ class Upstream:
             pool.cut()
 
     def acquire(
-        self, client: str = "", connection: Connection | None = None, balancer: ILoadBalancer | None = None
+        self,
+        client: str = "",
+        connection: Connection | None = None,
+        balancer: ILoadBalancer | None = None,
+        holder: str = "",
     ) -> Deferred[ILease]:
         """A connection to one of the servers.
 
         :param client: the client's IP address; empty for a UNIX peer.
         :param connection: the client's record: every attempt, and the server at last, are noted there.
         :param balancer: picks the server instead of the upstream's own.
+        :param holder: who it is, for a warning when the lease is held for long; by default the record's id.
         :return: fires with the lease.  Fails with :class:`~tcpsuite.errors.ConnectFailed` when servers were
             tried in vain, :class:`~tcpsuite.errors.NoServer` when there was none to try,
             :class:`~tcpsuite.errors.PoolExhausted` when it waited in vain for room or for the end of a pause,
             :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
             gives the attempt up.
         """
-        search = Search(client, connection, balancer or self.balancer)
+        search = Search(client, connection, balancer or self.balancer, holder)
         if connection is not None:
             connection.upstream = self.name
+            search.holder = holder or connection.id
         if self._room.goes_first and not self._closed:
             return self._hold(search, Held.PAUSED if self._room.queue.held_back else Held.FULL)
         return self._next(search)
@@ -175,7 +175,7 @@ class Upstream:
         balancer = self._named(strategy) if isinstance(strategy, str) else strategy
 
         async def acquired() -> Any:
-            lease = await self.acquire(client, None, balancer)
+            lease = await self.acquire(client, None, balancer, getattr(fn, "__qualname__", repr(fn)))
             pool = self.pools[lease.server.name]
             reusable = False
             try:
@@ -195,20 +195,11 @@ class Upstream:
 
     def whatif(self, client: str = "") -> Whatif:
         """Who would be picked for ``client``, without a connection and without a change to any balancer."""
-        usable, now = self.members.usable, self._clock.seconds()
-        if not usable:
-            return Whatif(None, self.members.choice, self._why_none())
-        # Whoever it shares with others is not to be copied; and not to be changed either.
-        shared = [*self.servers, self._clock]
+        shared: tuple[Any, ...] = (self._clock,)
         if isinstance(self._chance, SystemRandom):  # it has no state
-            shared.append(self._chance)
-        try:
-            balancer = deepcopy(self.balancer, {id(each): each for each in shared})
-            server = balancer.pick(usable, client, now)
-        except Exception as error:  # a balancer of somebody's own may hold what cannot be copied
-            return Whatif(None, self.members.choice, f"its balancer cannot be asked without a pick: {error}")
-        reason = "" if server else f"the balancer of {self.name} refused"
-        return Whatif(server.name if server else None, self.members.choice, reason)
+            shared += (self._chance,)
+        told = whatif(self.members, self.balancer, client, self._clock.seconds(), shared)
+        return evolve(told, reason="the upstream is paused") if self.paused else told
 
     def pause(self, limit: float | None = None) -> None:
         """Hold every new client back until :meth:`resume`, each for ``limit`` seconds at most (by default as
@@ -237,12 +228,7 @@ class Upstream:
             "queue": self._room.queue.stats(self._clock.seconds()),
             "retries": self._budget.stats(),
             "servers": [
-                {
-                    **self.members.status(server),
-                    "configured_weight": self.operator.configured_weight(server),
-                    "added": self.operator.configured_weight(server) is None,
-                }
-                for server in self.servers
+                self.members.status(server) | self.operator.status(server) for server in self.servers
             ],
         }
 
@@ -250,15 +236,12 @@ class Upstream:
         """What is known of the health of each server, by its name; see :meth:`HealthChecker.report`.  Empty
         when nothing watches them.
         """
-        checker = self.members.checker
-        return {} if checker is None else checker.report()
+        return {} if self.members.checker is None else self.members.checker.report()
 
     def _named(self, strategy: str) -> ILoadBalancer:
         if strategy not in self._balancers:
             self._balancers[strategy] = STRATEGIES[strategy](self._chance)
         return self._balancers[strategy]
-
-    # Looking for a server
 
     def _next(self, search: Search) -> Deferred[ILease]:
         """Try the next server, if there is one and time for it; else wait, or give up."""
@@ -295,7 +278,7 @@ class Upstream:
 
     def _give_up(self, search: Search, why: str = "") -> Deferred[ILease]:
         self._settle(search)
-        return fail(search.failure(why or self._why_none()))
+        return fail(search.failure(why or self.members.nobody))
 
     def _settle(self, search: Search) -> None:
         """It is over: it takes no part of the retry budget any more."""
@@ -307,7 +290,7 @@ class Upstream:
         self.members.begun(server)
         self._tell(search.balancer.started, server, begun)
         try:
-            acquired = self.pools[server.name].acquire(timeout)
+            acquired = self.pools[server.name].acquire(timeout, search.holder)
         except Exception:
             acquired = fail()
         return acquired.addCallbacks(
@@ -387,13 +370,6 @@ class Upstream:
         except Exception:
             self.log.failure("the balancer of {upstream} is broken", upstream=self.name)
 
-    # Waiting for one
-
-    @property
-    def _some_full(self) -> bool:
-        """Whether some server would take connections, had it room."""
-        return any(why_not(server) is Why.FULL for server in self.servers)
-
     def _without(self, search: Search) -> Deferred[ILease]:
         """There is no server for it now: wait for one, if that is any use."""
         if any(why_not(server) is Why.FULL for server in self.servers if server not in search.tried):
@@ -423,12 +399,3 @@ class Upstream:
 
     def _could_go(self, search: Search) -> bool:
         return bool(candidates(self.servers, search.tried) if search.tried else self.members.usable)
-
-    def _late(self, waiting: Waiting) -> Exception:
-        return self._patience.late(waiting.why, self.name, self._why_none())
-
-    def _why_none(self) -> str:
-        """Why there is no server at all, in words."""
-        left_out = Counter(each.why.value.replace("_", " ") for each in self.members.choice.left_out)
-        reasons = ", ".join(f"{number} {why}" for why, number in left_out.items())
-        return f"no server of {self.name} takes connections: of {len(self.servers)}, {reasons or 'all do'}"

@@ -47,7 +47,7 @@ class OperatorTests(UpstreamCase):
             self.operator.set_weight("a", weight)
             self.assertEqual(self.operator.changes(), [Change("a", "weight", 1, weight)])
         self.assertNotIn(self.servers["a"], self.members.usable)
-        self.assertEqual(self.operator.configured_weight(self.servers["a"]), 1)
+        self.assertEqual(self.operator.status(self.servers["a"]), {"configured_weight": 1, "added": False})
         self.operator.set_weight("a", 1)
         self.assertEqual(self.operator.changes(), [])
         for weight in (-1, 257):
@@ -93,7 +93,7 @@ class OperatorTests(UpstreamCase):
         self.add("e", r"tcp:2001\:db8\:\:7:5432")
         self.assertEqual(self.names(), "abcde")
         self.assertEqual(self.operator.changes()[0], Change("d", "added", None, "tcp:10.0.0.7:5432"))
-        self.assertIsNone(self.operator.configured_weight(self.servers["d"]))
+        self.assertEqual(self.operator.status(self.servers["d"]), {"configured_weight": None, "added": True})
         self.down("a", "b", "c")
         self.join("d")
 

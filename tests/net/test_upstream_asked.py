@@ -12,7 +12,7 @@ from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.servers import Administration
 from tcpsuite.errors import NoServer
 from tcpsuite.interfaces import ILoadBalancer, ITimed
-from tcpsuite.net.upstream import Whatif
+from tcpsuite.net.whatif import Whatif
 from tests.support.upstreams import UpstreamCase
 
 

@@ -77,7 +77,7 @@ class RetryTests(UpstreamCase):
     def test_a_pool_that_raises(self):
         """What a pool raises is the client's error; the server has no connection more, and no blame."""
 
-        def acquire(timeout):
+        def acquire(timeout, holder):
             raise ZeroDivisionError
 
         self.patch(self.members.pools["a"], "acquire", acquire)
@@ -89,7 +89,7 @@ class RetryTests(UpstreamCase):
     def test_a_pool_that_has_lent_all(self):
         """A pool with no connection to spare is no fault of its server: another one is tried."""
 
-        def acquire(timeout):
+        def acquire(timeout, holder):
             raise PoolExhausted("all 10 connections are lent")
 
         self.patch(self.members.pools["a"], "acquire", acquire)
