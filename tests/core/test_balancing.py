@@ -18,6 +18,7 @@ from tcpsuite.core.balancing import (
     RoundRobin,
 )
 from tcpsuite.testing.balancers import LoadBalancerContract, servers
+from tests.support.sample_balancer import LastAnswer
 
 if TYPE_CHECKING:
     from tcpsuite.interfaces import ILoadBalancer
@@ -93,6 +94,15 @@ class FirstContractTests(LoadBalancerContract, SynchronousTestCase):
 
     def make_balancer(self, chance: Random) -> ILoadBalancer:
         return First(chance)
+
+
+class SampleContractTests(LoadBalancerContract, SynchronousTestCase):
+    """One that is not ours."""
+
+    tolerance = 0.02
+
+    def make_balancer(self, chance: Random) -> ILoadBalancer:
+        return LastAnswer(chance)
 
 
 class StrategiesTests(SynchronousTestCase):

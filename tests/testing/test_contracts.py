@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.balancing import RoundRobin
 from tcpsuite.core.limits import ResourceLimiter
-from tcpsuite.interfaces import ILimiter, Outcome, Verdict
+from tcpsuite.interfaces import ILimiter, ITimed, Outcome, Verdict
 from tcpsuite.testing.balancers import LoadBalancerContract
 from tcpsuite.testing.limiters import LimiterContract
 
@@ -93,6 +93,60 @@ class Meddling(RoundRobin):
         server.active += 1
 
 
+class Choosy(RoundRobin):
+    """Leaves backups out, as if the upstream did not."""
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return super().pick([server for server in servers if not server.backup], client, now)
+
+
+class Shortsighted(RoundRobin):
+    """Begins anew whenever the servers come in another sequence, the same servers or not."""
+
+    given: Sequence[Server] = ()
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        if servers is not self.given:
+            self.given, self.turns = servers, RoundRobin(Random(1))
+        return self.turns.pick(servers, client, now)
+
+
+class Stubborn(RoundRobin):
+    """Keeps to the weights that it saw first."""
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__(chance)
+        self.seen: dict[str, Server] = {}
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        for server in servers:
+            self.seen.setdefault(server.name, evolve(server))
+        picked = super().pick([self.seen[server.name] for server in servers], client, now)
+        return next((server for server in servers if picked and server.name == picked.name), None)
+
+
+class Undeclared(RoundRobin):
+    """Wants to be told of first bytes, and does not say so."""
+
+    def answered(self, server: Server, seconds: float, now: float) -> None:
+        pass
+
+
+@implementer(ITimed)
+class Talkative(RoundRobin):
+    """Takes first bytes of servers only that it has picked."""
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__(chance)
+        self.open: set[str] = set()
+
+    def started(self, server: Server, now: float) -> None:
+        self.open.add(server.name)
+
+    def answered(self, server: Server, seconds: float, now: float) -> None:
+        self.open.remove(server.name)
+
+
 class Incomplete:
     """Picks, and listens to nothing."""
 
@@ -131,6 +185,11 @@ class LoadBalancerContractTests(SynchronousTestCase):
             (Remembering, "test_told_in_every_order"),
             (Meddling, "test_only_reads"),
             (Incomplete, "test_provides_the_interface"),
+            (Choosy, "test_backups"),
+            (Shortsighted, "test_any_sequence"),
+            (Stubborn, "test_weights_change"),
+            (Undeclared, "test_provides_the_interface"),
+            (Talkative, "test_told_in_every_order"),
         ):
             self.assertIn(test, self.broken(balancer))
 
