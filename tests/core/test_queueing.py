@@ -260,7 +260,7 @@ class QueueMachine(RuleBasedStateMachine):
                 break
             due = self.queue.due(self.now)
             assert due is not None
-            assert due > self.now, "there is something to wait for"
+            assert due >= self.now
             self.wait(due - self.now)
         assert not self.until
 
