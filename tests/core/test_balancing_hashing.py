@@ -47,6 +47,13 @@ class IPHashTests(SynchronousTestCase):
         self.assertEqual(homes(balancer, usable), homes(balancer, usable))
         self.assertEqual(homes(balancer, usable), homes(IPHash(Random(2)), usable))
 
+    def test_a_client_of_both_kinds(self) -> None:
+        """An IPv4 client is the same one when it comes to an IPv6 listener."""
+        balancer, usable = IPHash(Random(1)), servers(1, 2, 3)
+        for client in CLIENTS[:50]:
+            first = balancer.pick(usable, client, 0.0)
+            self.assertIs(balancer.pick(usable, f"::ffff:{client}", 0.0), first)
+
     def test_one_of_n_leaves(self) -> None:
         """When one of N servers leaves, none but its own clients move, and they are at most a share of
         1/N and 2 points of all, for N from 3 to 20.
@@ -150,8 +157,8 @@ class BoundedLoadTests(SynchronousTestCase):
     """A bound on the load of each server."""
 
     def test_bounds_that_are_none(self) -> None:
-        """A bound under 1 could not be kept, and is refused."""
-        for bound in (0.99, -1.0, float("nan")):
+        """A bound under 1 could not be kept, one without an end is none: both are refused."""
+        for bound in (0.99, -1.0, float("nan"), float("inf")):
             self.assertRaises(ValueError, IPHash, Random(1), bounded_load=bound)
 
     @given(

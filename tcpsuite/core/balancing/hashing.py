@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import blake2b
-from math import ceil, log
+from math import ceil, inf, log
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -25,6 +25,8 @@ REMEMBERED = 4096
 _BITS = 30
 """Of a hash: a product of two is reckoned quickly."""
 _MASK = (1 << _BITS) - 1
+_MAPPED = "::ffff:"
+"""Before the address of an IPv4 client that came to an IPv6 listener: it is the same client."""
 
 
 @implementer(ILoadBalancer)
@@ -45,7 +47,7 @@ class IPHash(Untold):
 
     def __init__(self, chance: Random, bounded_load: float = 0.0) -> None:
         super().__init__(chance)
-        if bounded_load and not bounded_load >= 1:
+        if bounded_load and not 1 <= bounded_load < inf:
             raise ValueError(f"bounded_load must be 0, or 1 or more, not {bounded_load}")
         self._bound = bounded_load
         self._turns = RoundRobin(chance)
@@ -80,7 +82,7 @@ class IPHash(Untold):
     def _scores(self, client: str) -> list[float]:
         """What each server has drawn for ``client``."""
         # Quick, and even enough: the product with each server's own factor scatters what a checksum does not.
-        key = crc32(client.encode()) & _MASK
+        key = crc32(client.removeprefix(_MAPPED).encode()) & _MASK
         drawn: list[float] = [key * factor & _MASK for factor in self._factors]
         if self._even:
             return drawn
