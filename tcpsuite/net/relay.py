@@ -11,8 +11,9 @@ Rules, in both directions alike:
   without a word, or never answers, holds nothing for ever.  What either side takes of what is queued for it
   moves too: the last megabytes towards a slow server take their time.
 
-* The reset of a side that is not read does not come by itself: :meth:`Relay.look` looks for it.  It counts
-  when the other side has taken nothing between two looks, for what came before it might yet arrive.
+* The reset of a side that is not read, for the other takes nothing or its FIN has come, does not come by
+  itself: :meth:`Relay.look` looks for it.  It counts when nothing is left for the other side, or when that
+  has taken nothing between two looks, for what came before it might yet arrive.
 
 TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.
 """
@@ -242,11 +243,13 @@ class Relay:
     def look(self) -> None:
         """Notice the reset of a side that is not read; to be called now and then."""
         for side in (self._client, self._server):
-            if not (side.paused and was_reset(side.transport)):
+            if side.gone or not ((side.paused or side.finished) and was_reset(side.transport)):
                 continue
             left = unsent(self._other(side).transport)
-            if left == self._left.get(side):
-                self._record.because(side.reset, "while the other side took nothing")
+            if not left or left == self._left.get(side):
+                self._record.because(
+                    side.reset, "while the other side took nothing" if left else "behind its FIN"
+                )
                 self._client.cut()
                 self._server.cut()
                 return

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SEEDS = 500
 
-LATE = "a reset behind a FIN is noticed only when there is something to write to who sent them"
 
 TCPSUITE = """
 [listener.gate]
@@ -112,9 +111,6 @@ def test_what_tcp_does(directly: Way, row: Row) -> None:
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_what_the_gateway_does(tcpsuite: Way, row: Row) -> None:
     """What must arrive does."""
-    if row.late:
-        is_late(tcpsuite, row.script)
-        pytest.xfail(LATE)
     arrives(tcpsuite, row.script, row.client, row.server)
 
 
