@@ -160,6 +160,14 @@ class ReusingPoolContract(ConnectionPoolContract):
             lease.attach(late)
         self.assertEqual(late.events, [])
 
+    def test_what_is_released_twice_is_lent_once(self) -> None:
+        """A second release does not put a connection into the pool a second time."""
+        lease, _taker = self._attached()
+        self.pool.release(lease)
+        self.pool.release(lease)
+        takers = [taker for _, taker in self._full()]
+        self.assertEqual(len({id(taker.transport) for taker in takers}), self.maximum)
+
     def test_a_loss_makes_room(self) -> None:
         """When a connection is lost that somebody had, one is made for who waits."""
         leases = self._full()
@@ -172,8 +180,7 @@ class ReusingPoolContract(ConnectionPoolContract):
         """When no connection can be made and none is in use, everybody who waits is told at once."""
         self._drain()
         waiting = [self.pool.acquire() for _ in range(self.maximum + self.waiters)]
-        while self.endpoint.connecting:
-            self.endpoint.refuse()
+        self._refuse_all()
         for each in waiting:
             self.failureResultOf(each, ConnectFailed)
 
