@@ -81,6 +81,7 @@ class Upstream:
             self._could_go,
             lambda waiting: self._patience.late(waiting.why, name, members.nobody),
             queue,
+            lambda: any(why_not(server) is None for server in members.servers),
         )
         self._chance = chance or SystemRandom()
         self._balancers: dict[str, ILoadBalancer] = {}

@@ -26,6 +26,7 @@ class WaitingRoom(Generic[Who]):
     :param ready: whether there is a server for one of those who wait.
     :param late: the error for one whose time is over.
     :param queue: says whose turn it is.
+    :param some: whether there is a server for anybody; asked first, for many may wait.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class WaitingRoom(Generic[Who]):
         ready: Callable[[Who], bool],
         late: Callable[[Waiting], Exception],
         queue: Queue | None = None,
+        some: Callable[[], bool] = lambda: True,
     ) -> None:
         self.queue = Queue() if queue is None else queue
         self._clock = clock
         self._ready = ready
         self._late = late
+        self._some = some
         self._numbers = count(1)
         self._held: dict[int, tuple[Who, Deferred[None]]] = {}
         self._timer: IDelayedCall | None = None
@@ -102,7 +105,7 @@ class WaitingRoom(Generic[Who]):
         self._set_timer()
 
     def _next(self) -> int | None:
-        if not self.queue.may_serve(self._clock.seconds()):
+        if not self.queue.may_serve(self._clock.seconds()) or not self._some():
             return None
         # Whom the only free server has failed must not keep the others from it.
         return next((each.taker for each in self.queue if self._ready(self._held[each.taker][0])), None)

@@ -125,7 +125,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_when_the_next_is_due(self) -> None:
         """At a pace the next turn is due if it comes before anybody's time is over; one whose turn it is
-        waits for a server, not for a time; nor does one that is paused again.
+        waits for a server, not for a time.
         """
         self.queue.pause()
         self.enter(1, 2, 3, limit=8.0)
@@ -135,8 +135,16 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.queue.due(0.0), 4.0)
         self.serve(4.0)
         self.assertEqual(self.queue.due(4.0), 8.0)
+
+    def test_no_turn_is_due_in_a_pause(self) -> None:
+        """One that is paused again while others are served at a pace wakes nobody for the next turn."""
         self.queue.pause()
-        self.assertEqual(self.queue.due(5.0), 8.0)
+        self.enter(1, 2)
+        self.queue.resume(0.5, 0.0)
+        self.serve(0.0)
+        self.assertEqual(self.queue.due(1.0), 2.0)
+        self.queue.pause()
+        self.assertEqual(self.queue.due(1.0), 5.0)
 
     def test_who_comes_later_is_not_slowed_down(self) -> None:
         """When the last of those who were served at a pace is gone, the pace is forgotten, and the turn that

@@ -57,6 +57,21 @@ class WaitingRoomTests(SynchronousTestCase):
         self.assertEqual(self.called, ["anna", "bert", "carl"])
         self.assertEqual(repr(self.room), "<WaitingRoom <Queue open waiting=0>>")
 
+    def test_nobody_is_asked_when_there_is_nothing(self) -> None:
+        """While there is no place for anybody, who waits is not asked one by one."""
+        asked: list[str] = []
+
+        def ready(who: str) -> bool:
+            asked.append(who)
+            return self.places > 0
+
+        self.room = WaitingRoom(self.clock, ready, self.late, Queue(4), lambda: self.places > 0)
+        self.hold("anna", "bert", "carl")
+        self.free(0)
+        self.assertEqual(asked, [])
+        self.free(1)
+        self.assertEqual((asked, self.called), (["anna"], ["anna"]))
+
     def test_who_cannot_go_keeps_nobody(self) -> None:
         """One for whom there is no place is passed over, and called when there is."""
         self.hold("anna", "bert")
@@ -159,6 +174,16 @@ class WaitingRoomTests(SynchronousTestCase):
         self.turns["anna"].addCallback(give_back)
         self.free(1)
         self.assertEqual(self.called, ["anna", "bert"])
+
+    def test_however_many_give_theirs_back_at_once(self) -> None:
+        """A crowd of such is called one after the other, not one inside the other."""
+        self.room = WaitingRoom(self.clock, lambda who: self.places > 0, self.late, Queue(1000))
+        names = [str(number) for number in range(1000)]
+        self.hold(*names)
+        for turn in self.turns.values():
+            turn.addCallback(lambda _: self.free(1))
+        self.free(1)
+        self.assertEqual(self.called, names)
 
     def test_who_comes_while_others_are_called(self) -> None:
         """Who comes from what another one does when it is called waits behind those who came before."""
