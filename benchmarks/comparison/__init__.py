@@ -7,6 +7,7 @@
     cases      what is measured, and what we hold ourselves to
     running    the rounds
     reporting  the tables
+    backends   real databases, for what stands in front of them
     asking     the command lines of the scripts
 """
 

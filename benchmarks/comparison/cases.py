@@ -35,6 +35,11 @@ class Case:
     connections: int = 1
     fresh: bool = False
 
+    @property
+    def takes_ports(self) -> bool:
+        """Whether it needs so many ports that those of ended connections must have come back before."""
+        return "-n" in self.load or self.connections >= CROWD
+
 
 @dataclass(frozen=True)
 class Group:

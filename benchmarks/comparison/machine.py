@@ -81,6 +81,13 @@ def busy_seconds(pid: int) -> float:
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
 
 
+def processor_seconds(number: int) -> float:
+    """Time that a processor has been busy, with whatever."""
+    found = re.search(rf"^cpu{number} (.*)$", Path("/proc/stat").read_text(), re.MULTILINE)
+    user, nice, system, _idle, _waiting, *interrupts = map(int, found[1].split() if found else [0] * 5)
+    return (user + nice + system + sum(interrupts[:2])) / TICKS
+
+
 def version_of(argv: Sequence[str], pattern: str = r"\d+(\.\d+)+") -> str:
     """What ``pattern`` finds in the output of a command, empty if it cannot be had."""
     if not shutil.which(argv[0]):

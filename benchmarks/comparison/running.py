@@ -170,7 +170,8 @@ class Bench:
                     for server in reversed(servers) if number % 2 else servers:
                         figures = None
                         if case.fresh:
-                            let_ports_come_back()
+                            if case.takes_ports:
+                                let_ports_come_back()
                             with self._excused(server), self._serving(server, group.work, backend) as started:
                                 figures = self._measure(case, started)
                         elif server.name in up:

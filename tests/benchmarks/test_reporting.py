@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.comparison.cases import GROUPS, HELD_TO, Target
-from benchmarks.comparison.reporting import Spread, judge, ratio, section, verdicts
+from benchmarks.comparison.reporting import Spread, judge, met, ratio, section, verdicts
 
 if TYPE_CHECKING:
     from benchmarks.comparison.running import Rounds
@@ -25,6 +25,22 @@ class TableTests(SynchronousTestCase):
             "uvloop": [{"per_s": 200.0}, {"per_s": 100.0}, {"per_s": 100.0}],
         }
         self.assertEqual(ratio(rounds, "per_s", "uvloop"), Spread(0.5, 0.5, 1.2))
+
+    def test_any_server_may_be_compared_with_another(self) -> None:
+        """A peer over another, and nothing where one of the two failed."""
+        rounds: Rounds = {
+            "tcpsuite": [{"per_s": 100.0}, {"per_s": 100.0}],
+            "uvloop": [{"per_s": 200.0}, None],
+            "asyncio": [{"per_s": 50.0}, {"per_s": 50.0}],
+        }
+        self.assertEqual(ratio(rounds, "per_s", "uvloop", "asyncio"), Spread(0.25, 0.25, 0.25))
+        self.assertIsNone(ratio({"a": [None], "b": [{"per_s": 1.0}]}, "per_s", "a", "b"))
+
+    def test_met_by_the_median(self) -> None:
+        """What must be reached is reached when it is just so; what failed has not missed it."""
+        self.assertEqual(met(Spread(0.95, 0.1, 1.0), 0.95), "met")
+        self.assertEqual(met(Spread(0.949, 0.9, 1.5), 0.95), "missed")
+        self.assertEqual(met(None, 0.95), "failed")
 
     def test_a_table_of_ratios(self) -> None:
         """Our figure, what it is of each peer's, and who was held back by the load."""
