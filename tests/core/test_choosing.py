@@ -93,3 +93,12 @@ class CandidatesTests(SynchronousTestCase):
                 ("c",),
             ),
         )
+
+    def test_why_nobody(self) -> None:
+        """In words a choice says how many were left out for each reason, or that none was."""
+        self.a.up = self.c.up = False
+        self.b.weight = 0
+        self.d.administration = Administration.DRAIN
+        nobody = choice(self.all, candidates(self.all))
+        self.assertEqual(nobody.nobody, "2 down, 1 no weight, 1 draining")
+        self.assertEqual(Choice(("a",)).nobody, "none left out")

@@ -184,6 +184,8 @@ class WaitingRoomTests(SynchronousTestCase):
             turn.addCallback(lambda _: self.free(1))
         self.free(1)
         self.assertEqual(self.called, names)
+        for turn in self.turns.values():
+            self.successResultOf(turn)
 
     def test_who_comes_while_others_are_called(self) -> None:
         """Who comes from what another one does when it is called waits behind those who came before."""
