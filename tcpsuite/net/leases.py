@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from zope.interface import implementer
 
 from tcpsuite.interfaces import ILease, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
     from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import IConnectionPool
     from tcpsuite.net.held import Held
 
 
@@ -71,3 +74,18 @@ class PooledLease:
         waiting, self._ended = self._ended, None
         for deferred in waiting or ():
             deferred.callback(self._outcome)
+
+
+async def lend(pool: IConnectionPool, fn: Callable[[ILease], Any], holder: str) -> Any:
+    """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release.
+
+    When ``fn`` fails, nobody knows what it has left on the connection, which is not to be lent again.
+    """
+    lease = await pool.acquire(holder=holder)
+    ok = False
+    try:
+        result = await maybeDeferred(fn, lease)
+        ok = True
+        return result
+    finally:
+        pool.release(lease, reusable=ok, ok=ok)

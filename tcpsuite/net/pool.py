@@ -7,7 +7,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from tcpsuite.core.pooling import (
@@ -34,7 +34,7 @@ from tcpsuite.net.asking import ask
 from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.held import Held
-from tcpsuite.net.leases import PooledLease
+from tcpsuite.net.leases import PooledLease, lend
 from tcpsuite.net.takers import Takers
 from tcpsuite.net.witness import Witness
 
@@ -178,18 +178,7 @@ class ConnectionPool:
 
         :param holder: who it is; the name of ``fn`` if it is empty.
         """
-
-        async def acquired() -> Any:
-            lease = await self.acquire(holder=holder or getattr(fn, "__qualname__", repr(fn)))
-            ok = False
-            try:
-                result = await maybeDeferred(fn, lease)
-                ok = True
-                return result
-            finally:
-                self.release(lease, reusable=ok, ok=ok)
-
-        return Deferred.fromCoroutine(acquired())
+        return Deferred.fromCoroutine(lend(self, fn, holder or getattr(fn, "__qualname__", repr(fn))))
 
     def stats(self) -> dict[str, int | float]:
         """What there is now: connections by what they are doing, ``open`` in all, of ``max_open`` (0: no
@@ -220,21 +209,17 @@ class ConnectionPool:
         self._alarm.stop()
         if not self._held and not self._attempts:
             return succeed(None)
-        cut = self._reactor.callLater(deadline, self._cut_all)
+        cut = self._reactor.callLater(deadline, self.cut)
         gone: Deferred[None] = Deferred()
         gone.addCallback(lambda _: cut.cancel() if cut.active() else None)
         self._closing.append(gone)
         return gone
 
     def cut(self) -> None:
-        """Reset every lease now."""
+        """Reset every lease now; when the pool is closed, all that is left."""
         for held in tuple(self._held.values()):
-            if held.lease is not None:
+            if held.lease is not None or self._state.closed:
                 held.cut()
-
-    def _cut_all(self) -> None:
-        for held in tuple(self._held.values()):
-            held.cut()
 
     def _enter(self, number: int, taker: Taker, now: float) -> None:
         """A taker whom nothing holds back wants its connection."""
@@ -256,13 +241,15 @@ class ConnectionPool:
         self._carry_out(state.expire(number, waited))
 
     def _give_up(self, number: int) -> None:
-        if number in self._takers:
-            self._takers.settle(number, self._reactor.seconds())
-            self._gate.give_up(number)
-            self._carry_out(self._state.give_up(number))
+        self._takers.settle(number, self._reactor.seconds())
+        self._gate.give_up(number)
+        self._carry_out(self._state.give_up(number))
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
-        """Do what was decided, in order; what is decided meanwhile is done behind it, and not within."""
+        """Do what was decided, in order; what is decided meanwhile is done behind it, and not within.
+
+        So whoever is called may find a taker gone, or a connection, that was there when it was decided.
+        """
         self._to_do.extend(decisions)
         if self._doing:
             return
@@ -283,7 +270,9 @@ class ConnectionPool:
             case Close(connection, why):
                 self._close(connection, why)
             case Reject(number, why, refusal):
-                self._takers.settle(number, self._reactor.seconds()).answer.errback(ERRORS[refusal](why))
+                if number in self._takers:
+                    taker = self._takers.settle(number, self._reactor.seconds())
+                    taker.answer.errback(ERRORS[refusal](why))
             case Validate(connection):
                 self._ask(connection, self._validate)
             case Reset(connection):
@@ -293,10 +282,15 @@ class ConnectionPool:
 
     def _lease(self, number: int, connection: int) -> None:
         now = self._reactor.seconds()
-        taker = self._takers.settle(number, now)
-        held = self._held[connection]
-        held.lease = lease = PooledLease(self.server, held, taker.holder, now)
-        taker.answer.callback(lease)
+        held = self._held.get(connection)
+        if number not in self._takers:
+            self._carry_out(self._state.release(connection, now))
+        elif held is None:
+            self._carry_out(self._state.acquire(number, now))
+        else:
+            taker = self._takers.settle(number, now)
+            held.lease = lease = PooledLease(self.server, held, taker.holder, now)
+            taker.answer.callback(lease)
 
     def _connect(self, connection: int, number: int | None) -> None:
         timeout = self._connect_timeout
@@ -308,6 +302,9 @@ class ConnectionPool:
         self._attempts.begin(held, timeout)
 
     def _made(self, held: Held) -> None:
+        if held.gone:
+            self._failed(held.number, "it was lost as soon as it was made", shortage=False)
+            return
         self._held[held.number] = held
         now, chance = self._reactor.seconds(), self._chance.random()
         decisions = self._state.connected(held.number, now, chance)
@@ -353,9 +350,11 @@ class ConnectionPool:
 
     def _ask(self, connection: int, hook: Hook | None) -> None:
         """Validate or reset a connection that nobody has; without a hook the kernel is asked alone."""
-        held = self._held[connection]
-        if hook is None or not held.fit():
-            self._answered(held, held.fit())
+        if (held := self._held.get(connection)) is None:
+            return
+        fit = held.fit()
+        if hook is None or not fit:
+            self._answered(held, fit)
             return
         held.lease = lease = PooledLease(self.server, held, "the pool", self._reactor.seconds())
         held.asked = ask(hook, lease, self.settings.validation_timeout, self._reactor)
@@ -373,8 +372,9 @@ class ConnectionPool:
             lease.end(now)
 
     def _warn(self, connection: int, seconds: float) -> None:
-        lease = self._held[connection].lease
-        self._witness.leaked(connection, lease.holder if lease is not None else "", seconds)
+        held = self._held.get(connection)
+        if held is not None and held.lease is not None:
+            self._witness.leaked(connection, held.lease.holder, seconds)
 
     def _drop_dead(self, state: SingleUse) -> None:
         """Drop warm connections whose end lies in the kernel, where the reactor has not seen it yet."""

@@ -271,6 +271,7 @@ class RetireTests(ReuseCase):
         """A reset while idle sets back in the same way."""
         self.state.release(self.lease(11, 0.0), 0.0)
         self.assertEqual(self.state.lost(1, 1.0, 0.0), [])
+        self.assertEqual(self.state.lost(1, 1.0, 0.0), [], "it was gone already")
         self.assertEqual(self.state.due(), 1.2)
         self.assertEqual((closed(self.state, End.LOST), self.state.stats()["open"]), (1, 0))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,7 +15,7 @@ from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Leaked, Re
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, PoolExhausted
 from tcpsuite.net.pool import ConnectionPool
-from tcpsuite.testing.endpoints import ScriptedEndpoint
+from tcpsuite.testing.endpoints import ScriptedEndpoint, ScriptedTransport
 from tcpsuite.testing.pools import Taker
 from tcpsuite.testing.pools_reuse import ReusingPoolContract
 
@@ -282,6 +283,83 @@ class ReuseCase(SynchronousTestCase):
         self.failureResultOf(done, ValueError)
         self.assertTrue(self.endpoint.transports[0].disconnecting)
         self.endpoint.settle()
+        self.finish()
+
+    def test_a_turn_that_nobody_takes_any_more(self):
+        """Who is given a connection, and gave up in the same breath, leaves it to the next."""
+        self.make()
+        first, second, third = (self.pool.acquire() for _ in range(3))
+
+        def serve_and_cancel(lease):
+            self.pool.release(lease)
+            second.cancel()
+
+        first.addCallback(serve_and_cancel)
+        self.endpoint.accept()
+        self.failureResultOf(second, CancelledError)
+        self.pool.release(self.successResultOf(third))
+        self.assertEqual((self.pool.stats()["idle"], self.endpoint.asked), (1, 1))
+        self.finish()
+
+    def test_a_connection_that_is_lost_before_it_is_given(self):
+        """Whose connection ends in the same breath as it is lent has another made."""
+        self.make()
+        first, second = self.pool.acquire(), self.pool.acquire()
+
+        def serve_and_lose(lease):
+            self.pool.release(lease)
+            self.endpoint.transports[0].lose()
+
+        first.addCallback(serve_and_lose)
+        self.endpoint.accept()
+        self.assertNoResult(second)
+        self.endpoint.accept()
+        self.pool.release(self.successResultOf(second))
+        self.finish()
+
+    def test_a_connection_that_is_lost_before_it_is_reset(self):
+        """It is asked for nothing."""
+        hooked: list[ILease] = []
+        self.make("session", reset=hooked.append)
+        first = self.pool.acquire()
+
+        def give_back_and_lose(lease):
+            self.pool.release(lease)
+            self.endpoint.transports[0].lose()
+
+        first.addCallback(give_back_and_lose)
+        self.endpoint.accept()
+        self.assertEqual((hooked, self.pool.stats()["open"]), ([], 0))
+        self.finish()
+
+    def test_one_who_is_told_may_cancel_the_others(self):
+        """When nobody can be served, each is answered once, whatever the first one does about it."""
+        self.make()
+        first, second = self.pool.acquire(), self.pool.acquire()
+        first.addErrback(lambda _: second.cancel())
+        self.endpoint.refuse()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.pool.stats()["waiting"], 0)
+        self.finish()
+
+    def test_one_that_is_lost_as_soon_as_it_is_made(self):
+        """It counts as one that could not be made."""
+
+        class Fickle(ScriptedEndpoint):
+            """Says that it has connected when that is over already."""
+
+            def connect(self, protocolFactory):
+                protocol = protocolFactory.buildProtocol(None)
+                transport = ScriptedTransport()
+                transport.protocol = protocol
+                protocol.makeConnection(transport)
+                transport.lose(ConnectionLost())
+                return succeed(protocol)
+
+        self.endpoint = Fickle()
+        self.make()
+        self.failureResultOf(self.pool.acquire(), ConnectFailed)
+        self.assertEqual(self.pool.stats()["open"], 0)
         self.finish()
 
     def test_a_waiter_learns_why_there_is_none(self):

@@ -11,7 +11,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 
 from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
@@ -135,7 +135,23 @@ def half_closed(lease: ILease, talk: Talk, peer: socket.socket) -> None:
     talk.transport.loseWriteConnection()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("leave", [unread, unread_by_choice, unsent, half_closed])
+class Between(Protocol):
+    """What stands between a transport and its protocol, as TLS does."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def connectionLost(self, reason: Any = connectionDone) -> None:
+        self.inner.connectionLost(reason)
+
+
+def another_protocol(lease: ILease, talk: Talk, peer: socket.socket) -> None:
+    """The taker has begun to speak TLS, or the like."""
+    transport: Any = talk.transport
+    transport.protocol = Between(transport.protocol)
+
+
+@pytest.mark.parametrize("leave", [unread, unread_by_choice, unsent, half_closed, another_protocol])
 @pytest_twisted.ensureDeferred
 async def test_what_is_under_way_is_met_by_nobody(leave):
     """A connection that is given back with something under way is closed, and the next taker has another."""
