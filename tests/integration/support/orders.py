@@ -30,8 +30,8 @@ class Row:
     :ivar haproxy_mirrored: the same of the row with the parts exchanged.
     :ivar why: the reason for either.
     :ivar direct: whether it can happen on one connection.
-    :ivar late: whether the last step is one that HAProxy does not do: it notices a reset behind a FIN only when
-        there is something to write to who sent them.
+    :ivar late: whether the last step is one that HAProxy does not do: it notices a reset behind a FIN only
+        when there is something to write to who sent them.
     """
 
     name: str
