@@ -103,9 +103,10 @@ class ConnectionPool:
         self.server = server
         self.settings = (settings or PoolSettings()).verify()
         self._reactor = reactor
+        self._reuses = self.settings.reuses
         self._state: SingleUse | Reuse
-        if self.settings.reuses:
-            self._state = Reuse(self.settings, resets=reset is not None and self.settings.mode == "session")
+        if self._reuses:
+            self._state = Reuse(self.settings, reset is not None and self.settings.mode == "session")
         else:
             self._state = SingleUse(self.settings)
         self._gate = Gate()
@@ -163,7 +164,7 @@ class ConnectionPool:
         if (held := lease.give_back()) is None:
             return
         now = self._reactor.seconds()
-        decisions = self._state.release(held.number, now, reusable and held.fit(), ok)
+        decisions = self._state.release(held.number, now, self._reuses and reusable and held.fit(), ok)
         kept = not (decisions and isinstance(decisions[0], Close))
         if kept:
             held.take_back()
@@ -298,7 +299,7 @@ class ConnectionPool:
             left = self._takers[number].left(self._reactor.seconds(), self.settings.acquire_timeout)
             timeout = min(timeout, left)
         held = Held(connection, self._reactor, self._lost)
-        held.quiet = self.settings.reuses
+        held.quiet = self._reuses
         self._attempts.begin(held, timeout)
 
     def _made(self, held: Held) -> None:
@@ -306,8 +307,8 @@ class ConnectionPool:
             self._failed(held.number, "it was lost as soon as it was made", shortage=False)
             return
         self._held[held.number] = held
-        now, chance = self._reactor.seconds(), self._chance.random()
-        decisions = self._state.connected(held.number, now, chance)
+        chance = self._chance.random() if self._reuses else 0.0
+        decisions = self._state.connected(held.number, self._reactor.seconds(), chance)
         self._witness.tell(Created, held.number)
         if not decisions:
             self._witness.tell(Refilled, held.number)
@@ -329,7 +330,7 @@ class ConnectionPool:
             if held.asked is not None:
                 held.asked.cancel()
             held.close()
-            if self.settings.reuses:
+            if self._reuses:
                 held.deadline = self._deadlines.after(LINGER, held.cut)
 
     def _lost(self, held: Held) -> None:
@@ -339,13 +340,12 @@ class ConnectionPool:
         if not held.gone:
             self._carry_out(self._state.unfit(held.number, now, chance))
             return
-        known = self._held.pop(held.number, None) is not None
+        if self._held.pop(held.number, None) is not None:
+            self._witness.tell(Destroyed, held.number, held.end)
+        self._carry_out(self._state.lost(held.number, now, chance))
         for waiting in (held.deadline, held.asked):
             if waiting is not None:
                 waiting.cancel()
-        if known:
-            self._witness.tell(Destroyed, held.number, held.end)
-        self._carry_out(self._state.lost(held.number, now, chance))
         self._tell_closing()
 
     def _ask(self, connection: int, hook: Hook | None) -> None:

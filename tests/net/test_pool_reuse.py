@@ -148,7 +148,8 @@ class ReuseCase(SynchronousTestCase):
         self.pool.release(self.lease())
         self.endpoint.transports[0].lose()
         self.assertEqual(len(cancelled), 1)
-        self.assertEqual(self.pool.stats()["open"], 0)
+        stats = self.pool.stats()
+        self.assertEqual([stats[key] for key in ("open", "closed_lost", "closed_not_reset")], [0, 1, 0])
         self.finish()
 
     def test_closing_does_not_wait_for_a_hook(self):
