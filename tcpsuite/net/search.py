@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tcpsuite.interfaces import ILoadBalancer
 
 
+MOST_NOTED = 100
+"""Attempts that are kept in a record, the latest: who waits for a server to come up may make many."""
+
+
 @frozen
 class Patience:
     """How often a server is looked for, and for how long.  Times are seconds."""
@@ -73,16 +77,19 @@ class Search:
     tried: dict[Server, str] = Factory(dict)
     retrying: bool = False
     """Whether it takes part of the retry budget."""
+    held_until: float | None = None
+    """When it waits no longer for a server to come up; ``None`` while it has not begun to."""
 
     def chose(self, choice: Choice) -> None:
         """There was that to choose from."""
         if self.record is not None:
-            self.record.choices += (choice,)
+            self.record.choices = (*self.record.choices[-MOST_NOTED:], choice)
 
     def attempted(self, server: Server, error: str, seconds: float) -> None:
         """A server was tried; ``error`` is empty when it was reached."""
         if self.record is not None:
-            self.record.attempts += (Attempt(server.name, error, seconds),)
+            attempt = Attempt(server.name, error, seconds)
+            self.record.attempts = (*self.record.attempts[-MOST_NOTED:], attempt)
 
     def waited(self, why: Held, seconds: float) -> None:
         """It has waited so long."""

@@ -44,6 +44,7 @@ class WaitingRoom(Generic[Who]):
         self._some = some
         self._numbers = count(1)
         self._held: dict[int, tuple[Who, Deferred[None]]] = {}
+        self._resting: dict[Deferred[None], IDelayedCall] = {}
         self._timer: IDelayedCall | None = None
         self._timer_due: float | None = None
         self._serving = False
@@ -71,6 +72,20 @@ class WaitingRoom(Generic[Who]):
         self._held[number] = who, turn
         self._set_timer()
         return turn
+
+    def rest(self, seconds: float) -> Deferred[None]:
+        """Somebody waits for a time, not for a turn.
+
+        :return: fires when it is over.
+        """
+
+        def over() -> None:
+            del self._resting[rest]
+            rest.callback(None)
+
+        rest: Deferred[None] = Deferred(lambda _: self._resting.pop(rest).cancel())
+        self._resting[rest] = self._clock.callLater(seconds, over)
+        return rest
 
     def serve(self) -> None:
         """There may be servers now: call those whose turn it is."""
@@ -103,6 +118,10 @@ class WaitingRoom(Generic[Who]):
         for number in tuple(self._held):
             self._send_away(number, error())
         self._set_timer()
+        while self._resting:
+            rest, call = self._resting.popitem()
+            call.cancel()
+            rest.errback(error())
 
     def _next(self) -> int | None:
         if not self.queue.may_serve(self._clock.seconds()) or not self._some():

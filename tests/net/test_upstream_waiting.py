@@ -12,7 +12,6 @@ from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.net.operating import Change
-from tcpsuite.net.search import Patience
 from tests.support.upstreams import UpstreamCase
 
 
@@ -259,49 +258,6 @@ class Last(First):
 
     def pick(self, servers, client, now):
         return servers[-1]
-
-
-class NoneUpTests(UpstreamCase):
-    """Three servers, of which none is up."""
-
-    def setUp(self):
-        super().setUp()
-        self.build(patience=Patience(hold_timeout=8.0))
-        self.down("a", "b", "c")
-
-    def test_held_until_one_is_up(self):
-        """A client is held, and led to the first server that comes up."""
-        client = self.client()
-        self.assertFalse(self.upstream.ready)
-        self.clock.advance(6)
-        self.down("b", up=True)
-        self.endpoints["b"].accept()
-        self.served(client)
-        self.assertEqual((client.record.held, client.record.held_why), (6.0, "none_up"))
-
-    def test_held_in_vain(self):
-        """At the end of its time it is told why there was none, and for how long."""
-        client = self.client()
-        self.clock.advance(8)
-        failure = self.failureResultOf(client.acquired, NoServer)
-        self.assertEqual(str(failure.value), "no server of db takes connections: of 3, 3 down, for 8 s")
-
-    def test_who_comes_later_waits_for_the_same_reason(self):
-        """Everybody waits as long as may be waited for a server to come up, and hears that none did."""
-        first, second = self.clients(2)
-        self.assertEqual([first.record.held_why, second.record.held_why], ["", ""])
-        self.clock.advance(8)
-        for client in (first, second):
-            self.failureResultOf(client.acquired, NoServer)
-            self.assertEqual((client.record.held, client.record.held_why), (8.0, "none_up"))
-
-    def test_not_when_servers_were_tried(self):
-        """A client for which all have failed is refused: it is not held."""
-        self.down("a", up=True)
-        client = self.client()
-        self.endpoints["a"].refuse()
-        self.failureResultOf(client.acquired, ConnectFailed)
-        self.assertEqual(client.record.held, 0.0)
 
 
 class PausedTests(UpstreamCase):

@@ -1,0 +1,271 @@
+"""Finds a server for a client: picks one, connects to it, tries another, waits.
+
+What becomes of an attempt is counted here, and told to the balancer and to the members.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from tcpsuite.core.choosing import Why, candidates, why_not
+from tcpsuite.core.queueing import Held
+from tcpsuite.errors import Closed, OutOfResources, PoolExhausted, RemoteError
+from tcpsuite.interfaces import Outcome
+from tcpsuite.net.shortage import Complaints
+from tcpsuite.net.waiting import WaitingRoom
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tcpsuite.core.queueing import Queue
+    from tcpsuite.core.retrying import RetryBudget
+    from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import ILease
+    from tcpsuite.net.members import Members
+    from tcpsuite.net.search import Patience, Search
+
+TURN_AROUND = 1.0
+"""Seconds until a client that is held tries servers again that have just failed it."""
+
+
+class Finder:
+    """Searches among the servers of one upstream.
+
+    It alone counts ``active``, ``connections``, ``failures`` and ``resets`` of them.
+
+    :param upstream: its name, for people.
+    :param members: the servers.
+    :param clock: an ``IReactorTime``.
+    :param patience: how long clients wait, and how often they are retried.
+    :param budget: bounds how many are retried at once.
+    :param queue: where clients wait.
+    :ivar room: those who wait.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        upstream: str,
+        members: Members,
+        clock: Any,
+        patience: Patience,
+        budget: RetryBudget,
+        queue: Queue | None = None,
+    ) -> None:
+        self.patience = patience
+        self.room = WaitingRoom(
+            clock,
+            self._could_go,
+            lambda waiting: self.patience.late(waiting.why, upstream, members.nobody),
+            queue,
+            lambda: any(why_not(server) is None for server in members.servers),
+        )
+        self._upstream = upstream
+        self._members = members
+        self._clock = clock
+        self._budget = budget
+        self._complaints = Complaints(upstream, clock)
+        self._closed = False
+        # Those whose last fault was that they could not be connected to.
+        self._refusing: set[Server] = set()
+        members.changed = self.room.serve
+
+    def __repr__(self) -> str:
+        return f"<Finder of {self._upstream} {self.room!r}>"
+
+    def find(self, search: Search) -> Deferred[ILease]:
+        """Begin a search; see :meth:`tcpsuite.net.upstream.Upstream.acquire`."""
+        if self.room.goes_first and not self._closed:
+            return self._hold(search, Held.PAUSED if self.room.queue.held_back else Held.FULL)
+        return self._next(search)
+
+    def close(self) -> None:
+        """Search no more; those who wait fail with :class:`~tcpsuite.errors.Closed`."""
+        self._closed = True
+        self.room.close(self._closed_error)
+
+    def tell(self, what: Callable[..., None], *arguments: Any) -> None:
+        """Tell a balancer; what goes wrong there must not touch our counts, nor lose a connection."""
+        try:
+            what(*arguments)
+        except Exception:
+            self.log.failure("the balancer of {upstream} is broken", upstream=self._upstream)
+
+    def _closed_error(self) -> Exception:
+        return Closed(f"upstream {self._upstream} was closed")
+
+    def _next(self, search: Search) -> Deferred[ILease]:
+        """Try the next server, if there is one and time for it; else wait, or give up."""
+        now = self._clock.seconds()
+        tried = search.tried
+        try:
+            if self._closed:
+                self._settle(search)
+                return fail(self._closed_error())
+            if tried and not self._may_retry(search, now):
+                return self._give_up(search)
+            usable = candidates(self._members.servers, tried) if tried else self._members.usable
+            if not usable:
+                return self._without(search)
+            server = search.balancer.pick(usable, search.client, now)
+            if server is None:
+                return self._give_up(search, f"the balancer of {self._upstream} refused")
+            search.chose(self._members.choice_without(tried, usable) if tried else self._members.choice)
+            if search.deadline is None:
+                search.deadline = now + self.patience.connect_budget
+            timeout = min(search.deadline - now, self.patience.acquire_timeout)
+            return self._attempt(server, search, now, timeout)
+        except Exception:
+            self._settle(search)
+            return fail()
+
+    def _may_retry(self, search: Search, now: float) -> bool:
+        assert search.deadline is not None, "it has tried one"
+        if len(search.tried) > self.patience.retries or now >= search.deadline:
+            return False
+        if not search.retrying:
+            search.retrying = self._budget.begin(sum(server.active for server in self._members.servers))
+        return search.retrying
+
+    def _give_up(self, search: Search, why: str = "") -> Deferred[ILease]:
+        self._settle(search)
+        return fail(search.failure(why or self._members.nobody))
+
+    def _settle(self, search: Search) -> None:
+        """It is over: it takes no part of the retry budget any more."""
+        if search.retrying:
+            search.retrying = False
+            self._budget.end()
+
+    def _attempt(self, server: Server, search: Search, begun: float, timeout: float) -> Deferred[ILease]:
+        self._members.begun(server)
+        self.tell(search.balancer.started, server, begun)
+        try:
+            acquired = self._members.pools[server.name].acquire(timeout, search.holder)
+        except Exception:
+            acquired = fail()
+        return acquired.addCallbacks(
+            self._made,
+            self._failed,
+            callbackArgs=(server, search, begun),
+            errbackArgs=(server, search, begun),
+        )
+
+    def _made(self, lease: ILease, server: Server, search: Search, begun: float) -> ILease:
+        self._settle(search)
+        seconds = self._clock.seconds() - begun
+        server.connections += 1
+        server.connect_seconds += seconds
+        if server in self._refusing:
+            self._refusing.discard(server)
+            self._members.judge(server, True)
+        if search.record is not None:
+            search.record.server = server.name
+            self._members.joined(server, search.record)
+        self._tried(server, search, Outcome(True, seconds=seconds))
+        lease.ended().addCallback(self._finished, server, search)
+        return lease
+
+    def _failed(
+        self, failure: Failure, server: Server, search: Search, begun: float
+    ) -> Failure | Deferred[ILease]:
+        error = failure.value
+        seconds = self._clock.seconds() - begun
+        why = "the client left" if isinstance(error, CancelledError) else str(error)
+        removed = isinstance(error, Closed) and server not in self._members.servers
+        if removed or isinstance(error, PoolExhausted):
+            # It is no server any more, or all its connections are lent: others are tried, and none is blamed.
+            search.tried[server] = why = "it was removed" if removed else why
+            self._forgo(server, search, why, seconds)
+            return self._next(search)
+        if isinstance(error, RemoteError):
+            server.failures += 1
+            server.last_error = search.tried[server] = why
+            self._refusing.add(server)
+            self._members.ended(server)
+            self._tried(server, search, Outcome(False, why, seconds))
+            self._members.judge(server, False, why)
+            return self._next(search)
+        # Nobody's fault out there: the client left, we are closing, or have no descriptor left.
+        self._settle(search)
+        if isinstance(error, OutOfResources):
+            self._complaints.complain(str(error))
+        self._forgo(server, search, why, seconds)
+        return failure
+
+    def _forgo(self, server: Server, search: Search, why: str, seconds: float) -> None:
+        """No connection came of it, by no fault of the server."""
+        search.attempted(server, why, seconds)
+        self._members.ended(server)
+        self.tell(search.balancer.finished, server, Outcome(True, seconds=seconds), self._clock.seconds())
+
+    def _tried(self, server: Server, search: Search, outcome: Outcome) -> None:
+        search.attempted(server, outcome.error, outcome.seconds)
+        self._members.note(server, outcome)
+        self.tell(search.balancer.connected, server, outcome, self._clock.seconds())
+
+    def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
+        if search.record is not None:
+            self._members.left(server, search.record)
+        if not outcome.ok:
+            server.resets += 1
+            self._members.note(server, outcome)
+        self._members.ended(server)
+        self.tell(search.balancer.finished, server, outcome, self._clock.seconds())
+        self._members.judge(server, outcome.ok, outcome.error)
+
+    def _without(self, search: Search) -> Deferred[ILease]:
+        """There is no server for it now: wait for one, if that is any use."""
+        if any(why_not(server) is Why.FULL for server in self._members.servers if server not in search.tried):
+            return self._hold(search, Held.FULL)
+        if self.patience.hold_timeout:
+            now = self._clock.seconds()
+            if search.held_until is None:
+                search.held_until = now + self.patience.hold_timeout
+            left = search.held_until - now
+            if not search.tried:
+                return self._hold(search, Held.NONE_UP, left)
+            if left > 0:
+                return self._turn_around(search, min(left, TURN_AROUND))
+        self._note_none(search)
+        return self._give_up(search)
+
+    def _turn_around(self, search: Search, seconds: float) -> Deferred[ILease]:
+        """All there are have failed it just now: try them again in a while."""
+        self._settle(search)
+
+        def again(_: None) -> Deferred[ILease]:
+            search.waited(Held.NONE_UP, seconds)
+            search.tried.clear()
+            search.deadline = None
+            return self._next(search)
+
+        return self.room.rest(seconds).addCallback(again)
+
+    def _note_none(self, search: Search) -> None:
+        """Keep why each server was left out, behind what was tried: no attempt goes with it."""
+        search.chose(self._members.choice_without(search.tried, ()) if search.tried else self._members.choice)
+
+    def _hold(self, search: Search, why: Held, limit: float | None = None) -> Deferred[ILease]:
+        self._settle(search)
+        since = self._clock.seconds()
+        full = PoolExhausted(f"{len(self.room.queue)} clients wait for upstream {self._upstream} already")
+
+        def waited(result: Any) -> Any:
+            search.waited(why, self._clock.seconds() - since)
+            if isinstance(result, Failure):
+                self._note_none(search)
+            return result
+
+        if limit is None:
+            limit = self.patience.limit(why)
+        turn = self.room.hold(search, why, limit, full)
+        return turn.addBoth(waited).addCallback(lambda _: self._next(search))
+
+    def _could_go(self, search: Search) -> bool:
+        return bool(candidates(self._members.servers, search.tried) if search.tried else self._members.usable)
