@@ -72,13 +72,16 @@ class Guard:
                 return None
         return Refusal(401, "this wants the header Authorization: Bearer TOKEN")
 
-    def check_change(self, content_types: Sequence[str], reached: str) -> Refusal | None:
+    def check_change(self, content_types: Sequence[str], reached: str, peer: str) -> Refusal | None:
         """Whether a request that was let in may change something: without a token, only on this machine.
+
+        Both ends count: a rule of the kernel's can lead others to an address of loopback.
 
         :param content_types: its Content-Type headers.
         :param reached: as for :meth:`check`.
+        :param peer: the address that it came from; empty for a UNIX socket.
         """
-        if not self._token and (self._proxied or not _is_here(reached)):
+        if not self._token and (self._proxied or not (_is_here(reached) and _is_here(peer))):
             return Refusal(403, "changes want a token here: set [admin] token, or ask over loopback")
         kinds = [each.partition(";")[0].strip().lower() for each in content_types]
         if kinds != ["application/json"]:
@@ -93,10 +96,10 @@ class Guard:
         return name in self._hosts or (bool(reached) and _plain(name) == _plain(reached))
 
 
-def _is_here(reached: str) -> bool:
-    """Whether only this machine can reach an address of ours; a UNIX socket has none."""
+def _is_here(address: str) -> bool:
+    """Whether only this machine has an address; a UNIX socket has none."""
     try:
-        return not reached or ip_address(_plain(reached)).is_loopback
+        return not address or ip_address(_plain(address)).is_loopback
     except ValueError:
         return False
 

@@ -72,7 +72,8 @@ class Pages(Resource):
             return Answer.json({"error": f"this page knows {allowed}"}, 405, Allow=allowed)
         ask, body = page.get, b""
         if method == "POST" and page.post is not None:
-            if refusal := self._guard.check_change(_headers(request, b"Content-Type"), _reached(request)):
+            kinds, peer = _headers(request, b"Content-Type"), _host(request.getClientAddress())
+            if refusal := self._guard.check_change(kinds, _host(request.getHost()), peer):
                 return _refused(refusal)
             content: Any = request.content
             ask, body = page.post, content.read()
@@ -88,7 +89,8 @@ class Pages(Resource):
             return Answer.json({"error": str(error)}, 409)
 
     def _refusal(self, request: Request) -> Refusal | None:
-        return self._guard.check(_headers(request, b"Host"), _headers(request, b"Origin"), _reached(request))
+        hosts, origins = _headers(request, b"Host"), _headers(request, b"Origin")
+        return self._guard.check(hosts, origins, _host(request.getHost()))
 
     def _find(self, path: str) -> tuple[Page | None, tuple[str, ...]]:
         """The page of that path, and what stands in it where the page's has capitals."""
@@ -112,9 +114,9 @@ def _headers(request: Request, name: bytes) -> list[str]:
     return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name, [])]
 
 
-def _reached(request: Request) -> str:
-    """The address of ours that the connection was made to; empty for a UNIX socket."""
-    return str(getattr(request.getHost(), "host", ""))
+def _host(address: Any) -> str:
+    """The host of one end of a connection; empty for a UNIX socket."""
+    return str(getattr(address, "host", ""))
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -52,13 +52,15 @@ class Asking(SynchronousTestCase):
         self.suite = busy_suite()
         self.serve()
 
-    def serve(self, token: str = "", *, reached: str = "127.0.0.1", proxied: bool = False) -> None:
+    def serve(
+        self, token: str = "", *, reached: str = "127.0.0.1", peer: str = "127.0.0.1", proxied: bool = False
+    ) -> None:
         views = Views(self.suite, LagWatch(self.clock), Control(self.suite.upstreams), self.clock)
         pages = Pages(views.pages, Guard([], token, proxied=proxied))
         site = BoundedSite(pages, reactor=self.clock, max_body=MAX_BODY, request=AdminRequest)
         channel = site.buildProtocol(None)
         self.transport = StringTransport(
-            hostAddress=IPv4Address("TCP", reached, 7099), peerAddress=IPv4Address("TCP", "127.0.0.1", 4711)
+            hostAddress=IPv4Address("TCP", reached, 7099), peerAddress=IPv4Address("TCP", peer, 4711)
         )
         channel.makeConnection(self.transport)
         self.channel = channel

@@ -207,8 +207,13 @@ class ChangeTests(Asking):
     def test_without_a_token(self) -> None:
         """Without a token in the file, changes are for this machine: where others can ask there are none."""
         path = "/api/v1/server/cache/a"
-        for reached, proxied in (("192.0.2.1", False), ("2001:db8::1", False), ("127.0.0.1", True)):
-            self.serve(reached=reached, proxied=proxied)
+        for reached, peer, proxied in (
+            ("192.0.2.1", "192.0.2.7", False),
+            ("2001:db8::1", "127.0.0.1", False),
+            ("127.0.0.1", "192.0.2.7", False),
+            ("127.0.0.1", "127.0.0.1", True),
+        ):
+            self.serve(reached=reached, peer=peer, proxied=proxied)
             got = self.post(path, {"weight": 1})
             self.assertEqual((got.code, got.json["error"][:23]), (403, "changes want a token he"))
             self.assertEqual(self.get(path).code, 200)

@@ -99,14 +99,22 @@ class TokenTests(SynchronousTestCase):
 
 
 class ChangeTests(SynchronousTestCase):
-    def may(self, *kinds: str, token: str = "", reached: str = "127.0.0.1", proxied: bool = False) -> int:
-        refusal = Guard([], token, proxied=proxied).check_change(kinds or ["application/json"], reached)
+    def may(
+        self,
+        *kinds: str,
+        token: str = "",
+        reached: str = "127.0.0.1",
+        peer: str = "127.0.0.1",
+        proxied: bool = False,
+    ) -> int:
+        guard = Guard([], token, proxied=proxied)
+        refusal = guard.check_change(kinds or ["application/json"], reached, peer)
         return refusal.code if refusal else 200
 
     def test_here(self) -> None:
         """Over loopback and UNIX sockets a change wants no token."""
         for reached in ("127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", ""):
-            self.assertEqual(self.may(reached=reached), 200, reached)
+            self.assertEqual(self.may(reached=reached, peer=reached), 200, reached)
 
     def test_elsewhere(self) -> None:
         """Where others can ask it does; and where a proxy says what was reached, which anybody can be."""
@@ -115,9 +123,15 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(self.may(proxied=True), 403)
         self.assertEqual(self.may(token="s3cret", reached="192.0.2.1", proxied=True), 200)
 
+    def test_led_here(self) -> None:
+        """Who comes from elsewhere is not on this machine, whatever address of ours was reached."""
+        for peer in ("192.0.2.7", "::ffff:192.0.2.7", "fe80::1%eth0"):
+            self.assertEqual(self.may(peer=peer), 403, peer)
+            self.assertEqual(self.may(peer=peer, token="s3cret"), 200, peer)
+
     def test_kind(self) -> None:
         """It is JSON, which a browser does not send to another site without asking it."""
         self.assertEqual(self.may("application/json;charset=utf-8"), 200)
         for kinds in (("text/plain",), ("",), ("application/json", "text/plain"), ("application/jsonx",)):
             self.assertEqual(self.may(*kinds), 415, kinds)
-        self.assertEqual(Guard([], "").check_change([], "127.0.0.1").code, 415)  # type: ignore[union-attr]
+        self.assertEqual(Guard([], "").check_change([], "127.0.0.1", "127.0.0.1").code, 415)  # type: ignore[union-attr]
