@@ -33,7 +33,9 @@ MEANINGS: Mapping[Why, str] = {
 HELD: Mapping[Held, str] = {
     Held.PAUSED: "an operator held all clients back",
     Held.FULL: "the servers had as many connections as they take",
-    Held.NONE_UP: "no server took connections",
+    Held.NONE_UP: "no server was up, or those that were had just failed it",
+    Held.RETRIES: "as many others were being tried with another server as may be at once",
+    Held.RETRIES: "all servers had refused it, and it was to try them again",
 }
 
 _NO_CHOICE = Choice(())

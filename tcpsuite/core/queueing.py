@@ -25,7 +25,8 @@ class Held(Enum):
 
     PAUSED = "paused"  # an operator holds all clients back, or lets them go on at a pace
     FULL = "full"  # every server that it could have has as many connections as it takes
-    NONE_UP = "none_up"  # no server takes connections
+    NONE_UP = "none_up"  # no server takes connections, or all that do have just failed it
+    RETRIES = "retries"  # as many others are tried with another server as may be at once
 
 
 @frozen
@@ -35,6 +36,8 @@ class Waiting:
     taker: int
     why: Held
     since: float
+    again: float | None = None
+    """When servers that have failed it may be tried again; ``None`` for never."""
 
 
 class Queue:
@@ -55,6 +58,7 @@ class Queue:
         self.longest = 0.0
         self._waiting: dict[int, Waiting] = {}
         self._patience: Timetable[int] = Timetable()
+        self._resting: Timetable[int] = Timetable()
         self._pace = 0.0
         self._next_at = 0.0
 
@@ -70,22 +74,30 @@ class Queue:
         return iter(self._waiting.values())
 
     @property
+    def rate(self) -> float:
+        """How many are served a second; 0 when nobody is slowed down."""
+        return 1 / self._pace if self._pace and not self.paused else 0.0
+
+    @property
     def held_back(self) -> bool:
         """Whether who comes now has to wait, whatever servers there are: it is paused, or others are served
         at a pace.
         """
         return self.paused or bool(self._pace)
 
-    def enter(self, taker: int, why: Held, now: float, limit: float) -> bool:
+    def enter(self, taker: int, why: Held, now: float, limit: float, again: float | None = None) -> bool:
         """``taker`` begins to wait, for ``limit`` seconds at most.
 
+        :param again: when servers that have failed it may be tried again.
         :return: whether there was room.
         """
         if len(self._waiting) >= self.most:
             self.refused += 1
             return False
-        self._waiting[taker] = Waiting(taker, why, now)
+        self._waiting[taker] = Waiting(taker, why, now, again)
         self._patience.add(taker, now + limit)
+        if again is not None:
+            self._resting.add(taker, again)
         return True
 
     def leave(self, taker: int, now: float) -> None:
@@ -93,6 +105,7 @@ class Queue:
         waiting = self._waiting.pop(taker, None)
         if waiting is not None:
             self._patience.remove(taker)
+            self._resting.remove(taker)
             self.longest = max(self.longest, now - waiting.since)
         if not self._waiting:
             # Who comes next is not slowed down by those who are gone.
@@ -101,6 +114,7 @@ class Queue:
 
     def expire(self, now: float) -> list[Waiting]:
         """Those whose time is over, up to a sixteenth of a second late; they wait no longer."""
+        self._resting.due(now)
         over = [self._waiting[taker] for taker in self._patience.due(now)]
         for waiting in over:
             self.leave(waiting.taker, now)
@@ -122,7 +136,9 @@ class Queue:
         """When somebody's time is over, or the next one may be served, if nothing happens before; ``None``
         for never.  One who might be served already waits for a server, not for a time.
         """
-        due = self._patience.next()
+        due = min(
+            (due for due in (self._patience.next(), self._resting.next()) if due is not None), default=None
+        )
         if due is not None and self._pace and not self.paused and self._next_at > now:
             due = min(due, self._next_at)
         return due

@@ -17,7 +17,7 @@ class RetryBudget:
     :param share: retries under way at most, as a share of all connections.
     :param least: so many may always be.
     :ivar made: retries begun.
-    :ivar denied: retries that were not made.
+    :ivar denied: how often one had to wait, for others to be over.
     """
 
     def __init__(self, share: float = SHARE, least: int = LEAST) -> None:
@@ -30,9 +30,13 @@ class RetryBudget:
     def __repr__(self) -> str:
         return f"<RetryBudget under_way={self._under_way} made={self.made} denied={self.denied}>"
 
+    def has_room(self, active: int) -> bool:
+        """Whether one more may be made now, with ``active`` connections in all."""
+        return self._under_way + 1 <= max(self.least, self.share * active)
+
     def begin(self, active: int) -> bool:
-        """Whether one more may be made, with ``active`` connections in all.  If so, :meth:`end` it."""
-        if self._under_way + 1 > max(self.least, self.share * active):
+        """Whether one more is made, with ``active`` connections in all.  If so, :meth:`end` it."""
+        if not self.has_room(active):
             self.denied += 1
             return False
         self._under_way += 1

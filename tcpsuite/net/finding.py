@@ -13,15 +13,16 @@ from twisted.python.failure import Failure
 
 from tcpsuite.core.choosing import Why, candidates, why_not
 from tcpsuite.core.queueing import Held
-from tcpsuite.errors import Closed, OutOfResources, PoolExhausted, RemoteError
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted, RemoteError
 from tcpsuite.interfaces import Outcome
 from tcpsuite.net.shortage import Complaints
 from tcpsuite.net.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
-    from tcpsuite.core.queueing import Queue
+    from tcpsuite.core.queueing import Queue, Waiting
     from tcpsuite.core.retrying import RetryBudget
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import ILease
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.search import Patience, Search
 
 TURN_AROUND = 1.0
-"""Seconds until a client that is held tries servers again that have just failed it."""
+"""Seconds, or up to half as many more, until a client that is held tries servers again that failed it."""
 
 
 class Finder:
@@ -43,6 +44,7 @@ class Finder:
     :param patience: how long clients wait, and how often they are retried.
     :param budget: bounds how many are retried at once.
     :param queue: where clients wait.
+    :param chance: spreads those who try again.
     :ivar room: those who wait.
     """
 
@@ -55,7 +57,8 @@ class Finder:
         clock: Any,
         patience: Patience,
         budget: RetryBudget,
-        queue: Queue | None = None,
+        queue: Queue | None,
+        chance: Random,
     ) -> None:
         self.patience = patience
         self.room = WaitingRoom(
@@ -69,6 +72,7 @@ class Finder:
         self._members = members
         self._clock = clock
         self._budget = budget
+        self._chance = chance
         self._complaints = Complaints(upstream, clock)
         self._closed = False
         # Those whose last fault was that they could not be connected to.
@@ -107,11 +111,13 @@ class Finder:
             if self._closed:
                 self._settle(search)
                 return fail(self._closed_error())
-            if tried and not self._may_retry(search, now):
-                return self._give_up(search)
+            if tried and self._is_over(search, now):
+                return self._hold_or_refuse(search, now)
             usable = candidates(self._members.servers, tried) if tried else self._members.usable
             if not usable:
-                return self._without(search)
+                return self._without(search, now)
+            if tried and not self._may_retry(search):
+                return self._hold(search, Held.RETRIES)
             server = search.balancer.pick(usable, search.client, now)
             if server is None:
                 return self._give_up(search, f"the balancer of {self._upstream} refused")
@@ -124,13 +130,19 @@ class Finder:
             self._settle(search)
             return fail()
 
-    def _may_retry(self, search: Search, now: float) -> bool:
+    def _is_over(self, search: Search, now: float) -> bool:
+        """Whether no other server is to be tried behind those that have failed."""
         assert search.deadline is not None, "it has tried one"
-        if len(search.tried) > self.patience.retries or now >= search.deadline:
-            return False
+        return len(search.tried) > self.patience.retries or now >= search.deadline
+
+    def _may_retry(self, search: Search) -> bool:
         if not search.retrying:
-            search.retrying = self._budget.begin(sum(server.active for server in self._members.servers))
+            search.retrying = self._budget.begin(self._active)
         return search.retrying
+
+    @property
+    def _active(self) -> int:
+        return sum(server.active for server in self._members.servers)
 
     def _give_up(self, search: Search, why: str = "") -> Deferred[ILease]:
         self._settle(search)
@@ -141,6 +153,7 @@ class Finder:
         if search.retrying:
             search.retrying = False
             self._budget.end()
+            self.room.serve()
 
     def _attempt(self, server: Server, search: Search, begun: float, timeout: float) -> Deferred[ILease]:
         self._members.begun(server)
@@ -178,14 +191,17 @@ class Finder:
         seconds = self._clock.seconds() - begun
         why = "the client left" if isinstance(error, CancelledError) else str(error)
         removed = isinstance(error, Closed) and server not in self._members.servers
-        if removed or isinstance(error, PoolExhausted):
+        blameless = ConnectFailed("it was removed") if removed else error
+        if removed or isinstance(blameless, PoolExhausted):
             # It is no server any more, or all its connections are lent: others are tried, and none is blamed.
-            search.tried[server] = why = "it was removed" if removed else why
-            self._forgo(server, search, why, seconds)
+            assert isinstance(blameless, RemoteError)
+            search.tried[server] = blameless
+            self._forgo(server, search, str(search.tried[server]), seconds)
             return self._next(search)
         if isinstance(error, RemoteError):
             server.failures += 1
-            server.last_error = search.tried[server] = why
+            server.last_error = why
+            search.tried[server] = error
             self._refusing.add(server)
             self._members.ended(server)
             self._tried(server, search, Outcome(False, why, seconds))
@@ -219,39 +235,33 @@ class Finder:
         self.tell(search.balancer.finished, server, outcome, self._clock.seconds())
         self._members.judge(server, outcome.ok, outcome.error)
 
-    def _without(self, search: Search) -> Deferred[ILease]:
+    def _without(self, search: Search, now: float) -> Deferred[ILease]:
         """There is no server for it now: wait for one, if that is any use."""
         if any(why_not(server) is Why.FULL for server in self._members.servers if server not in search.tried):
             return self._hold(search, Held.FULL)
+        return self._hold_or_refuse(search, now)
+
+    def _hold_or_refuse(self, search: Search, now: float) -> Deferred[ILease]:
+        """None is up, or those that are have failed it: wait until one comes up, and try those again."""
         if self.patience.hold_timeout:
-            now = self._clock.seconds()
             if search.held_until is None:
                 search.held_until = now + self.patience.hold_timeout
             left = search.held_until - now
-            if not search.tried:
-                return self._hold(search, Held.NONE_UP, left)
-            if left > 0:
-                return self._turn_around(search, min(left, TURN_AROUND))
+            if left > 0 or not search.tried:
+                # Those that came together are not to come back together.
+                rest = TURN_AROUND * (1 + self._chance.random() / 2)
+                again = now + min(left, rest) if search.tried else None
+                return self._hold(search, Held.NONE_UP, left, again)
         self._note_none(search)
         return self._give_up(search)
-
-    def _turn_around(self, search: Search, seconds: float) -> Deferred[ILease]:
-        """All there are have failed it just now: try them again in a while."""
-        self._settle(search)
-
-        def again(_: None) -> Deferred[ILease]:
-            search.waited(Held.NONE_UP, seconds)
-            search.tried.clear()
-            search.deadline = None
-            return self._next(search)
-
-        return self.room.rest(seconds).addCallback(again)
 
     def _note_none(self, search: Search) -> None:
         """Keep why each server was left out, behind what was tried: no attempt goes with it."""
         search.chose(self._members.choice_without(search.tried, ()) if search.tried else self._members.choice)
 
-    def _hold(self, search: Search, why: Held, limit: float | None = None) -> Deferred[ILease]:
+    def _hold(
+        self, search: Search, why: Held, limit: float | None = None, again: float | None = None
+    ) -> Deferred[ILease]:
         self._settle(search)
         since = self._clock.seconds()
         full = PoolExhausted(f"{len(self.room.queue)} clients wait for upstream {self._upstream} already")
@@ -259,13 +269,24 @@ class Finder:
         def waited(result: Any) -> Any:
             search.waited(why, self._clock.seconds() - since)
             if isinstance(result, Failure):
-                self._note_none(search)
+                if why is not Held.PAUSED:
+                    self._note_none(search)
+                if search.tried and result.check(NoServer, PoolExhausted):
+                    # What has failed it tells more than for how long it waited then.
+                    return Failure(search.failure(self._members.nobody))
+            elif again is not None:
+                search.tried.clear()
+                search.deadline = None
             return result
 
         if limit is None:
             limit = self.patience.limit(why)
-        turn = self.room.hold(search, why, limit, full)
+        turn = self.room.hold(search, why, limit, full, again)
         return turn.addBoth(waited).addCallback(lambda _: self._next(search))
 
-    def _could_go(self, search: Search) -> bool:
+    def _could_go(self, search: Search, waiting: Waiting) -> bool:
+        if waiting.again is not None:
+            return waiting.again <= self._clock.seconds() and bool(self._members.usable)
+        if waiting.why is Held.RETRIES and not self._budget.has_room(self._active):
+            return False
         return bool(candidates(self._members.servers, search.tried) if search.tried else self._members.usable)

@@ -134,11 +134,14 @@ class ServerSide(Side):
     def __init__(self, client: IStreamTransport, connected: Callable[[], None]) -> None:
         super().__init__(Reason.SERVER_CLOSED, Reason.SERVER_RESET)
         self.dataReceived = client.write  # type: ignore[method-assign]
-        self._connected = connected
+        self._connected: Callable[[], None] | None = connected
 
     def connectionMade(self) -> None:
         """A lease was attached."""
-        self._connected()
+        # Not kept: who knows each other in a circle is not forgotten at once.
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected()
 
 
 class Relay:

@@ -44,7 +44,7 @@ class Patience:
         match why:
             case Held.PAUSED:
                 return self.pause_timeout
-            case Held.FULL:
+            case Held.FULL | Held.RETRIES:
                 return self.queue_timeout
             case Held.NONE_UP:
                 return self.hold_timeout
@@ -53,8 +53,8 @@ class Patience:
         """The error for a client that has waited so long; ``none`` says why there is no server."""
         match why:
             case Held.PAUSED:
-                return PoolExhausted(f"upstream {upstream} was paused for {self.pause_timeout:g} s")
-            case Held.FULL:
+                return PoolExhausted(f"upstream {upstream} held clients back for {self.pause_timeout:g} s")
+            case Held.FULL | Held.RETRIES:
                 return PoolExhausted(f"the servers of {upstream} were full for {self.queue_timeout:g} s")
             case Held.NONE_UP:
                 return NoServer(f"{none}, for {self.hold_timeout:g} s")
@@ -74,7 +74,7 @@ class Search:
     """Who it is, for people."""
     deadline: float | None = None
     """When attempts end; ``None`` before the first."""
-    tried: dict[Server, str] = Factory(dict)
+    tried: dict[Server, Exception] = Factory(dict)
     retrying: bool = False
     """Whether it takes part of the retry budget."""
     held_until: float | None = None
@@ -101,4 +101,7 @@ class Search:
         """The error when no further server is tried; ``none`` says why there is none, if none was."""
         if not self.tried:
             return NoServer(none)
-        return ConnectFailed(", ".join(f"{server.name}: {error}" for server, error in self.tried.items()))
+        told = ", ".join(f"{server.name}: {error}" for server, error in self.tried.items())
+        if all(isinstance(error, PoolExhausted) for error in self.tried.values()):
+            return PoolExhausted(told)
+        return ConnectFailed(told)

@@ -67,8 +67,8 @@ class Upstream:
         self._clock = clock
         self._patience = patience or Patience()
         self._budget = budget or RetryBudget()
-        self._finder = Finder(name, members, clock, self._patience, self._budget, queue)
         self._chance = chance or SystemRandom()
+        self._finder = Finder(name, members, clock, self._patience, self._budget, queue, self._chance)
         self._balancers: dict[str, ILoadBalancer] = {}
         self.times_answers = ITimed.providedBy(balancer)
 

@@ -32,7 +32,7 @@ class WaitingRoom(Generic[Who]):
     def __init__(
         self,
         clock: Any,
-        ready: Callable[[Who], bool],
+        ready: Callable[[Who, Waiting], bool],
         late: Callable[[Waiting], Exception],
         queue: Queue | None = None,
         some: Callable[[], bool] = lambda: True,
@@ -44,7 +44,6 @@ class WaitingRoom(Generic[Who]):
         self._some = some
         self._numbers = count(1)
         self._held: dict[int, tuple[Who, Deferred[None]]] = {}
-        self._resting: dict[Deferred[None], IDelayedCall] = {}
         self._timer: IDelayedCall | None = None
         self._timer_due: float | None = None
         self._serving = False
@@ -59,33 +58,22 @@ class WaitingRoom(Generic[Who]):
         """
         return self.queue.held_back or (self._serving and bool(self._held))
 
-    def hold(self, who: Who, why: Held, limit: float, full: Exception) -> Deferred[None]:
+    def hold(
+        self, who: Who, why: Held, limit: float, full: Exception, again: float | None = None
+    ) -> Deferred[None]:
         """``who`` waits, for ``limit`` seconds at most.
 
         :param full: the error when too many wait already.
+        :param again: when servers that have failed it may be tried again.
         :return: fires when there is a server for it, whose place it must take in that very callback.
         """
         number = next(self._numbers)
-        if not self.queue.enter(number, why, self._clock.seconds(), limit):
+        if not self.queue.enter(number, why, self._clock.seconds(), limit, again):
             return fail(full)
         turn: Deferred[None] = Deferred(lambda _: self._leave(number))
         self._held[number] = who, turn
         self._set_timer()
         return turn
-
-    def rest(self, seconds: float) -> Deferred[None]:
-        """Somebody waits for a time, not for a turn.
-
-        :return: fires when it is over.
-        """
-
-        def over() -> None:
-            del self._resting[rest]
-            rest.callback(None)
-
-        rest: Deferred[None] = Deferred(lambda _: self._resting.pop(rest).cancel())
-        self._resting[rest] = self._clock.callLater(seconds, over)
-        return rest
 
     def serve(self) -> None:
         """There may be servers now: call those whose turn it is."""
@@ -118,16 +106,13 @@ class WaitingRoom(Generic[Who]):
         for number in tuple(self._held):
             self._send_away(number, error())
         self._set_timer()
-        while self._resting:
-            rest, call = self._resting.popitem()
-            call.cancel()
-            rest.errback(error())
 
     def _next(self) -> int | None:
         if not self.queue.may_serve(self._clock.seconds()) or not self._some():
             return None
         # Whom the only free server has failed must not keep the others from it.
-        return next((each.taker for each in self.queue if self._ready(self._held[each.taker][0])), None)
+        ready = (each.taker for each in self.queue if self._ready(self._held[each.taker][0], each))
+        return next(ready, None)
 
     def _leave(self, number: int) -> None:
         del self._held[number]

@@ -26,12 +26,13 @@ class PatienceTests(SynchronousTestCase):
     def test_for_each_reason(self) -> None:
         """Who waits does so as long as its reason says, and hears it in the words of the reason."""
         patience = Patience(queue_timeout=1.5, hold_timeout=2.0, pause_timeout=60.0)
-        limits = {Held.PAUSED: 60.0, Held.FULL: 1.5, Held.NONE_UP: 2.0}
+        limits = {Held.PAUSED: 60.0, Held.FULL: 1.5, Held.NONE_UP: 2.0, Held.RETRIES: 1.5}
         self.assertEqual({why: patience.limit(why) for why in Held}, limits)
         errors = {
-            Held.PAUSED: PoolExhausted("upstream db was paused for 60 s"),
+            Held.PAUSED: PoolExhausted("upstream db held clients back for 60 s"),
             Held.FULL: PoolExhausted("the servers of db were full for 1.5 s"),
             Held.NONE_UP: NoServer("all down, for 2 s"),
+            Held.RETRIES: PoolExhausted("the servers of db were full for 1.5 s"),
         }
         found = {why: patience.late(why, "db", "all down") for why in Held}
         self.assertEqual({why: repr(error) for why, error in found.items()}, _reprs(errors))
@@ -66,8 +67,14 @@ class SearchTests(SynchronousTestCase):
     def test_in_vain(self) -> None:
         """The error says why there was none to try; or names all that were tried, and why each failed."""
         self.assertEqual(repr(self.search.failure("all down")), repr(NoServer("all down")))
-        self.search.tried.update({A: "refused", B: "no answer"})
+        self.search.tried.update({A: ConnectFailed("refused"), B: ConnectFailed("no answer")})
         expected = ConnectFailed("a: refused, b: no answer")
+        self.assertEqual(repr(self.search.failure("all down")), repr(expected))
+
+    def test_all_lent(self) -> None:
+        """When all that were tried have lent all they have, the error says that, and blames none."""
+        self.search.tried.update({A: PoolExhausted("10 of 10 in use")})
+        expected = PoolExhausted("a: 10 of 10 in use")
         self.assertEqual(repr(self.search.failure("all down")), repr(expected))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from tcpsuite.core.queueing import Queue
 from tcpsuite.errors import Closed, ConnectFailed, NoServer
 from tcpsuite.net.search import Patience
 from tests.support.upstreams import UpstreamCase
@@ -44,19 +45,26 @@ class NoneUpTests(UpstreamCase):
             self.assertEqual((client.record.held, client.record.held_why), (8.0, "none_up"))
 
     def test_tried_again(self):
-        """A client for which all have failed tries them again each second: who restarts is not noticed."""
+        """A client for which all have failed tries them again a second later, or one and a half: who restarts
+        is not noticed.
+        """
         self.down("a", up=True)
         client = self.client()
         self.endpoints["a"].refuse()
-        self.assertNoResult(client.acquired)
-        self.clock.advance(1)
+        self.clock.advance(0.9)
+        self.assertEqual(self.endpoints["a"].connecting, 0)
+        self.rest(0.7)
         self.endpoints["a"].refuse()
-        self.clock.advance(1)
+        self.rest(1.6)
         self.endpoints["a"].accept()
         self.served(client)
         refused = ("a", "connection refused")
         self.assertEqual(client.attempts, [refused, refused, ("a", "")])
-        self.assertEqual((client.record.held, client.record.held_why), (2.0, "none_up"))
+        self.assertEqual(client.record.held_why, "none_up")
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass, in small steps."""
+        self.clock.pump([0.1] * round(10 * seconds))
 
     def test_tried_again_in_vain(self):
         """It is not held for longer than any other, whether it tries, waits, or does both in turn."""
@@ -64,14 +72,14 @@ class NoneUpTests(UpstreamCase):
         client = self.client()
         for _ in range(3):
             self.endpoints["a"].refuse()
-            self.clock.advance(1)
+            self.rest(1.6)
         self.endpoints["a"].refuse()
         self.down("a")
-        self.clock.advance(1)
+        self.rest(3.1)
         self.assertEqual(self.upstream.status()["queue"]["waiting"], 1)
-        self.clock.advance(4)
-        self.failureResultOf(client.acquired, NoServer)
-        self.assertEqual(client.record.held, 8.0)
+        self.clock.advance(0.2)
+        failure = self.failureResultOf(client.acquired, ConnectFailed)
+        self.assertEqual(str(failure.value), "a: connection refused")
 
     def test_the_last_try(self):
         """When its time is over behind a try that failed, it hears of that one."""
@@ -80,10 +88,34 @@ class NoneUpTests(UpstreamCase):
         for name in "abc":
             self.endpoints[name].refuse()
         self.clock.advance(0.5)
-        for name in "abc":
-            self.endpoints[name].refuse()
         self.failureResultOf(client.acquired, ConnectFailed)
         self.assertEqual(client.record.held, 0.5)
+
+    def test_however_many_there_are(self):
+        """It is held too when more servers than are tried for a client have failed it."""
+        self.build("abcdef", patience=Patience(retries=1, hold_timeout=8.0))
+        client = self.client()
+        self.endpoints["a"].refuse()
+        self.endpoints["b"].refuse()
+        self.assertNoResult(client.acquired)
+        self.rest(1.6)
+        self.endpoints["a"].accept()
+        self.served(client)
+
+    def test_paused_meanwhile(self):
+        """Who is to try again waits for the end of a pause as all others do, and counts in the queue."""
+        self.build(queue=Queue(1), patience=Patience(hold_timeout=8.0))
+        first, second = self.clients(2)
+        for name in "abc":
+            self.endpoints[name].refuse()
+            self.endpoints[name].refuse()
+        self.failureResultOf(second.acquired, ConnectFailed)
+        self.upstream.pause()
+        self.rest(3)
+        self.assertEqual(self.endpoints["a"].connecting, 0)
+        self.upstream.resume()
+        self.endpoints["a"].accept()
+        self.served(first)
 
     def test_gone_between_two_tries(self):
         """A client may leave while it rests."""

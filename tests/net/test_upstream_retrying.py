@@ -13,6 +13,7 @@ from tcpsuite.core.connections import Reason
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import ConnectFailed, OutOfResources, PoolExhausted
 from tcpsuite.net.operating import Operator
+from tcpsuite.net.search import Patience
 from tests.support.upstreams import UpstreamCase
 
 
@@ -20,21 +21,33 @@ class RetryTests(UpstreamCase):
     """What is tried again, and how often."""
 
     def test_within_the_budget(self):
-        """Of clients whose server fails at once no more than three are tried with another one; the others
-        hear why theirs failed.
+        """Of clients whose server fails at once no more than three are tried with another one at a time; the
+        others wait for their turn.
         """
         clients = self.clients(5)
         for _ in clients:
             self.endpoints["a"].refuse()
         self.assertEqual(self.endpoints["b"].connecting, 3)
-        for client in clients[3:]:
-            failure = self.failureResultOf(client.acquired, ConnectFailed)
-            self.assertEqual(str(failure.value), "a: connection refused")
         self.assertEqual(self.upstream.status()["retries"], {"under_way": 3, "made": 3, "denied": 2})
+        for client in clients:
+            self.endpoints["b"].accept()
+            self.assertLessEqual(self.endpoints["b"].connecting, 3)
+            self.served(client)
+        self.assertEqual(self.upstream.status()["retries"]["under_way"], 0)
+        self.assertEqual([client.record.held_why for client in clients], ["", "", "", "retries", "retries"])
+
+    def test_no_turn_in_time(self):
+        """Who waits for its turn in vain hears why its server failed."""
+        self.build(patience=Patience(queue_timeout=1.0))
+        clients = self.clients(4)
+        for _ in clients:
+            self.endpoints["a"].refuse()
+        self.clock.advance(1.1)
+        failure = self.failureResultOf(clients[3].acquired, ConnectFailed)
+        self.assertEqual(str(failure.value), "a: connection refused")
         for client in clients[:3]:
             self.endpoints["b"].accept()
             self.served(client)
-        self.assertEqual(self.upstream.status()["retries"]["under_way"], 0)
 
     def test_one_client_is_one_retry(self):
         """A client that is tried with several takes one part of the budget."""

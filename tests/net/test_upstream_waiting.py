@@ -226,10 +226,10 @@ class FullTests(UpstreamCase):
         self.client()
         self.join_b()
         self.endpoints["a"].refuse()
-        self.assertEqual(self.upstream.status()["retries"], {"under_way": 0, "made": 1, "denied": 0})
+        self.assertEqual(self.upstream.status()["retries"], {"under_way": 0, "made": 0, "denied": 0})
         other.lose()
         self.endpoints["b"].transports[0].lose()
-        self.assertEqual(self.upstream.status()["retries"], {"under_way": 1, "made": 2, "denied": 0})
+        self.assertEqual(self.upstream.status()["retries"], {"under_way": 1, "made": 1, "denied": 0})
         self.endpoints["b"].accept()
 
     def join_b(self):
@@ -310,12 +310,12 @@ class PausedTests(UpstreamCase):
         self.assertNoResult(usual.acquired)
         self.clock.advance(0.1)
         failure = self.failureResultOf(usual.acquired, PoolExhausted)
-        self.assertEqual(str(failure.value), "upstream db was paused for 30 s")
+        self.assertEqual(str(failure.value), "upstream db held clients back for 30 s")
         self.upstream.pause(2.0)
         short = self.client()
         self.clock.advance(2.0)
         failure = self.failureResultOf(short.acquired, PoolExhausted)
-        self.assertEqual(str(failure.value), "upstream db was paused for 2 s")
+        self.assertEqual(str(failure.value), "upstream db held clients back for 2 s")
 
     def test_the_limit_of_a_pause_is_its_own(self):
         """A pause without a limit has the configured one, whatever the last one had."""

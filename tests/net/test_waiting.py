@@ -21,7 +21,7 @@ class WaitingRoomTests(SynchronousTestCase):
         self.called: list[str] = []
         self.turns: dict[str, Deferred[None]] = {}
         self.room: WaitingRoom[str] = WaitingRoom(
-            self.clock, lambda who: self.places > 0 and who not in self.barred, self.late, Queue(4)
+            self.clock, lambda who, _: self.places > 0 and who not in self.barred, self.late, Queue(4)
         )
 
     def tearDown(self) -> None:
@@ -61,7 +61,7 @@ class WaitingRoomTests(SynchronousTestCase):
         """While there is no place for anybody, who waits is not asked one by one."""
         asked: list[str] = []
 
-        def ready(who: str) -> bool:
+        def ready(who: str, _: Waiting) -> bool:
             asked.append(who)
             return self.places > 0
 
@@ -177,7 +177,7 @@ class WaitingRoomTests(SynchronousTestCase):
 
     def test_however_many_give_theirs_back_at_once(self) -> None:
         """A crowd of such is called one after the other, not one inside the other."""
-        self.room = WaitingRoom(self.clock, lambda who: self.places > 0, self.late, Queue(1000))
+        self.room = WaitingRoom(self.clock, lambda who, _: self.places > 0, self.late, Queue(1000))
         names = [str(number) for number in range(1000)]
         self.hold(*names)
         for turn in self.turns.values():

@@ -167,7 +167,9 @@ class WaitingTests(GatewayCase):
         second = self.connect(self.factory)
         self.clock.advance(3)
         found = second.protocol.connection
-        self.assertEqual((found.reason, found.detail), (Reason.NO_ROOM, "upstream db was paused for 3 s"))
+        self.assertEqual(
+            (found.reason, found.detail), (Reason.NO_ROOM, "upstream db held clients back for 3 s")
+        )
         self.end(second)
 
     def test_leaves_while_it_waits(self):
