@@ -9,29 +9,94 @@ from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
+from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.errors import TcpsuiteError
+from tcpsuite.net.leases import PooledLease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.python.failure import Failure
 
+    from tcpsuite.core.pooling.settings import PoolSettings
+    from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import ILease
+    from tcpsuite.net.held import Held
 
     Hook = Callable[[ILease], Any]
 
 log = Logger()
 
 
-def ask(hook: Hook, lease: ILease, timeout: float, reactor: Any) -> Deferred[bool]:
-    """Call ``hook`` with the lease, and wait for its Deferred or coroutine.
+class Questions:
+    """What one pool asks of its connections while nobody has them.
 
-    :param timeout: seconds until its silence is an answer.
-    :param reactor: an ``IReactorTime``.
-    :return: fires with whether it succeeded; never fails, also when it is cancelled.
+    :param server: where they lead.
+    :param settings: those of the pool.
+    :param clock: an ``IReactorTime``.
+    :param reset: called with a lease, to have it forget who had it last; for the mode ``session``.
+    :param validate: called with a lease, to see whether it works; ``None`` when to ask the kernel will do.
+    :param answered: called with a connection, and whether it may be lent; perhaps at once.
+    :raises ValueError: when the mode and the hooks do not go together.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        settings: PoolSettings,
+        clock: Any,
+        reset: Hook | None,
+        validate: Hook | None,
+        answered: Callable[[Held, bool], object],
+    ) -> None:
+        if settings.mode == SESSION and reset is None:
+            raise ValueError(
+                "a pool in the mode session needs a reset: the next taker is to meet nothing of the last one"
+            )
+        if settings.mode != SESSION and reset is not None:
+            raise ValueError(f"a pool in the mode {settings.mode} resets nothing: reset goes with session")
+        if not settings.reuses and validate is not None:
+            raise ValueError(f"a pool in the mode {settings.mode} lends nothing again, and validates nothing")
+        self._server = server
+        self._timeout = settings.validation_timeout
+        self._clock = clock
+        self._reset = reset
+        self._validate = validate
+        self._answered = answered
+
+    def __repr__(self) -> str:
+        return f"<Questions to {self._server.name}>"
+
+    def validate(self, held: Held) -> None:
+        """See whether a connection works."""
+        self._ask(held, self._validate)
+
+    def reset(self, held: Held) -> None:
+        """Clean a connection for its next taker."""
+        self._ask(held, self._reset)
+
+    def _ask(self, held: Held, hook: Hook | None) -> None:
+        fit = held.fit()
+        if hook is None or not fit:
+            self._answered(held, fit)
+            return
+
+        def over(fine: bool) -> None:
+            held.asked = None
+            self._answered(held, fine and held.fit())
+
+        held.lease = lease = PooledLease(self._server, held, "the pool", self._clock.seconds())
+        held.asked = _ask(hook, lease, self._timeout, self._clock)
+        held.asked.addCallback(over)
+
+
+def _ask(hook: Hook, lease: ILease, timeout: float, clock: Any) -> Deferred[bool]:
+    """Call ``hook`` with the lease; wait for its Deferred or coroutine, until its silence is an answer.
+
+    The result never fails, also when it is cancelled.
     """
     asked: Deferred[Any] = maybeDeferred(hook, lease)
-    asked.addTimeout(timeout, reactor)
+    asked.addTimeout(timeout, clock)
     return asked.addCallbacks(lambda _: True, _failed, errbackArgs=(lease,))
 
 

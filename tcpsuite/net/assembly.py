@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import fields
 
 from tcpsuite.core.balancing import STRATEGIES
+from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.core.servers import Server
@@ -94,16 +95,20 @@ def _build_pool(
     server: Server,
 ) -> ConnectionPool:
     pool = options.pool
+    settings = pool.settings()
+    # What the mode does not look at is a warning of the file's check, and no reason not to start.
+    reset = pool.reset if settings.mode == SESSION else ""
+    validate = pool.validate if settings.reuses else ""
     return ConnectionPool(
         server,
         server_endpoint(reactor, server.address, options.socket),
         reactor,
-        settings=pool.settings(),
+        settings=settings,
         connect_timeout=options.connect_timeout,
         chance=chance,
         deadlines=deadlines,
-        reset=_hook(upstream, pool.reset, RESETS),
-        validate=_hook(upstream, pool.validate, {}),
+        reset=_hook(upstream, reset, RESETS),
+        validate=_hook(upstream, validate, {}),
     )
 
 

@@ -27,10 +27,11 @@ from tcpsuite.core.pooling import (
 )
 from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Refilled, Waiting
 from tcpsuite.core.pooling.gate import Pass
+from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
 from tcpsuite.net.alarm import Alarm
-from tcpsuite.net.asking import ask
+from tcpsuite.net.asking import Questions
 from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.held import Held
@@ -78,12 +79,13 @@ class ConnectionPool:
     :param deadlines: those of several pools may be kept together.
     :param reset: cleans a connection for its next taker, in the mode ``session``: called with a lease of its
         own, and clean when its Deferred or coroutine fires.  When it fails, or takes longer than the
-        settings' ``validation_timeout``, the connection is closed.
-    :param validate: asks a connection whether it works, in the same way.  By default it does while it is open
-        and the server has said nothing on it unasked; a connection of which the kernel knows better is never
-        lent, whatever is given here.
+        settings' ``validation_timeout``, the connection is closed.  That mode has to have one.
+    :param validate: asks a connection whether it works, in the same way, in the modes that lend it again.  By
+        default it does while it is open and the server has said nothing on it unasked; a connection of which
+        the kernel knows better is never lent, whatever is given here.
     :param observer: called with each of :mod:`tcpsuite.core.pooling.events`.
-    :raises ValueError: when the settings are such as no pool can follow.
+    :raises ValueError: when the settings are such as no pool can follow, or their mode and the hooks do not
+        go together.
     """
 
     def __init__(
@@ -106,15 +108,14 @@ class ConnectionPool:
         self._reuses = self.settings.reuses
         self._state: SingleUse | Reuse
         if self._reuses:
-            self._state = Reuse(self.settings, reset is not None and self.settings.mode == "session")
+            self._state = Reuse(self.settings, self.settings.mode == SESSION)
         else:
             self._state = SingleUse(self.settings)
+        self._questions = Questions(server, self.settings, reactor, reset, validate, self._answered)
         self._gate = Gate()
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
         self._deadlines = Deadlines(reactor) if deadlines is None else deadlines
-        self._reset = reset
-        self._validate = validate
         self._witness = Witness(server.name, observer)
         self._attempts = Attempts(endpoint, self._deadlines, self._made, self._failed)
         self._takers = Takers(self._give_up)
@@ -275,9 +276,11 @@ class ConnectionPool:
                     taker = self._takers.settle(number, self._reactor.seconds())
                     taker.answer.errback(ERRORS[refusal](why))
             case Validate(connection):
-                self._ask(connection, self._validate)
+                if held := self._held.get(connection):
+                    self._questions.validate(held)
             case Reset(connection):
-                self._ask(connection, self._reset)
+                if held := self._held.get(connection):
+                    self._questions.reset(held)
             case Warn(connection, seconds):
                 self._warn(connection, seconds)
 
@@ -296,6 +299,8 @@ class ConnectionPool:
     def _connect(self, connection: int, number: int | None) -> None:
         timeout = self._connect_timeout
         if number is not None:
+            if number not in self._takers:
+                return
             left = self._takers[number].left(self._reactor.seconds(), self.settings.acquire_timeout)
             timeout = min(timeout, left)
         held = Held(connection, self._reactor, self._lost)
@@ -348,21 +353,8 @@ class ConnectionPool:
                 waiting.cancel()
         self._tell_closing()
 
-    def _ask(self, connection: int, hook: Hook | None) -> None:
-        """Validate or reset a connection that nobody has; without a hook the kernel is asked alone."""
-        if (held := self._held.get(connection)) is None:
-            return
-        fit = held.fit()
-        if hook is None or not fit:
-            self._answered(held, fit)
-            return
-        held.lease = lease = PooledLease(self.server, held, "the pool", self._reactor.seconds())
-        held.asked = ask(hook, lease, self.settings.validation_timeout, self._reactor)
-        held.asked.addCallback(lambda fine: self._answered(held, fine and held.fit()))
-
     def _answered(self, held: Held, fine: bool) -> None:
         """A validation or reset is over."""
-        held.asked = None
         lease, now = held.lease, self._reactor.seconds()
         if fine:
             held.take_back()
@@ -385,10 +377,10 @@ class ConnectionPool:
     def _tick(self) -> None:
         now = self._reactor.seconds()
         for decision in self._gate.tick(now):
-            if isinstance(decision, Pass):
-                self._enter(decision.taker, self._takers[decision.taker], now)
-            else:
+            if not isinstance(decision, Pass):
                 self._carry_out([Reject(decision.taker, "paused for too long", Refusal.EXHAUSTED)])
+            elif decision.taker in self._takers:  # one who went on before may have cancelled it
+                self._enter(decision.taker, self._takers[decision.taker], now)
         self._alarm.set(self._gate.due())
         self._carry_out(self._state.tick(now))
 

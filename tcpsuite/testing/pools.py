@@ -334,6 +334,40 @@ class ConnectionPoolContract(Case):
         self.clock.advance(0.1)
         self.failureResultOf(long, PoolExhausted)
 
+    def test_who_is_answered_may_cancel_the_others(self) -> None:
+        """Of those who were held, one that is answered gives up another: the rest are served all the same."""
+        self.pool.release(self._lease())
+        self.pool.pause()
+        first, second, third = (self.pool.acquire() for _ in range(3))
+
+        def cancel(lease: ILease) -> ILease:
+            second.cancel()
+            return lease
+
+        first.addCallback(cancel)
+        self.pool.resume()
+        self._accept_all()
+        self.failureResultOf(second, CancelledError)
+        for each in (first, third):
+            self.successResultOf(each)
+
+    def test_who_is_answered_may_ask_and_think_better_of_it(self) -> None:
+        """One that is asked for and given up inside an answer is nobody's, and keeps nobody else waiting."""
+        self._drain()
+        first = self.pool.acquire()
+        other: list[Deferred[ILease]] = []
+
+        def ask(lease: ILease) -> ILease:
+            other.extend(self.pool.acquire() for _ in range(2))
+            other[0].cancel()
+            return lease
+
+        first.addCallback(ask)
+        self._accept_all()
+        self.successResultOf(first)
+        self.failureResultOf(other[0], CancelledError)
+        self.successResultOf(other[1])
+
     def test_closing_tells_who_is_held(self) -> None:
         """Who is held by a pause fails when the pool is closed."""
         self.pool.pause()

@@ -49,10 +49,10 @@ class Client(Protocol):
             answer.callback(lines[wanted - 1])
 
 
-def pool_to(port: int, **options: object) -> ConnectionPool:
+def pool_to(port: int, mode: str = "session", **options: object) -> ConnectionPool:
     """A pool of one connection, which every client shares."""
     server = Server("redis", f"tcp:127.0.0.1:{port}")
-    settings = PoolSettings("session", min_connections=0, max_connections=1)
+    settings = PoolSettings(mode, min_connections=0, max_connections=1)
     endpoint = server_endpoint(reactor, server.address)
     return ConnectionPool(server, endpoint, reactor, settings=settings, **options)  # type: ignore[arg-type]
 
@@ -95,7 +95,7 @@ async def test_without_a_reset_the_next_one_would(tmp_path: Path, running: ExitS
     """The same clients without the hook: the second is caught in the transaction of the first."""
     need("redis-server")
     redis = running.enter_context(Redis(free_port(), tmp_path)).started()
-    pool = pool_to(redis.port)
+    pool = pool_to(redis.port, "message")
     await pool.execute(asking(("MULTI",)))
     assert await pool.execute(asking(("GET", "a"))) == [b"+QUEUED"]
     await pool.close()

@@ -213,8 +213,9 @@ class AgreeingServer(Factory):
             [(1, b"mine")],
         ),
         (PoolOptions("message"), []),
+        (PoolOptions("message", reset=Provider("redis")), []),
     ],
-    ids=["redis", "own reset", "own validation", "neither"],
+    ids=["redis", "own reset", "own validation", "neither", "a reset that the mode does not look at"],
 )
 @pytest_twisted.ensureDeferred
 async def test_what_is_named_is_called_between_two_leases(pool, between):

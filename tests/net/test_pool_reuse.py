@@ -384,6 +384,17 @@ class ReuseCase(SynchronousTestCase):
         self.finish()
         self.assertTrue(repr(self.pool).startswith("<ConnectionPool a closed "))
 
+    def test_a_mode_and_its_hooks_go_together(self):
+        """A session is reset and nothing else is; what is lent once is not validated."""
+        for mode, hooks, error in (
+            ("session", {}, "session needs a reset"),
+            ("message", {"reset": print}, "message resets nothing"),
+            ("on_demand", {"reset": print}, "on_demand resets nothing"),
+            ("preconnect", {"validate": print}, "preconnect lends nothing again"),
+        ):
+            with self.assertRaisesRegex(ValueError, error):
+                self.make(mode, **hooks)
+
     def test_settings_that_no_pool_can_follow_are_refused(self):
         """They say what is wrong with them."""
         with self.assertRaisesRegex(ValueError, "min_connections"):

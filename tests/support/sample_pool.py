@@ -144,6 +144,8 @@ class StackPool:
 
     def tick(self) -> None:
         for decision in self.gate.tick(self.clock.seconds()):
+            if decision.taker not in self.takers:
+                continue
             if isinstance(decision, Pass):
                 self.enter(decision.taker)
             else:

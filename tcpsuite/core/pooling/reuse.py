@@ -20,6 +20,7 @@ from tcpsuite.core.pooling.decisions import (
     Warn,
 )
 from tcpsuite.core.pooling.pooled import Pooled
+from tcpsuite.core.pooling.settings import LIFO
 
 if TYPE_CHECKING:
     from tcpsuite.core.pooling.decisions import Decision
@@ -60,7 +61,7 @@ class Reuse:
         self._maximum = settings.max_connections
         self._validate_idle = settings.validate_idle
         self._leak_warning = settings.leak_warning
-        self._last_first = settings.idle_order == "lifo"
+        self._last_first = settings.idle_order == LIFO
         self._minimum = min(settings.kept, self._maximum)
         self._numbers = count(1)
         self._waiting: dict[int, None] = {}  # takers, in the order in which they came
