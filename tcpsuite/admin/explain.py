@@ -35,7 +35,7 @@ HELD: Mapping[Held, str] = {
     Held.FULL: "the servers had as many connections as they take",
     Held.NONE_UP: "no server was up, or those that were had just failed it",
     Held.RETRIES: "as many others were being tried with another server as may be at once",
-    Held.RETRIES: "all servers had refused it, and it was to try them again",
+    Held.RETRIES: "as many others were being moved to another server as may be at once",
 }
 
 _NO_CHOICE = Choice(())

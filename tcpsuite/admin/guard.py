@@ -10,12 +10,12 @@ from __future__ import annotations
 import hmac
 import re
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -24,10 +24,18 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?")
 
 @frozen
 class Refusal:
-    """Why a request is not answered: the HTTP status, and a line for people."""
+    """Why a request is not answered.
+
+    :ivar code: the HTTP status.
+    :ivar text: a line for people.
+    :ivar headers: what belongs to that status.
+    :ivar more: what a program may want to know beside the line.
+    """
 
     code: int
     text: str
+    headers: Mapping[str, str] = Factory(dict)
+    more: Mapping[str, Any] = Factory(dict)
 
 
 class Guard:
@@ -70,7 +78,8 @@ class Guard:
             right = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), self._token)
             if right and scheme.lower() == "bearer":
                 return None
-        return Refusal(401, "this wants the header Authorization: Bearer TOKEN")
+        wanted = {"WWW-Authenticate": 'Bearer realm="tcpsuite"'}
+        return Refusal(401, "this wants the header Authorization: Bearer TOKEN", wanted)
 
     def check_change(self, content_types: Sequence[str], reached: str, peer: str) -> Refusal | None:
         """Whether a request that was let in may change something: without a token, only on this machine.

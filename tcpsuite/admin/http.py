@@ -12,13 +12,13 @@ from tcpsuite.admin.control import Control
 from tcpsuite.admin.guard import Guard
 from tcpsuite.admin.pages import Pages
 from tcpsuite.admin.process import LagWatch
+from tcpsuite.admin.refusals import Refusals
+from tcpsuite.admin.site import AdminSite
 from tcpsuite.admin.views import Views
 from tcpsuite.core.connections import PAST, Ledger
 from tcpsuite.core.limits import Ceiling, ResourceLimiter
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.endpoints import Parts
-from tcpsuite.net.http import BoundedSite, Phase
-from tcpsuite.net.http_request import BoundedRequest
 from tcpsuite.net.listener import Listener
 from tcpsuite.options import Endpoints, Secret, between, option, token_length
 
@@ -36,8 +36,6 @@ IDLE_TIMEOUT = 120.0
 """Seconds without a byte; longer than the longest phase of an HTTP connection without an answer."""
 STOP_TIME = 1.0
 """Seconds that an answer has to finish when the process ends."""
-MAX_BODY = 4096
-"""Bytes of a request's body: a change is a few words."""
 
 
 @frozen
@@ -63,15 +61,6 @@ class AdminOptions:
     )
 
 
-class AdminRequest(BoundedRequest):
-    """A request that can be guarded: it names a page."""
-
-    def headers_received(self) -> None:
-        """Refuse what is no question for a page, before anything answers it."""
-        if not self.uri.startswith(b"/"):
-            self.channel.refuse(400, "what is asked for here is a path")
-
-
 class AdminListener:
     """Serves the pages on endpoints of its own.
 
@@ -84,13 +73,10 @@ class AdminListener:
     def __init__(self, options: AdminOptions, suite: SuiteView, reactor: Any) -> None:
         self._lag = LagWatch(reactor)
         proxied = any(Parts.of(endpoint).proxied for endpoint in options.endpoint)
-        views = Views(suite, self._lag, Control(suite.upstreams), reactor)
-        self._site = BoundedSite(
-            Pages(views.pages, Guard(options.hosts, options.token, proxied=proxied)),
-            reactor=reactor,
-            max_body=MAX_BODY,
-            request=AdminRequest,
-        )
+        refusals = Refusals(reactor)
+        views = Views(suite, self._lag, Control(suite.upstreams), refusals, reactor)
+        guard = Guard(options.hosts, options.token, proxied=proxied)
+        self._site = AdminSite(Pages(views.pages, guard, refusals), reactor)
         self._listener = Listener("admin", "admin", options.endpoint, IDLE_TIMEOUT, reactor)
         self._listener.admission = Admission(
             listener="admin",
@@ -128,12 +114,9 @@ class AdminListener:
         await self._listener.stop(STOP_TIME)
 
     def _rest(self, wanted: bool) -> None:
-        """At the ceiling the oldest connection without a request makes room: silence shuts nobody out."""
         self._listener.rest(wanted)
-        silent = [each for each in self._site.channels if each.phase in {Phase.IDLE, Phase.HEADERS}]
-        if wanted and silent:
-            oldest = min(silent, key=lambda each: each.connection.started if each.connection else 0.0)
-            oldest.transport.abortConnection()
+        if wanted:
+            self._site.make_room()
 
 
 def _forget(_record: Connection) -> None:

@@ -51,18 +51,25 @@ _TOLD_APART = {*POOL_STATES, *POOL_FIGURES, "open"}
 
 
 def families(
-    status: Status, process: ProcessFigures, lag: float, changes: Mapping[tuple[str, str], int]
+    status: Status,
+    process: ProcessFigures,
+    lag: float,
+    *,
+    changes: Mapping[tuple[str, str], int],
+    refusals: Mapping[int, int],
 ) -> list[Family]:
     """Every family that has something to tell.
 
     :param lag: the most seconds that the reactor was late of late.
     :param changes: how many were made while it runs, by upstream and by what was changed.
+    :param refusals: how many requests for pages such as this one were refused, by the HTTP status.
     """
     groups = (
         _ourselves(status, lag),
         _listeners(status.listeners),
         _upstreams(status.upstreams),
-        _traffic_control(status.upstreams, changes),
+        _traffic_control(status.upstreams),
+        _admin(changes, refusals),
         _sessions(status.sessions),
         _process(process),
     )
@@ -202,9 +209,7 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     )
 
 
-def _traffic_control(
-    upstreams: Mapping[str, Mapping[str, Any]], changes: Mapping[tuple[str, str], int]
-) -> Iterator[Family]:
+def _traffic_control(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     """What keeps clients from a server, or moves them to another one."""
     servers = [
         ({"upstream": name, "server": server["name"]}, server)
@@ -264,6 +269,14 @@ def _traffic_control(
             *each(lambda of: of["retries"]["made"], outcome="made"),
             *each(lambda of: of["retries"]["denied"], outcome="denied"),
         ],
+    )
+
+
+def _admin(changes: Mapping[tuple[str, str], int], refusals: Mapping[int, int]) -> Iterator[Family]:
+    yield _counter(
+        "tcpsuite_admin_refusals_total",
+        "Requests to the admin listener that were refused, by the HTTP status.",
+        [Sample(number, {"status": str(code)}) for code, number in refusals.items()],
     )
     yield _counter(
         "tcpsuite_changes_total",

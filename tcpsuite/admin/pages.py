@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
@@ -12,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from tcpsuite.admin.answers import Answer, Question, RefusedError
 from tcpsuite.admin.changes import MisreadError
+from tcpsuite.admin.guard import Refusal
 from tcpsuite.admin.manhole import peer_of
 from tcpsuite.errors import ChangeRefused
 from tcpsuite.net.endpoints import address_text
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.server import Request
 
-    from tcpsuite.admin.answers import Page
-    from tcpsuite.admin.guard import Guard, Refusal
+    from tcpsuite.admin.answers import Ask, Page
+    from tcpsuite.admin.guard import Guard
+    from tcpsuite.admin.refusals import Refusals
+    from tcpsuite.admin.site import AdminRequest
+    from tcpsuite.net.http import BoundedChannel
 
 OPEN = frozenset({"/healthz", "/readyz"})
 """Pages that want no token: probes have none.  To who does not show it they tell nothing but yes or no."""
@@ -36,22 +41,65 @@ _SAFE = {
 }
 
 
+@frozen
+class Admitted:
+    """A request whose headers are in order.
+
+    :ivar ask: answers it.
+    :ivar names: the parts of its path that stand where the page's path has capitals.
+    :ivar trusted: whether it showed the token, or none is wanted.
+    """
+
+    ask: Ask
+    names: tuple[str, ...]
+    trusted: bool
+
+
 class Pages(Resource):
     """All of them; a leaf, for there are few.
 
     :param pages: by path; a part in capitals stands for any.
     :param guard: checks every request.
+    :param refusals: told of each that is refused.
     """
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, pages: Mapping[str, Page], guard: Guard) -> None:
+    def __init__(self, pages: Mapping[str, Page], guard: Guard, refusals: Refusals) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._pages = pages
         self._guard = guard
+        self._refusals = refusals
 
-    def render(self, request: Request) -> int:
+    def judge(self, request: AdminRequest) -> Admitted | Refusal:
+        """Whether a request may be answered, of which only the headers are there."""
+        path, method = _path(request), request.method.decode("latin-1")
+        transport = request.channel.transport
+        reached, peer = _host(transport.getHost()), _host(transport.getPeer())
+        untrusted = self._guard.check_token(_headers(request, b"Authorization"))
+        refusal = self._guard.check(_headers(request, b"Host"), _headers(request, b"Origin"), reached)
+        if refusal := refusal or (None if path in OPEN else untrusted):
+            return refusal
+        page, names = self._find(path)
+        if page is None:
+            return Refusal(404, "there is no such page", more={"pages": list(self._pages)})
+        if method not in page.methods:
+            allowed = ", ".join(page.methods)
+            return Refusal(405, f"this page knows {allowed}", {"Allow": allowed})
+        ask = page.get
+        if method == "POST" and page.post is not None:
+            if refusal := self._guard.check_change(_headers(request, b"Content-Type"), reached, peer):
+                return refusal
+            ask = page.post
+        return Admitted(ask, names, untrusted is None)
+
+    def refuse(self, channel: BoundedChannel, code: int, text: str) -> Answer:
+        """The answer to a request that was refused before it was complete."""
+        asked = channel.requests[-1] if channel.requests else None
+        return self._refused(Refusal(code, text), channel, asked)
+
+    def render(self, request: AdminRequest) -> int:
         """Answer one request."""
         answering = Deferred.fromCoroutine(self._answer(request))
         request.notifyFinish().addErrback(lambda _: answering.cancel())
@@ -59,38 +107,27 @@ class Pages(Resource):
         answering.addErrback(self._failed, request)
         return NOT_DONE_YET
 
-    async def _answer(self, request: Request) -> Answer:
-        path, method = request.path.decode("latin-1"), request.method.decode("latin-1")
-        untrusted = self._guard.check_token(_headers(request, b"Authorization"))
-        if refusal := self._refusal(request) or (None if path in OPEN else untrusted):
-            return _refused(refusal)
-        page, names = self._find(path)
-        if page is None:
-            return Answer.json({"error": "there is no such page", "pages": list(self._pages)}, 404)
-        if method not in page.methods:
-            allowed = ", ".join(page.methods)
-            return Answer.json({"error": f"this page knows {allowed}"}, 405, Allow=allowed)
-        ask, body = page.get, b""
-        if method == "POST" and page.post is not None:
-            kinds, peer = _headers(request, b"Content-Type"), _host(request.getClientAddress())
-            if refusal := self._guard.check_change(kinds, _host(request.getHost()), peer):
-                return _refused(refusal)
-            content: Any = request.content
-            ask, body = page.post, content.read()
-        question = Question(names, _query(request), body, _who(request), trusted=untrusted is None)
-        try:
-            return await ask(question)
-        except RefusedError as error:
-            return Answer.json({"error": str(error), **error.more}, error.code)
-        except MisreadError as error:
-            more = {"where": error.where, "expected": error.expected}
-            return Answer.json({"error": str(error), **more}, 400)
-        except ChangeRefused as error:
-            return Answer.json({"error": str(error)}, 409)
+    async def _answer(self, request: AdminRequest) -> Answer:
+        judged = request.judged
+        if isinstance(judged, Admitted):
+            who = _who(request.channel)
+            question = Question(
+                judged.names, _query(request), request.content.read(), who, trusted=judged.trusted
+            )
+            try:
+                return await judged.ask(question)
+            except RefusedError as error:
+                judged = Refusal(error.code, str(error), more=error.more)
+            except MisreadError as error:
+                judged = Refusal(400, str(error), more={"where": error.where, "expected": error.expected})
+            except ChangeRefused as error:
+                judged = Refusal(409, str(error))
+        return self._refused(judged, request.channel, request)
 
-    def _refusal(self, request: Request) -> Refusal | None:
-        hosts, origins = _headers(request, b"Host"), _headers(request, b"Origin")
-        return self._guard.check(hosts, origins, _host(request.getHost()))
+    def _refused(self, refusal: Refusal, channel: BoundedChannel, request: Request | None) -> Answer:
+        asked = "" if request is None else f"{request.method.decode('latin-1')} {_path(request)}"
+        self._refusals.note(refusal, asked, _who(channel))
+        return Answer.json({"error": refusal.text, **refusal.more}, refusal.code, **refusal.headers)
 
     def _find(self, path: str) -> tuple[Page | None, tuple[str, ...]]:
         """The page of that path, and what stands in it where the page's has capitals."""
@@ -107,6 +144,16 @@ class Pages(Resource):
         if failure.check(CancelledError) is None:
             self.log.failure("an admin page failed", failure)
             _send(Answer.json({"error": "the page failed; the log says why"}, 500), request)
+
+
+def headers_of(answer: Answer) -> dict[str, str]:
+    """All that stands before the body of an answer."""
+    return {
+        **_SAFE,
+        **answer.headers,
+        "Content-Type": answer.content_type,
+        "Content-Length": str(len(answer.body)),
+    }
 
 
 def _headers(request: Request, name: bytes) -> list[str]:
@@ -127,30 +174,24 @@ def _query(request: Request) -> dict[str, str]:
     }
 
 
-def _who(request: Request) -> str:
+def _path(request: Request) -> str:
+    # Twisted's own is there only when the body is.
+    return request.uri.partition(b"?")[0].decode("latin-1")
+
+
+def _who(channel: BoundedChannel) -> str:
     """The peer; of a UNIX socket the process and its user, as the kernel knows them."""
-    address: Any = request.getClientAddress()
-    socket = getattr(getattr(request.channel, "transport", None), "socket", None)
+    address: Any = channel.transport.getPeer()
+    socket = getattr(channel.transport, "socket", None)
     if hasattr(address, "host") or socket is None:
         return address_text(address)
     process, user = peer_of(socket)
     return f"process {process} of user {user}"
 
 
-def _refused(refusal: Refusal) -> Answer:
-    headers = {"WWW-Authenticate": 'Bearer realm="tcpsuite"'} if refusal.code == 401 else {}
-    return Answer.json({"error": refusal.text}, refusal.code, **headers)
-
-
 def _send(answer: Answer, request: Request) -> None:
     request.setResponseCode(answer.code)
-    headers = {
-        **_SAFE,
-        **answer.headers,
-        "Content-Type": answer.content_type,
-        "Content-Length": str(len(answer.body)),
-    }
-    for name, value in headers.items():
+    for name, value in headers_of(answer).items():
         request.setHeader(name, value)
     request.write(answer.body)
     request.finish()

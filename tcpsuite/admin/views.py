@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tcpsuite.admin.answers import Question
     from tcpsuite.admin.control import Control
     from tcpsuite.admin.process import LagWatch
+    from tcpsuite.admin.refusals import Refusals
     from tcpsuite.admin.status import SuiteView, UpstreamView
 
 
@@ -31,14 +32,18 @@ class Views:
     :param suite: what is looked at.
     :param lag: tells how late the reactor is.
     :param control: changes it.
+    :param refusals: what was refused.
     :param clock: an ``IReactorTime``.
     :ivar pages: by path; a part in capitals stands for any.
     """
 
-    def __init__(self, suite: SuiteView, lag: LagWatch, control: Control, clock: IReactorTime) -> None:
+    def __init__(
+        self, suite: SuiteView, lag: LagWatch, control: Control, refusals: Refusals, clock: IReactorTime
+    ) -> None:
         self._suite = suite
         self._lag = lag
         self._control = control
+        self._refusals = refusals
         self._clock = clock
         self.pages = {
             "/": Page("This page.", self.index),
@@ -84,7 +89,15 @@ class Views:
     async def metrics(self, question: Question) -> Answer:
         """Numbers for Prometheus."""
         status = await gather(self._suite, self._clock)
-        page = render(families(status, ProcessFigures.read(), self._lag.worst, self._control.made))
+        page = render(
+            families(
+                status,
+                ProcessFigures.read(),
+                self._lag.worst,
+                changes=self._control.made,
+                refusals=self._refusals.made,
+            )
+        )
         return Answer(page, CONTENT_TYPE.decode())
 
     async def status(self, question: Question) -> Answer:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from tcpsuite.net.stream import IStreamTransport
 
+    _Headers = Mapping[bytes, list[bytes]]
+
 MAX_BODY = 64 * 1024
 """Bytes of a request's body, unless a site says otherwise: they are kept in memory."""
 MIN_BODY_RATE = 1024
@@ -235,7 +237,7 @@ class BoundedChannel(HTTPChannel):
             self._networkProducer.resumeProducing()
         super().loseConnection()  # type: ignore[no-untyped-call]
 
-    def refuse(self, code: int, text: str, more: Mapping[bytes, list[bytes]] | None = None) -> None:
+    def refuse(self, code: int, text: str, more: _Headers | None = None) -> None:
         """Answer the request that is being read with an error, and close; whatever else the peer sends is
         dropped.
 
@@ -246,13 +248,13 @@ class BoundedChannel(HTTPChannel):
         if self.phase is Phase.CLOSING:
             return
         self._because(Reason.PROTOCOL_ERROR, f"{code}: {text}")
-        body = text.encode() + b"\n"
+        own, body = self.site.refusal(self, code, text)
         headers = Headers({
-            b"Content-Type": [b"text/plain; charset=utf-8"],
             b"Content-Length": [b"%d" % len(body)],
             b"X-Content-Type-Options": [b"nosniff"],
             b"Cache-Control": [b"no-store"],
             b"Connection": [b"close"],
+            **own,
             **(more or {}),
         })  # fmt: skip
         self.writeHeaders(b"HTTP/1.1", b"%d" % code, RESPONSES.get(code, b"Refused"), headers)  # type: ignore[no-untyped-call]
@@ -385,3 +387,7 @@ class BoundedSite(Site):
 
     def log(self, request: Any) -> None:
         """A request was answered."""
+
+    def refusal(self, channel: BoundedChannel, code: int, text: str) -> tuple[_Headers, bytes]:
+        """The headers and the body that refuse a request; called once for each that is."""
+        return {b"Content-Type": [b"text/plain; charset=utf-8"]}, text.encode() + b"\n"

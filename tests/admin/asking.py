@@ -15,11 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin.control import Control
 from tcpsuite.admin.guard import Guard
-from tcpsuite.admin.http import MAX_BODY, AdminRequest
 from tcpsuite.admin.pages import Pages
 from tcpsuite.admin.process import LagWatch
+from tcpsuite.admin.refusals import Refusals
+from tcpsuite.admin.site import AdminSite
 from tcpsuite.admin.views import Views
-from tcpsuite.net.http import BoundedSite
+from tcpsuite.net.http import Phase
 from tests.admin.support import busy_suite
 
 
@@ -55,16 +56,17 @@ class Asking(SynchronousTestCase):
     def serve(
         self, token: str = "", *, reached: str = "127.0.0.1", peer: str = "127.0.0.1", proxied: bool = False
     ) -> None:
-        views = Views(self.suite, LagWatch(self.clock), Control(self.suite.upstreams), self.clock)
-        pages = Pages(views.pages, Guard([], token, proxied=proxied))
-        site = BoundedSite(pages, reactor=self.clock, max_body=MAX_BODY, request=AdminRequest)
-        channel = site.buildProtocol(None)
-        self.transport = StringTransport(
-            hostAddress=IPv4Address("TCP", reached, 7099), peerAddress=IPv4Address("TCP", peer, 4711)
-        )
-        channel.makeConnection(self.transport)
-        self.channel = channel
+        refusals = Refusals(self.clock)
+        views = Views(self.suite, LagWatch(self.clock), Control(self.suite.upstreams), refusals, self.clock)
+        self.site = AdminSite(Pages(views.pages, Guard([], token, proxied=proxied), refusals), self.clock)
+        self.ends = IPv4Address("TCP", reached, 7099), IPv4Address("TCP", peer, 4711)
+        self.connect()
         self.addCleanup(self.lose)
+
+    def connect(self) -> None:
+        self.transport = StringTransport(*self.ends)
+        self.channel = self.site.buildProtocol(None)
+        self.channel.makeConnection(self.transport)
 
     def lose(self) -> None:
         if self.channel.transport is not None:
@@ -72,6 +74,9 @@ class Asking(SynchronousTestCase):
             self.channel.transport = None
 
     def send(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> None:
+        if self.channel.phase is Phase.CLOSING:  # what is refused with its body closes the connection
+            self.lose()
+            self.connect()
         self.transport.clear()
         lines = [f"{method} {path} HTTP/1.1"]
         length = {"Content-Length": str(len(body))} if body else {}

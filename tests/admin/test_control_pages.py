@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from tcpsuite.admin.http import MAX_BODY
+from tcpsuite.admin.site import MAX_BODY
 from tcpsuite.core.servers import Administration
 from tests.admin.asking import Asking
 
@@ -194,6 +194,57 @@ class ChangeTests(Asking):
             self.assertEqual(self.post(path, change, Content_Type=kind).code, 415, kind)
         self.assertEqual(self.told(), [])
         self.assertEqual(self.post(path, change, Content_Type="Application/JSON; charset=utf-8").code, 200)
+
+    def test_before_the_body(self) -> None:
+        """What will be refused is refused by its headers alone, whether its body ever comes or not."""
+        path, small = "/api/v1/server/cache/a", {"Content_Length": "12"}
+        self.serve("s3cret")
+        for headers, method, where, code in (
+            ({}, "POST", path, 401),
+            ({"Host": "example.com"}, "POST", path, 403),
+            ({"Authorization": "Bearer s3cret"}, "POST", "/nothing", 404),
+            ({"Authorization": "Bearer s3cret"}, "POST", "/metrics", 405),
+            ({"Authorization": "Bearer s3cret", "Content_Type": "text/plain"}, "POST", path, 415),
+            ({"Authorization": "Bearer s3cret", "Content_Length": str(MAX_BODY + 1)}, "POST", path, 413),
+            ({"Authorization": "Bearer s3cret", "Content_Length": "x"}, "POST", path, 400),
+        ):  # fmt: skip
+            got = self.get(where, method, **{"Content_Type": "application/json", **small, **headers})
+            self.assertEqual(got.code, code)
+            self.assertIn("error", got.json)
+            self.assertEqual((got.headers["connection"], got.headers["server"]), ("close", "tcpsuite"))
+        self.serve(peer="192.0.2.7")
+        got = self.get(path, "POST", Content_Type="application/json", **small)
+        self.assertEqual((got.code, got.json["error"][:18]), (403, "changes want a tok"))
+
+    def test_refusals(self) -> None:
+        """Who may not ask, and a change that is refused, are in the log: one line in ten seconds, which
+        counts the others.  All refusals are counted by their status.
+        """
+        self.serve("s3cret", peer="192.0.2.7")
+        path = "/api/v1/server/cache/a"
+        with capturedLogs() as events:
+            for _ in range(3):
+                self.get("/metrics", Authorization="Bearer \x1bguess")
+            self.get("/nothing", Authorization="Bearer s3cret")
+            self.clock.advance(10)
+            self.post(path, {"weight": 300}, Authorization="Bearer s3cret")
+            self.clock.advance(10)
+            self.post(f"/{'x' * 300}", {}, Authorization="Bearer s3cret")
+        said = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+        self.assertEqual(
+            [line.removeprefix("admin: 192.0.2.7:4711 was refused ") for line in said],
+            [
+                "GET /metrics: 401, this wants the header Authorization: Bearer TOKEN",
+                (
+                    f"POST {path}: 400, weight: expected a value from 0 to 256, got 300"
+                    "; so were 2 others since the last such line"
+                ),
+                f"POST /{'x' * 193}…: 404, there is no such page",
+            ],
+        )
+        page = self.get("/metrics", Authorization="Bearer s3cret").body
+        for status, number in ((400, 1), (401, 3), (404, 2)):
+            self.assertIn(b'tcpsuite_admin_refusals_total{status="%d"} %d\n' % (status, number), page)
 
     def test_token(self) -> None:
         """A token guards changes from everywhere."""

@@ -65,16 +65,25 @@ async def test_idle_client_does_not_hold_the_stop(admin: AdminListener) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_silent_crowd(admin: AdminListener) -> None:
-    """However many say nothing, or begin a request and no more, who asks is answered."""
+    """However many say nothing, or begin a request and no more, be it its headers, its body or the end of
+    one that was refused, who asks is answered.
+    """
     from twisted.internet import reactor
 
     (address,) = admin.addresses
     host, port = address.split(":")
     endpoint = TCP4ClientEndpoint(reactor, host, int(port))
-    for number in range(MOST_CONNECTIONS + 5):
-        silent: Any = await connectProtocol(endpoint, Protocol())
-        if number % 2:
-            silent.transport.write(b"GET")
+    begun = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{"
+    for crowd in (b"", b"GET", begun, begun.replace(b"/healthz", b"/metrics")):
+        for _ in range(MOST_CONNECTIONS + 5):
+            silent: Any = await connectProtocol(endpoint, Protocol())
+            silent.transport.write(crowd)
+        await _answered(address)
+
+
+async def _answered(address: str) -> None:
+    from twisted.internet import reactor
+
     answer = Deferred.fromCoroutine(get(address, "/healthz"))
     assert (await answer.addTimeout(5, reactor)).endswith("\r\n\r\nok\n")
 

@@ -26,7 +26,9 @@ def page(suite: FakeSuite | None = None) -> str:
     try:
         gathering.send(None)
     except StopIteration as stop:
-        return render(families(stop.value, ProcessFigures.read(), 0.25, CHANGES)).decode()
+        return render(
+            families(stop.value, ProcessFigures.read(), 0.25, changes=CHANGES, refusals={401: 3})
+        ).decode()
     raise AssertionError("it waited")
 
 
