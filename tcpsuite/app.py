@@ -27,6 +27,7 @@ from tcpsuite.core.connections import Ledger, Reason
 from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, ResourceLimiter, Room
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext
+from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
@@ -199,6 +200,7 @@ class Suite(Service):
     async def _open(self) -> None:
         try:
             self._access_log.open()
+            resolving.install(self.reactor)
             doors: list[Any] = [*self.listeners.values(), self.admin, self.manhole]
             for door in doors:
                 await door.start()
@@ -225,6 +227,8 @@ class Suite(Service):
         self.draining = True
         if self.started_at is not None:
             self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
+        for upstream in self.upstreams.values():
+            upstream.drain()
         await _all(listener.stop(patience) for listener in self.listeners.values())
         # A server may still have to take what a client that has gone has sent.
         left = max(0.0, over - self.reactor.seconds())

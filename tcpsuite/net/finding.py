@@ -88,10 +88,24 @@ class Finder:
             return self._hold(search, Held.PAUSED if self.room.queue.held_back else Held.FULL)
         return self._next(search)
 
+    def turn_away(self) -> None:
+        """Those who wait fail with :class:`~tcpsuite.errors.Closed`."""
+        self.room.close(self._closed_error)
+
     def close(self) -> None:
         """Search no more; those who wait fail with :class:`~tcpsuite.errors.Closed`."""
         self._closed = True
-        self.room.close(self._closed_error)
+        self.turn_away()
+
+    def would_wait(self) -> Held | None:
+        """Why a client that came now would have to wait, if it would."""
+        if self.room.queue.held_back:
+            return Held.PAUSED
+        if self._members.usable:
+            return None
+        if any(why_not(server) is Why.FULL for server in self._members.servers):
+            return Held.FULL
+        return Held.NONE_UP if self.patience.hold_timeout else None
 
     def tell(self, what: Callable[..., None], *arguments: Any) -> None:
         """Tell a balancer; what goes wrong there must not touch our counts, nor lose a connection."""
@@ -228,8 +242,12 @@ class Finder:
     def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
         if search.record is not None:
             self._members.left(server, search.record)
+            if (fault := search.record.server_fault) is not None:
+                # Who relayed it has seen more than the pool, which knows but how it ended.
+                outcome = Outcome(not fault, fault, outcome.seconds)
         if not outcome.ok:
             server.resets += 1
+            server.last_error = outcome.error
             self._members.note(server, outcome)
         self._members.ended(server)
         self.tell(search.balancer.finished, server, outcome, self._clock.seconds())

@@ -93,6 +93,11 @@ class HealthChecker:
         state = "running" if self._running else "stopped"
         return f"<HealthChecker {self._upstream} {state} up={up} of {len(self._watched)}>"
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks servers at all, or only keeps how real connections went."""
+        return self._check is not None
+
     def start(self) -> None:
         """Begin to check every server."""
         self._running = True

@@ -192,6 +192,8 @@ class Members:
         self.weights.set(server, int(server.weight))
         self._ejections.join(server)
         if self.checker is not None:
+            # Nobody has seen it well yet, as somebody had who wrote the file.
+            server.up = not self.checker.asks
             self.checker.add(server)
         if self._running:
             pool.start()

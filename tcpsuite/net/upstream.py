@@ -101,6 +101,11 @@ class Upstream:
         """Begin health checks, and warm connections if there are to be any."""
         self.members.start()
 
+    def drain(self) -> None:
+        """The process is about to end: while it is paused, those who wait are told that it was for nothing."""
+        if self.paused:
+            self._finder.turn_away()
+
     async def stop(self, deadline: float = 0.0) -> None:
         """End health checks, take no new clients, turn away those who wait; connections have ``deadline``
         seconds to end.  Done when none is left.
@@ -148,18 +153,19 @@ class Upstream:
 
         :param strategy: the name of a built-in strategy, or a balancer, to pick the server by.
         :return: fires with what ``fn`` gave, or fails as it or :meth:`acquire` failed.
+        :raises ValueError: when there is no strategy of that name.
         """
         balancer = self._named(strategy) if isinstance(strategy, str) else strategy
 
         async def acquired() -> Any:
             lease = await self.acquire(client, None, balancer, getattr(fn, "__qualname__", repr(fn)))
             pool = self.pools[lease.server.name]
-            reusable = False
+            good = False
             try:
                 result = await maybeDeferred(fn, lease)
-                reusable = True
+                good = True
             finally:
-                pool.release(lease, reusable)
+                pool.release(lease, reusable=good, ok=good)
             return result
 
         return Deferred.fromCoroutine(acquired())
@@ -176,7 +182,7 @@ class Upstream:
         if isinstance(self._chance, SystemRandom):  # it has no state
             shared += (self._chance,)
         told = whatif(self.members, self.balancer, client, self._clock.seconds(), shared)
-        return evolve(told, reason="the upstream is paused") if self.paused else told
+        return evolve(told, waits=self._finder.would_wait())
 
     def pause(self, limit: float | None = None) -> None:
         """Hold every new client back until :meth:`resume`, each for ``limit`` seconds at most (by default as
@@ -202,6 +208,8 @@ class Upstream:
             "strategy": self.strategy,
             "ready": self.ready,
             "paused": self.paused,
+            "resuming": self._finder.room.queue.rate,
+            "pause_timeout": self._finder.patience.pause_timeout,
             "queue": self._finder.room.queue.stats(self._clock.seconds()),
             "retries": self._budget.stats(),
             "servers": [
@@ -216,6 +224,8 @@ class Upstream:
         return {} if self.members.checker is None else self.members.checker.report()
 
     def _named(self, strategy: str) -> ILoadBalancer:
+        if strategy not in STRATEGIES:
+            raise ValueError(f"expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
         if strategy not in self._balancers:
             self._balancers[strategy] = STRATEGIES[strategy](self._chance)
         return self._balancers[strategy]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.queueing import Held
     from tcpsuite.interfaces import ILoadBalancer
     from tcpsuite.net.members import Members
 
@@ -23,7 +24,9 @@ class Whatif:
     """Who would be picked; ``None`` for nobody."""
     choice: Choice
     reason: str
-    """Why nobody, or not at once, or why it cannot be said; empty otherwise."""
+    """Why nobody, or why it cannot be said; empty otherwise."""
+    waits: Held | None = None
+    """Why it would have to wait first; ``None`` when it would not."""
 
 
 def whatif(

@@ -22,14 +22,16 @@ DRAIN, MAINT, READY = Administration.DRAIN, Administration.MAINT, Administration
 
 @implementer(IHealthCheck)
 class Asked:
-    """Notes who was asked, and never answers."""
+    """Notes who was asked, and answers when the test does."""
 
     def __init__(self):
         self.names = []
+        self.answers = []
 
     def check(self, server):
         self.names.append(server.name)
         asked: Deferred[Outcome] = Deferred()
+        self.answers.append(asked)
         return asked
 
 
@@ -260,12 +262,16 @@ class CheckedTests(MembersCase):
         self.clock.advance(1)
 
     def test_checked_from_the_start(self):
-        """All are checked when the upstream starts, one that is added too, one that is removed no more."""
+        """All are checked when the upstream starts.  One that is added takes no connections until it was found
+        well; one that is removed is checked no more.
+        """
         self.assertEqual(self.check.names, ["a", "b"])
         server = self.servers["c"] = Server("c", "tcp:192.0.2.1:99")
         self.members.add(server, self.pool(server))
         self.clock.advance(1)
         self.assertEqual(self.check.names, ["a", "b", "c"])
+        self.assertEqual(self.names(), "ab")
+        self.check.answers.pop().callback(Outcome(True))
         self.assertEqual(self.names(), "abc")
         self.members.remove(server, "not wanted")
         self.assertEqual(self.names(), "ab")

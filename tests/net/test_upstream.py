@@ -305,7 +305,8 @@ class UpstreamTests(SynchronousTestCase):
         self.assertEqual(
             status,
             {
-                "name": "db", "strategy": "", "ready": True, "paused": False,
+                "name": "db", "strategy": "", "ready": True, "paused": False, "resuming": 0.0,
+                "pause_timeout": 30.0,
                 "queue": {"waiting": 0, "longest_wait": 0.0, "timed_out": 0, "refused": 0},
                 "retries": {"under_way": 0, "made": 0, "denied": 0},
             },

@@ -9,9 +9,11 @@ from zope.interface import implementer
 
 from tcpsuite.core.balancing import STRATEGIES, First
 from tcpsuite.core.choosing import Choice, LeftOut, Why
+from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Administration
-from tcpsuite.errors import NoServer
+from tcpsuite.errors import Closed, NoServer
 from tcpsuite.interfaces import ILoadBalancer, ITimed
+from tcpsuite.net.search import Patience
 from tcpsuite.net.whatif import Whatif
 from tests.support.upstreams import UpstreamCase
 
@@ -160,6 +162,39 @@ class AskedTests(UpstreamCase):
         down = Choice((), tuple(LeftOut(name, Why.DOWN) for name in "abc"))
         expected = Whatif(None, down, "no server of db takes connections: of 3, 3 down")
         self.assertEqual(self.upstream.whatif(), expected)
+
+    def test_whatif_it_had_to_wait(self):
+        """It says for what a client would have to wait: the end of a pause, room, a server that is up."""
+        self.build("a", max_connections=1, patience=Patience(hold_timeout=1.0))
+        self.assertIsNone(self.upstream.whatif().waits)
+        self.upstream.pause()
+        whatif = self.upstream.whatif()
+        self.assertEqual((whatif.server, whatif.waits), ("a", Held.PAUSED))
+        self.upstream.resume()
+        _, other = self.join("a")
+        self.assertEqual(self.upstream.whatif().waits, Held.FULL)
+        other.lose()
+        self.down("a")
+        self.assertEqual(self.upstream.whatif().waits, Held.NONE_UP)
+
+    def test_an_unknown_strategy(self):
+        """A strategy that there is not is named beside those that there are."""
+        with self.assertRaisesRegex(ValueError, "expected one of round_robin, .*, got 'fair'"):
+            self.upstream.execute(lambda lease: None, "fair")
+
+    def test_drained(self):
+        """When the process is about to end, who waits for the end of a pause is told so at once; who waits
+        for room may still get it.
+        """
+        self.build("a", max_connections=1)
+        _, other = self.join("a")
+        waiting = self.client()
+        self.upstream.drain()
+        self.assertNoResult(waiting.acquired)
+        self.upstream.pause()
+        self.upstream.drain()
+        self.failureResultOf(waiting.acquired, Closed)
+        other.lose()
 
     def test_whatif_of_what_cannot_be_copied(self):
         """A balancer that cannot be copied is not asked, and this is said."""
