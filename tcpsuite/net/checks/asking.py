@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from tcpsuite.core.scripts import Unwell
@@ -15,6 +16,9 @@ from tcpsuite.net.shortage import is_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+    from twisted.internet.protocol import Protocol
 
 
 def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]]) -> Deferred[Outcome]:
@@ -43,6 +47,23 @@ def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]
     asking = maybeDeferred(begin)
     asking.addTimeout(timeout, reactor, onTimeoutCancel=late)
     return asking.addCallbacks(good, bad)
+
+
+def visit(endpoint: IStreamClientEndpoint, visitor: Protocol) -> Deferred[Any]:
+    """Connect ``visitor``; fires when it is.  Nothing is logged, as it is by Twisted's ``connectProtocol``."""
+    return endpoint.connect(_Once(visitor))
+
+
+class _Once(Factory):
+    """Makes one connection, which is no news."""
+
+    noisy = False
+
+    def __init__(self, visitor: Protocol) -> None:
+        self._visitor = visitor
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._visitor
 
 
 def lost_before(what: str, reason: Failure) -> Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.scripts import LIMIT, Unwell, shown
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, lost_before
+from tcpsuite.net.checks.asking import ask, lost_before, visit
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITCPTransport
@@ -49,7 +49,7 @@ class TalkCheck:
 
         def begin() -> Deferred[float | None]:
             talk = _Talk(self._reactor, self._script, server)
-            connecting: Deferred[Any] = connectProtocol(clientFromString(self._reactor, server.address), talk)
+            connecting = visit(clientFromString(self._reactor, server.address), talk)
             return connecting.addCallback(lambda _: talk.over)
 
         return ask(self._reactor, self._timeout, begin)

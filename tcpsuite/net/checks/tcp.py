@@ -7,12 +7,12 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask
+from tcpsuite.net.checks.asking import ask, visit
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IConnector, ITCPTransport
@@ -54,9 +54,8 @@ class TCPCheck:
             # The time-out is kept by who asks.
             knock.connector = self._reactor.connectTCP(host, int(plain["port"]), knock, timeout=None)
             return knock.answered
-        visit = _Visit()
-        connecting: Deferred[_Visit] = connectProtocol(clientFromString(self._reactor, address), visit)
-        return connecting.addCallback(lambda _: visit.over)
+        visitor = _Visit()
+        return visit(clientFromString(self._reactor, address), visitor).addCallback(lambda _: visitor.over)
 
 
 class _Visit(Protocol):

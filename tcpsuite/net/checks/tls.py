@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol, wrapClientTLS
+from twisted.internet.endpoints import clientFromString, wrapClientTLS
 from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, lost_before
+from tcpsuite.net.checks.asking import ask, lost_before, visit
 from tcpsuite.net.endpoints import Parts
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ class TLSCheck:
         """Connect to ``server``, shake hands, and leave."""
 
         def begin() -> Deferred[float | None]:
-            visit = _Visit(self._reactor)
-            connecting: Deferred[Any] = connectProtocol(self._endpoint(server), visit)
-            return connecting.addCallback(lambda _: visit.over)
+            visitor = _Visit(self._reactor)
+            return visit(self._endpoint(server), visitor).addCallback(lambda _: visitor.over)
 
         return ask(self._reactor, self._timeout, begin)
 
