@@ -6,6 +6,7 @@ an empty one, to whoever reads up to the end.  It is what the client would have 
 
 from __future__ import annotations
 
+from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -149,25 +150,32 @@ class GatewayConnection(Side):
         side, self._server = self._server, None
         assert side is not None
         self._deliver = side.transport.write
-        upstream = self.factory.upstream
-        timed = upstream.times_answers
-        if timed:
+        factory = self.factory
+        first: FirstByte | None = None
+        relay: Relay | None = None
+        if factory.upstream.times_answers:
 
-            def answered(seconds: float) -> None:
-                relay.stop_watching()
-                upstream.answered(server, seconds)
+            def over() -> None:
+                self._deliver = side.transport.write
+                if relay is not None:
+                    relay.stop_watching()
 
-            first = FirstByte(self.factory.clock, answered)
+            first = FirstByte(factory.clock, partial(factory.upstream.answered, server), over)
             self._deliver = first.to_server(self._deliver)
             side.dataReceived = first.to_client(side.dataReceived)  # type: ignore[method-assign,assignment]
         if self._early:
             self._deliver(b"".join(self._early))
             self._early.clear()
-            if self._early_size >= self.factory.early_data:
+            if self._early_size >= factory.early_data:
                 self.resumeProducing()
-        factory = self.factory
         relay = Relay(
-            self, side, self.connection, factory.fin_timeout, factory.clock, factory.relays, watched=timed
+            self,
+            side,
+            self.connection,
+            factory.fin_timeout,
+            factory.clock,
+            factory.relays,
+            watched=first is not None and not first.is_over,
         )
 
     def _refuse(self, failure: Failure) -> None:

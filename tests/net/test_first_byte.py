@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.net.first_byte import FirstByte
+from tcpsuite.net.first_byte import MOST_ASKED, FirstByte
 
 
 class FirstByteTests(SynchronousTestCase):
@@ -14,7 +14,7 @@ class FirstByteTests(SynchronousTestCase):
         self.clock.advance(100.0)
         self.passed: list[tuple[str, bytes]] = []
         self.times: list[float] = []
-        self.first = FirstByte(self.clock, self.answered)
+        self.first = FirstByte(self.clock, self.answered, lambda: self.passed.append(("over", b"")))
         self.ask = self.first.to_server(lambda data: self.passed.append(("server", data)))
         self.answer = self.first.to_client(lambda data: self.passed.append(("client", data)))
 
@@ -57,6 +57,7 @@ class FirstByteTests(SynchronousTestCase):
             ("server", b"one"),
             ("client", b"two"),
             ("told", b""),
+            ("over", b""),
             ("server", b"three"),
             ("client", b"four"),
         ]
@@ -70,3 +71,13 @@ class FirstByteTests(SynchronousTestCase):
         self.answer(b"answer")
         states.append(repr(self.first))
         self.assertEqual(states, ["<FirstByte connected>", "<FirstByte asked>", "<FirstByte over>"])
+
+    def test_no_answer_to_come(self) -> None:
+        """Behind a client that has said much and had no answer nobody waits for one any more."""
+        self.ask(b"x" * MOST_ASKED)
+        self.assertNotIn(("over", b""), self.passed)
+        self.ask(b"x")
+        self.ask(b"x")
+        self.answer(b"thanks")
+        self.assertEqual([what for what, _ in self.passed if what in ("told", "over")], ["over"])
+        self.assertEqual(repr(self.first), "<FirstByte over>")

@@ -13,6 +13,8 @@ from zope.interface import directlyProvides, implementer
 from tcpsuite.core.balancing import First
 from tcpsuite.core.connections import Counted, Reason
 from tcpsuite.interfaces import ILoadBalancer, ITimed
+from tcpsuite.net.first_byte import MOST_ASKED
+from tcpsuite.net.relay import ServerSide
 from tcpsuite.net.search import Patience
 from tcpsuite.options import Duration, Provider
 from tcpsuite.services.gateway import JITTER, GatewayFactory
@@ -241,6 +243,14 @@ class TimedTests(GatewayCase):
         self.assertEqual(self.balancer.told, [("a", 0.5)])
         self.assertEqual((server.value(), self.visitor.value()), (b"question" * 2, b"answer" * 2))
 
+    def test_much_said_before_there_is_a_server(self):
+        """Whoever has said much before there is a server is not timed, and loses nothing."""
+        self.visitor.say(b"x" * (MOST_ASKED + 1))
+        server = self.endpoints["a"].accept()
+        server.say(b"answer")
+        self.assertEqual(self.balancer.told, [])
+        self.assertEqual((len(server.value()), self.visitor.value()), (MOST_ASKED + 1, b"answer"))
+
     def test_a_server_that_never_answers(self):
         """A connection that ends without an answer tells nothing."""
         self.endpoints["a"].accept()
@@ -249,12 +259,12 @@ class TimedTests(GatewayCase):
         self.assertEqual(self.balancer.told, [])
 
     def test_nobody_looks_for_others(self):
-        """Where the balancer does not ask for it, what the server says goes straight to the client."""
+        """Where the balancer does not ask for it, nothing stands between the server and its side."""
         self.build()
         client = self.connect(GatewayFactory(self.upstream, self.clock))
         self.endpoints["a"].accept()
         side = self.endpoints["a"].transports[-1].protocol
-        self.assertEqual(side.dataReceived, client.write)
+        self.assertIsInstance(getattr(side.dataReceived, "__self__", None), ServerSide)
         self.end(client)
 
 
