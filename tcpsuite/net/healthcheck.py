@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import IHealthCheck
 
+PATIENCE = 60.0
+"""Seconds that a check may take: each has a time-out of its own, which is shorter."""
+
 UNCHECKED: Mapping[str, Any] = {"since": None, "checks": {"ok": 0, "failed": 0}}
 """What :meth:`HealthChecker.status` says of a server before its first check."""
 
@@ -42,6 +45,7 @@ class _Watched:
     transition: Transition | None = None
     resting: bool = False
     next: IDelayedCall | None = None
+    """The next check, or the end of the patience with the one that is under way."""
     asking: Deferred[Any] | None = None
     given_up: int = 0
     """How often what was under way was given up: what was asked before that is of no interest any more."""
@@ -59,6 +63,7 @@ class HealthChecker:
     :param chance: drawn from, so that the checks of many servers do not come at once.
     :param changed: called with a server that has gone up or down, and with its transition; its ``up`` says it
         already.
+    :param patience: seconds after which a check that has not ended by itself is given up, and has failed.
     """
 
     log = Logger()
@@ -74,6 +79,7 @@ class HealthChecker:
         schedule: Schedule | None = None,
         chance: random.Random | None = None,
         changed: Callable[[Server, Transition], None] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self._upstream = upstream
         self._check = check
@@ -82,6 +88,7 @@ class HealthChecker:
         self._schedule = schedule or Schedule()
         self._chance = chance or random.SystemRandom()
         self._changed = changed
+        self._patience = patience
         self._complaints = Complaints(upstream, reactor)
         self._running = False
         self._watched: dict[str, _Watched] = {}
@@ -191,10 +198,22 @@ class HealthChecker:
             watched.asking = None
 
     def _ask(self, check: IHealthCheck, watched: _Watched) -> None:
-        watched.next = None
+        watched.next = self._reactor.callLater(self._patience, self._overdue, watched)
         asking = watched.asking = maybeDeferred(check.check, watched.server)
         turn = watched.given_up
         asking.addErrback(self._broken, watched, turn).addCallback(self._observe, watched, turn)
+
+    def _overdue(self, watched: _Watched) -> None:
+        """A check ends in time whatever happens; one that does not must not leave its server as it was."""
+        watched.next = None
+        self._give_up(watched)
+        self.log.error(
+            "the health check {check!r} is broken: it did not end within {patience:g} s",
+            check=self._check,
+            patience=self._patience,
+        )
+        outcome = Outcome(False, f"the check is broken: it did not end within {self._patience:g} s")
+        self._observe(outcome, watched, watched.given_up)
 
     def _broken(self, failure: Failure, watched: _Watched, turn: int) -> Outcome:
         """A check gives an outcome whatever happens; one that does not is at fault itself."""
@@ -205,7 +224,9 @@ class HealthChecker:
     def _observe(self, outcome: Outcome, watched: _Watched, turn: int) -> None:
         if turn != watched.given_up:
             return
-        watched.asking = None
+        if watched.next is not None:
+            watched.next.cancel()
+        watched.next = watched.asking = None
         if outcome.local:
             self._complaints.complain(outcome.error)
             self._wait(watched, self._schedule.fast_interval)

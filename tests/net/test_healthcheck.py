@@ -72,7 +72,7 @@ class HealthCheckerTests(SynchronousTestCase):
         self.checker.start()
         self.clock.advance(0)
         self.assertEqual([name for name, _ in self.check.asked], ["a", "b"])
-        self.clock.advance(60)
+        self.clock.advance(59)
         self.assertEqual(len(self.check.asked), 2)
         self.answer(GOOD)
         self.clock.advance(4.9)
@@ -151,6 +151,29 @@ class HealthCheckerTests(SynchronousTestCase):
         self.assertFalse(self.servers[0].up)
         self.assertEqual(len(self.clock.getDelayedCalls()), 2)
         checker.stop()
+
+    def test_a_check_that_never_ends_is_a_failed_one(self):
+        """A check that keeps no time-out is given up, said in the log, and counts as failed; what it answers
+        later is of no interest, and checking goes on.
+        """
+        self.checker.start()
+        self.clock.advance(0)
+        late = {name: answer for name, answer in self.check.asked if name == "a"}["a"]
+        self.answer(GOOD, "b")
+        with capturedLogs() as events:
+            self.clock.advance(59.9)
+            self.assertTrue(self.servers[0].up)
+            self.clock.advance(0.1)
+        self.assertEqual((self.servers[0].up, self.servers[1].up), (False, True))
+        self.assertEqual(self.servers[0].last_error, "the check is broken: it did not end within 60 s")
+        self.assertIn(LogLevel.error, [event["log_level"] for event in events])
+        late.callback(GOOD)
+        self.check.asked.clear()
+        self.answer(GOOD)
+        self.answer(GOOD)
+        self.assertTrue(self.servers[0].up)
+        self.checker.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_has_defaults(self):
         """With nothing said, the rise, fall and intervals are the usual ones."""

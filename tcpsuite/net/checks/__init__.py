@@ -53,6 +53,9 @@ def _http(options: HealthOptions) -> HTTP:
     return HTTP(options.path, parse_statuses(options.status), authority_namer(options.host))
 
 
+GRACE = 1.0
+"""Seconds behind its time-out until a check is given up that does not keep it."""
+
 CHECKS: Mapping[str, _Builder] = {
     "tcp": _tcp,
     "send_expect": _talk(_send_expect),
@@ -96,6 +99,7 @@ def build_checker(
         ),
         chance=chance,
         changed=changed,
+        patience=options.timeout + GRACE,
     )
 
 

@@ -50,7 +50,7 @@ def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]
 
 
 def visit(endpoint: IStreamClientEndpoint, visitor: Protocol) -> Deferred[Any]:
-    """Connect ``visitor``; fires when it is.  Nothing is logged, as it is by Twisted's ``connectProtocol``."""
+    """Connect ``visitor``; fires then.  Unlike Twisted's ``connectProtocol`` it logs nothing."""
     return endpoint.connect(_Once(visitor))
 
 
