@@ -115,6 +115,8 @@ class Connection:
     """Seconds that it waited until there was a server for it."""
     held_why: str = ""
     """Why it waited last."""
+    server_fault: str | None = None
+    """What the server did wrong on it, empty while that is nothing; ``None`` when nobody looks."""
     traffic: Traffic = UNCOUNTED
     on_its_way: Callable[[], int] | None = field(default=None, repr=False)
     """Gives the bytes that were taken and have not arrived, where the traffic knows but a part of them."""

@@ -16,6 +16,10 @@ Rules, in both directions alike:
   has taken nothing between two looks, for what came before it might yet arrive.
 
 TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.
+
+A reset is the server's fault only if the server has said nothing, and neither side had finished.  Behind an
+answer, or behind the end of a client, servers in good health reset too: they drop what nobody will read, or
+take TLS down without a goodbye.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ from zope.interface import implementer
 from tcpsuite.core.connections import Reason
 from tcpsuite.net.kernel import unsent, was_reset
 from tcpsuite.net.stream import Stream
+
+MUTE = "reset before it said a word"
+"""What a server has done wrong that took a connection only to reset it."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,14 +133,14 @@ class Side(Protocol):
 class ServerSide(Side):
     """The connection to the server, made for one client.
 
-    What it reads goes to the client's transport with nothing in between.
-
+    :param client: is sent what it reads.
     :param connected: called when it has a transport.
     """
 
     def __init__(self, client: IStreamTransport, connected: Callable[[], None]) -> None:
         super().__init__(Reason.SERVER_CLOSED, Reason.SERVER_RESET)
-        self.dataReceived = client.write  # type: ignore[method-assign]
+        self._tell = client.write
+        self._spoke = False
         self._connected: Callable[[], None] | None = connected
 
     def connectionMade(self) -> None:
@@ -143,13 +150,25 @@ class ServerSide(Side):
         if connected is not None:
             connected()
 
+    def dataReceived(self, data: bytes) -> None:
+        """The server says something."""
+        self._spoke = True
+        self._tell(data)
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the server has said anything."""
+        # Of what passes between transports that are joined they alone know.
+        return self._spoke or (_plain(self.transport) and self.transport.bytes_in > 0)
+
 
 class Relay:
     """Two sides, joined.
 
     :param client: connected.
     :param server: connected.
-    :param record: the client's record; it is told to ask both sides for what is on its way.
+    :param record: the client's record; it is told to ask both sides for what is on its way, why the relay
+        ended, and what the server did wrong.
     :param fin_timeout: seconds.
     :param clock: an ``IReactorTime``.
     :param relays: it is one of these while it lasts.
@@ -159,7 +178,7 @@ class Relay:
     def __init__(
         self,
         client: Side,
-        server: Side,
+        server: ServerSide,
         record: Connection,
         fin_timeout: float,
         clock: Any,
@@ -178,6 +197,7 @@ class Relay:
         self._relays = relays
         self._timer: IDelayedCall | None = None
         relays.add(self)
+        record.server_fault = ""
         record.on_its_way = lambda: sum(self._on_their_way())
         client.transport.registerProducer(server, True)
         server.transport.registerProducer(client, True)
@@ -233,10 +253,10 @@ class Relay:
             case ConnectionAborted():
                 pass
             case ConnectionLost():
-                self._record.because(side.reset)
+                self._broken_by(side)
             case _ if side is self._server:
                 # TLS has more to tell.  What a client does to it, its listener has the words for.
-                self._record.because(side.reset, reason.getErrorMessage())
+                self._broken_by(side, reason.getErrorMessage())
         if isinstance(other.transport, Stream) and other.transport.drained:
             other.cut()
         else:
@@ -257,6 +277,16 @@ class Relay:
                 self._server.cut()
                 return
             self._left[side] = left
+
+    def _broken_by(self, side: Side, detail: str = "") -> None:
+        """Say why it ended, which was not in order."""
+        first = self._first_finished
+        if side is self._client:
+            self._record.because(side.reset, detail)
+            return
+        if first is None and not self._server.spoke:
+            self._record.server_fault = detail or MUTE
+        self._record.because(self._client.closed if first is self._client else side.reset, detail)
 
     def _other(self, side: Side) -> Side:
         return self._server if side is self._client else self._client
@@ -299,4 +329,9 @@ class Relay:
 
 
 def _joinable(transport: Any) -> TypeGuard[Stream]:
-    return isinstance(transport, Stream) and bool(transport.connected) and not transport.TLS
+    return _plain(transport) and bool(transport.connected)
+
+
+def _plain(transport: Any) -> TypeGuard[Stream]:
+    """Whether it counts the very bytes that its protocol is given."""
+    return isinstance(transport, Stream) and not transport.TLS

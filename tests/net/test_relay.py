@@ -113,6 +113,28 @@ async def test_a_reset_is_a_reset(way):
     assert record.detail == ""
 
 
+@pytest.mark.parametrize("answers", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_server_is_blamed_for_a_reset_without_a_word(answers):
+    """A server that resets is blamed when it has said nothing on that connection, and only then."""
+
+    def scene(client, server):
+        client.sendall(b"question")
+        assert server.recv(100) == b"question"
+        if answers:
+            _meet(client, server)
+        reset(server)
+        assert read_until_reset(client) == b""
+
+    with listening() as server:
+        async with Gateway(server) as gateway:
+            await gateway.play(scene, server)
+    blamed = gateway.upstream.servers[0]
+    expected = (0, "") if answers else (1, "reset before it said a word")
+    assert (blamed.resets, blamed.last_error) == expected
+    assert gateway.records[0].reason is Reason.SERVER_RESET
+
+
 @WAYS
 @pytest_twisted.ensureDeferred
 async def test_what_was_said_right_before_a_reset_arrives(way):

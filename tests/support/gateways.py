@@ -91,20 +91,24 @@ async def turn() -> None:
 
 
 class Gateway:
-    """In front of one server, or of several; gives its ended connections' records in ``records``."""
+    """In front of one server, or of several; gives its ended connections' records in ``records``.
+
+    :param name: gives a server's client endpoint string.
+    """
 
     def __init__(
         self,
         *servers: socket.socket,
         fin_timeout: float = 30.0,
         max_connections: int = 0,
+        name: Callable[[socket.socket], str] = address,
         **options: Any,
     ) -> None:
         from twisted.internet import reactor
 
         table = UpstreamOptions(
             servers=tuple(
-                ServerOptions(f"s{number}", ClientEndpoint(address(server)), max_connections=max_connections)
+                ServerOptions(f"s{number}", ClientEndpoint(name(server)), max_connections=max_connections)
                 for number, server in enumerate(servers)
             ),
             health=HealthOptions("none"),
