@@ -9,6 +9,7 @@
     │   ├── OutOfResources    this machine has no descriptor, buffer or memory left
     │   ├── Closed            the pool, upstream or store was closed
     │   ├── ChangeRefused     a change that the running process does not take
+    │   ├── LeaseError        a lease used against its rules; a ValueError too
     │   └── MetricError       a metric that its text format cannot say; a ValueError too
     └── RemoteError           a peer's doing: counted and closed, without a traceback
         ├── ConnectFailed     a server refused, was unreachable, or took too long
@@ -57,6 +58,10 @@ class Closed(LocalError):
 
 class ChangeRefused(LocalError):
     """A change that the running process does not take; ``str`` is a sentence that says why."""
+
+
+class LeaseError(LocalError, ValueError):
+    """A lease used against its rules: attached twice or when it was over, or released to another pool."""
 
 
 class MetricError(LocalError, ValueError):

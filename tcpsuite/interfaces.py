@@ -106,7 +106,10 @@ class ILease(Interface):
         """Give the connection to ``protocol``.  Once only.
 
         Its ``makeConnection`` is called, then its ``dataReceived`` with what the server has said meanwhile,
-        then what tells it of a half-close or loss that has happened meanwhile.
+        then what tells it of a half-close or loss that has happened meanwhile.  It may release the lease in
+        each of these.
+
+        :raises LeaseError: when it was attached before, or the lease was released.
         """
 
     def ended() -> Deferred[Outcome]:
@@ -147,6 +150,7 @@ class IConnectionPool(Interface):
         had it hears no more of it; in the others it is closed if it is still open.  Safe to call twice.
 
         :param ok: whether it did what it was wanted for.
+        :raises LeaseError: when it is a lease of another pool that is not over yet.
         """
 
     def execute(fn: Callable[[ILease], Any], holder: str = "") -> Deferred[Any]:

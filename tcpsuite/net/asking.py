@@ -83,6 +83,7 @@ class Questions:
 
         def over(fine: bool) -> None:
             held.asked = None
+            lease.revoke()
             self._answered(held, fine and held.fit())
 
         held.lease = lease = PooledLease(self._server, held, "the pool", self._clock.seconds())

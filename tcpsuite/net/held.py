@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.core.pooling import End
+from tcpsuite.errors import LeaseError
 from tcpsuite.net.wrappers import beneath
 
 if TYPE_CHECKING:
@@ -113,11 +114,15 @@ class Held(Protocol):
                 self.lease.end(self._clock.seconds(), reason)
             # Last: who waits for the pool to be empty finds everything else done.
             self._lost(self)
+            # The two know each other: left alone, they would wait for the garbage collector together.
+            self.lease = None
 
     def attach(self, taker: IProtocol) -> None:
         """Hand the connection over: the hot path does not come through here any more."""
-        assert self._taker is None, "a lease is attached once"
+        if self._taker is not None:
+            raise LeaseError("a lease is attached once")
         self._taker = taker
+        reason, finished = self._reason, self._finished  # what comes from now on the taker hears at once
         if not self.gone:
             if isinstance(self.transport, FileDescriptor):
                 # Twisted's endpoints leave a wrapper of theirs between the transport and us.
@@ -126,13 +131,17 @@ class Held(Protocol):
                 # Before the taker gets to say otherwise.
                 self.transport.resumeProducing()
         taker.makeConnection(self.transport)
-        if self._early:
-            taker.dataReceived(b"".join(self._early))
+        while self._early and self._taker is taker:
+            early = b"".join(self._early)
             self._early.clear()
+            self._early_size = 0
+            taker.dataReceived(early)
+        if self._taker is not taker:
+            return  # it gave the connection back already
         self.dataReceived = taker.dataReceived  # type: ignore[method-assign]
-        if self._reason is not None:
-            taker.connectionLost(self._reason)
-        elif self._finished:
+        if reason is not None:
+            taker.connectionLost(reason)
+        elif finished:
             self._server_finished(taker)
 
     def hung_up(self) -> bool:
@@ -161,7 +170,7 @@ class Held(Protocol):
         self.lease = None
         if self._taker is not None:
             self._taker = None
-            del self.dataReceived
+            self.__dict__.pop("dataReceived", None)  # is not there yet while it is being attached
             self.transport.resumeProducing()  # who had it may have paused it
 
     def close(self) -> None:

@@ -8,10 +8,11 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from zope.interface import implementer
 
+from tcpsuite.errors import LeaseError
 from tcpsuite.interfaces import ILease, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
@@ -44,8 +45,12 @@ class PooledLease:
         return f"<PooledLease {self.server.name} {'over' if self._outcome else repr(self._held)}>"
 
     def attach(self, protocol: IProtocol) -> None:
-        """Give the connection to ``protocol``, and what has happened on it meanwhile.  Once only."""
-        assert self._held.lease is self, "the lease was given back"
+        """Give the connection to ``protocol``, and what has happened on it meanwhile.  Once only.
+
+        :raises LeaseError: when it was attached before, or given back.
+        """
+        if self._returned:
+            raise LeaseError("the lease was given back")
         self._held.attach(protocol)
 
     def ended(self) -> Deferred[Outcome]:
@@ -56,12 +61,23 @@ class PooledLease:
         self._ended = [*(self._ended or ()), deferred]
         return deferred
 
-    def give_back(self) -> Held | None:
-        """Its holder is done.  Gives the connection, but not twice, and not when it is gone."""
+    def give_back(self, among: Mapping[int, Held]) -> Held | None:
+        """Its holder is done.
+
+        :param among: the connections of the pool to which it is given back, by number.
+        :return: the connection, but not twice, and not when it is gone.
+        :raises LeaseError: when it is none of these.
+        """
         if self._returned or self._outcome is not None:
             return None
-        self._returned = True
+        if among.get(self._held.number) is not self._held:
+            raise LeaseError("the lease is another pool's")
+        self.revoke()
         return self._held
+
+    def revoke(self) -> None:
+        """From now on nobody can be attached."""
+        self._returned = True
 
     def end(self, now: float, reason: Failure | None = None) -> None:
         """It is over.

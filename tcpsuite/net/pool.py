@@ -28,7 +28,7 @@ from tcpsuite.core.pooling import (
 from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Refilled, Waiting
 from tcpsuite.core.pooling.gate import Pass
 from tcpsuite.core.pooling.settings import SESSION
-from tcpsuite.errors import Closed, ConnectFailed, OutOfResources, PoolExhausted
+from tcpsuite.errors import Closed, ConnectFailed, LeaseError, OutOfResources, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
 from tcpsuite.net.alarm import Alarm
 from tcpsuite.net.asking import Questions
@@ -160,9 +160,11 @@ class ConnectionPool:
         on it.
 
         :param ok: whether it did what it was wanted for: a connection that fails again and again is retired.
+        :raises LeaseError: when it is a lease of another pool that is not over yet.
         """
-        assert isinstance(lease, PooledLease)
-        if (held := lease.give_back()) is None:
+        if not isinstance(lease, PooledLease):
+            raise LeaseError("the lease is another pool's")
+        if (held := lease.give_back(self._held)) is None:
             return
         now = self._reactor.seconds()
         decisions = self._state.release(held.number, now, self._reuses and reusable and held.fit(), ok)

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tcpsuite.errors import Closed, ConnectFailed, PoolExhausted, RemoteError
+from tcpsuite.errors import Closed, ConnectFailed, LeaseError, PoolExhausted, RemoteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.testing.endpoints import ScriptedEndpoint
+from tcpsuite.testing.takers import Taker as Taker
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -30,33 +29,6 @@ else:
 
 PATIENCE = 60.0
 """Seconds within which any pool must have answered who gave no time of its own."""
-
-
-@implementer(IHalfCloseableProtocol)
-class Taker(Protocol):
-    """Notes what happens, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-
-    def connectionMade(self) -> None:
-        """Note it."""
-        self.events.append("made")
-
-    def dataReceived(self, data: bytes) -> None:
-        """Note it."""
-        self.events.append(data)
-
-    def readConnectionLost(self) -> None:
-        """Note it."""
-        self.events.append("finished")
-
-    def writeConnectionLost(self) -> None:
-        """Note it."""
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Note it."""
-        self.events.append(reason.type)
 
 
 class ConnectionPoolContract(Case):
@@ -169,6 +141,34 @@ class ConnectionPoolContract(Case):
             server.finish()
         self.endpoint.settle()
         self.assertTrue(plain.lost)
+
+    def test_a_lease_is_attached_once(self) -> None:
+        """A second protocol is refused, and the first goes on."""
+        lease, taker = self._attached()
+        with self.assertRaises(LeaseError):
+            lease.attach(Taker())
+        for server in self.endpoint.transports:
+            server.say(b"answer")
+        self.assertEqual(taker.events, ["made", b"answer"])
+
+    def test_a_lease_is_released_to_its_own_pool(self) -> None:
+        """Another pool refuses it, though it has lent as many, and whoever has those keeps them."""
+        endpoint = ScriptedEndpoint()
+        other = self.make_pool(endpoint, self.clock)
+        acquired = other.acquire()
+        while endpoint.connecting:
+            endpoint.accept()
+        self.successResultOf(acquired).attach(foreign := Taker())
+        lease, taker = self._attached()
+        with self.assertRaises(LeaseError):
+            other.release(lease)
+        for server in (*endpoint.transports, *self.endpoint.transports):
+            server.say(b"answer")
+        self.assertEqual([taker.events, foreign.events], [["made", b"answer"]] * 2)
+        closed = other.close()
+        self.clock.advance(0)
+        endpoint.settle()
+        self.successResultOf(closed)
 
     def test_tells_of_the_end_behind_the_taker(self) -> None:
         """``ended`` fires when the connection is gone, with how long it lived; at once if it is gone."""

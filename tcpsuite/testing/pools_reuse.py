@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionLost
 
-from tcpsuite.errors import ConnectFailed, PoolExhausted
+from tcpsuite.errors import ConnectFailed, LeaseError, PoolExhausted
 from tcpsuite.testing.pools import PATIENCE, ConnectionPoolContract, Taker
 
 if TYPE_CHECKING:
@@ -156,9 +156,38 @@ class ReusingPoolContract(ConnectionPoolContract):
         for _, taker in again:
             self.assertEqual(taker.events, ["made"])
         late = Taker()
-        with self.assertRaises(AssertionError):
+        with self.assertRaises(LeaseError):
             lease.attach(late)
         self.assertEqual(late.events, [])
+
+    def test_a_taker_may_be_done_as_soon_as_it_begins(self) -> None:
+        """One that releases its lease in ``connectionMade``, or when it hears what had come before, leaves
+        the connection to the next, who alone hears what comes then.
+        """
+        for moment in ("connectionMade", "dataReceived"):
+            lease, taker = self._lease(), Taker()
+            if moment == "dataReceived":
+                for server in self.endpoint.transports:
+                    server.say(b"early")
+                self.endpoint.settle()  # those that nobody has are closed for it
+            note = getattr(taker, moment)
+
+            def done(*data: bytes, lease: ILease = lease, note: Any = note) -> None:
+                note(*data)
+                self.pool.release(lease)
+
+            setattr(taker, moment, done)
+            lease.attach(taker)
+            heard = list(taker.events)
+            again = [self._attached() for _ in range(self.maximum)]
+            self.assertEqual(len({id(each.transport) for _, each in again}), self.maximum)
+            for server in self.endpoint.transports:
+                if server.connected:
+                    server.say(b"answer")
+            self.assertEqual(taker.events, heard)
+            for lease, each in again:
+                self.assertEqual(each.events, ["made", b"answer"])
+                self.pool.release(lease)
 
     def test_what_is_released_twice_is_lent_once(self) -> None:
         """A second release does not put a connection into the pool a second time."""

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.core.balancing import LeastConnections, RoundRobin
 from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import ConnectFailed, StartError
+from tcpsuite.errors import ConnectFailed, PoolExhausted, StartError
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.checks.tcp import TCPCheck
 from tcpsuite.net.health_options import HealthOptions
@@ -86,7 +86,7 @@ class BuildTests(SynchronousTestCase):
 
     def test_a_pool_that_lends_again_is_waited_for(self):
         """Where connections are lent again acquire_timeout ends a wait; elsewhere connect_timeout does."""
-        for mode, limit in (("message", 2.0), ("preconnect", 8.0)):
+        for mode, limit, error in (("message", 2.0, PoolExhausted), ("preconnect", 8.0, ConnectFailed)):
             upstream = self.build(
                 servers=(ServerOptions("a", ClientEndpoint("tcp:a.example:1")),),
                 pool=PoolOptions(mode, min_connections=0, acquire_timeout=Duration(2.0)),
@@ -96,7 +96,7 @@ class BuildTests(SynchronousTestCase):
             self.reactor.advance(limit - 0.1)
             self.assertNoResult(acquired)
             self.reactor.advance(0.5)
-            self.failureResultOf(acquired, ConnectFailed)
+            self.failureResultOf(acquired, error)
 
     def test_a_warm_supply_is_made_at_the_start(self):
         """With preconnect each server is connected to, as often as the option says."""

@@ -84,7 +84,7 @@ class StackPool:
 
     def release(self, lease: ILease, reusable: bool = True, ok: bool = True) -> None:
         assert isinstance(lease, PooledLease)
-        held = lease.give_back()
+        held = lease.give_back({held.number: held for held in self.held})
         if held is None:
             return
         if self.maximum is None or self.closed or not (reusable and ok and held.fit()):

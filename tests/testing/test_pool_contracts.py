@@ -56,7 +56,7 @@ class Trusting(StackPool):
 
     def release(self, lease: ILease, reusable: bool = True, ok: bool = True) -> None:
         assert isinstance(lease, PooledLease)
-        if (held := lease.give_back()) is not None:
+        if (held := lease.give_back({held.number: held for held in self.held})) is not None:
             held.take_back()
             self.idle.append(held)
             self.serve()
