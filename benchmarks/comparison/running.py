@@ -34,6 +34,10 @@ FETCHES = 3
 """Times that curl fetches the file in one measurement."""
 QUIET = 2_000
 """So many sockets in TIME_WAIT do not hinder those who look for a free port."""
+PORTS = 28_000
+"""Ports that the kernel gives to those who connect, unless it was told otherwise."""
+CHURN = 25_000
+"""Ports that a churn may take in a second."""
 
 Figures = dict[str, float]
 """What one measurement told."""
@@ -171,7 +175,7 @@ class Bench:
                         figures = None
                         if case.fresh:
                             if case.takes_ports:
-                                let_ports_come_back()
+                                let_ports_come_back(WARM_UP + self.seconds)
                             with self._excused(server), self._serving(server, group.work, backend) as started:
                                 figures = self._measure(case, started)
                         elif server.name in up:
@@ -298,10 +302,11 @@ def output(argv: Sequence[str]) -> str:
     return done.stdout
 
 
-def let_ports_come_back() -> None:
-    """Wait until few sockets are in TIME_WAIT: it takes a minute at most."""
+def let_ports_come_back(seconds: float) -> None:
+    """Wait until few sockets are in TIME_WAIT, so that a load of ``seconds`` finds ports: a minute at most."""
     deadline = time.monotonic() + 65
-    while machine.waiting_sockets() > QUIET and time.monotonic() < deadline:
+    most = max(QUIET, PORTS - CHURN * seconds)
+    while machine.waiting_sockets() > most and time.monotonic() < deadline:
         time.sleep(0.5)
 
 
