@@ -19,8 +19,8 @@ from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.main import installReactor
 from twisted.python import context, log
 
+from tcpsuite.net import resolving
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
-from tcpsuite.net.resolving import NumericResolver
 from tcpsuite.net.stream import Stream
 from tcpsuite.net.transport import TCPStream, UNIXStream
 
@@ -38,7 +38,7 @@ class TcpsuiteReactor(EPollReactor):
         self._wants_more = False  # the one that is being tried
         self._current: Any = None  # whom an event or a try is about
         super().__init__()
-        self.installNameResolver(NumericResolver(self.nameResolver))
+        resolving.install(self)
 
     def mainLoop(self) -> None:
         """Run until stopped."""

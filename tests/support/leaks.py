@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from twisted.logger import LogEvent
     from twisted.python.failure import Failure
 
-POOL_THREAD = "PoolThread-twisted.internet.reactor-"
-"""How the reactor names the threads of its own pool; one that waits for the next job is no leak."""
+POOL_THREADS = ("PoolThread-twisted.internet.reactor-", "PoolThread-names-")
+"""How the threads of the reactor's own pool are named, and of the one that looks names up; one that waits for
+the next job is no leak."""
 
 
 @frozen
@@ -36,7 +37,7 @@ class Snapshot:
         """Look at the process and ``reactor`` now."""
         timers = reactor.getDelayedCalls()
         selectables = {*reactor.getReaders(), *reactor.getWriters()}
-        threads = [each for each in threading.enumerate() if not each.name.startswith(POOL_THREAD)]
+        threads = [each for each in threading.enumerate() if not each.name.startswith(POOL_THREADS)]
         things: dict[Hashable, str] = {
             **{("timer", id(each)): f"a timer: {each}" for each in timers},
             **{
