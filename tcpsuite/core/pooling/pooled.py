@@ -43,7 +43,7 @@ class Pooled:
 
     def may_be_lent(self, now: float, validate_idle: float) -> bool:
         """Whether nobody needs to look at it first: it worked last time, and that was not long ago."""
-        return now - self.proved <= validate_idle and not self.errors_in_row and now < self.retire_at
+        return now <= self.proved + validate_idle and not self.errors_in_row and now < self.retire_at
 
     def spent(self, now: float, settings: PoolSettings) -> End | None:
         """Why it is not to be lent again, if it is not."""
@@ -59,9 +59,8 @@ class Pooled:
 
         :param surplus: whether there are more than the minimum.
         """
-        idle = now - self.since
         if now >= self.retire_at:
             return End.LIFETIME
-        if idle >= settings.max_idle_time:
+        if now >= self.since + settings.max_idle_time:
             return End.IDLE_TIME
-        return End.MAX_IDLE if surplus and idle >= settings.idle_timeout else None
+        return End.MAX_IDLE if surplus and now >= self.since + settings.idle_timeout else None

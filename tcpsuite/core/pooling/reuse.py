@@ -246,6 +246,7 @@ class Reuse:
         if not fine:
             return [self._close(pooled, end), *self._serve(now)]
         pooled.proved = now
+        self._back_off.success()
         return self._offer(pooled, now)
 
     def unfit(self, connection: int, now: float, chance: float) -> list[Decision]:
@@ -371,7 +372,7 @@ class Reuse:
     def _warn(self, now: float) -> list[Decision]:
         decisions: list[Decision] = []
         for pooled in tuple(self._leased.values()):
-            if now - pooled.since < self._leak_warning:
+            if now < pooled.since + self._leak_warning:
                 break
             self._leaked[pooled.number] = self._leased.pop(pooled.number)
             decisions.append(Warn(pooled.number, now - pooled.since))
@@ -390,8 +391,8 @@ class Reuse:
 
     def _check(self, now: float) -> list[Decision]:
         """Validate what was not seen to work for the whole interval."""
-        old = now - self._settings.health_check_interval
-        unproved = [number for number, pooled in self._idle.items() if pooled.proved <= old]
+        interval = self._settings.health_check_interval
+        unproved = [number for number, pooled in self._idle.items() if now >= pooled.proved + interval]
         for number in unproved:
             self._validating[number] = self._idle.pop(number)
         return [Validate(number) for number in unproved]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.pooling.backing_off import BackOff
@@ -57,10 +58,11 @@ class SingleUse:
         """When :meth:`tick` is to be called, if nothing happens before; ``None`` for never."""
         if not self._target:
             return None
-        times = [since + self._max_age for since in self._warm.values()]
+        # Behind each lease this is asked: the oldest warm one speaks for all.
+        due = next(iter(self._warm.values())) + self._max_age if self._warm else inf
         if self._missing() > 0:
-            times.append(self._back_off.not_before)
-        return min(times, default=None)
+            due = min(due, self._back_off.not_before)
+        return due if due < inf else None
 
     def stats(self) -> dict[str, int]:
         """Counts by name: what there is now, then what there was since the beginning."""
@@ -189,12 +191,14 @@ class SingleUse:
         return Lease(taker, connection)
 
     def _expire(self, now: float) -> list[Decision]:
-        old = [connection for connection, since in self._warm.items() if now - since >= self._max_age]
-        for connection in old:
-            del self._warm[connection]
+        # The very sum that is due: for another one, equal on paper, a clock may ring in vain for ever.
+        decisions: list[Decision] = []
+        while (oldest := self.next_warm) is not None and now >= self._warm[oldest] + self._max_age:
+            del self._warm[oldest]
             self._warm_aged += 1
             self._back_off.success()
-        return [Close(connection, End.AGED) for connection in old]
+            decisions.append(Close(oldest, End.AGED))
+        return decisions
 
     def _missing(self) -> int:
         """How many warm connections may be begun, were it time."""
