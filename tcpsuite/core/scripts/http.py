@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 
 
@@ -42,16 +43,23 @@ class HTTP:
         ).encode()
 
     def heard(self, said: bytes) -> bool:
-        """The status is in the first line."""
-        line = first_line(said)
-        if line is None:
-            return False
-        match = _STATUS_LINE.fullmatch(line)
-        if match is None:
-            raise Unwell(f"answered {shown(line)}")
-        if not any(int(match[1]) in statuses for statuses in self._statuses):
-            raise Unwell(f"HTTP status {match[1].decode()}")
-        return True
+        """The status is in the first line, of what comes behind interim answers if there are any."""
+        while (line := first_line(said)) is not None:
+            match = _STATUS_LINE.fullmatch(line)
+            if match is None:
+                raise Unwell(f"answered {shown(line)}")
+            if not _interim(int(match[1])):
+                if not any(int(match[1]) in statuses for statuses in self._statuses):
+                    raise Unwell(f"HTTP status {match[1].decode()}")
+                return True
+            _, *behind = _BLANK_LINE.split(said, maxsplit=1)
+            said = behind[0] if behind else b""
+        return False
+
+
+def _interim(status: int) -> bool:
+    """Whether another answer follows.  Behind 101 there is none: the server speaks another protocol then."""
+    return 100 <= status < 200 and status != 101
 
 
 def parse_statuses(text: str) -> tuple[range, ...]:

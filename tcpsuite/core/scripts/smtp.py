@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.scripts import Unwell, shown
 
 if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
+
+_LINE = re.compile(rb"220(?:[ -]|\s*$)")
 
 
 class SMTP:
@@ -26,7 +29,7 @@ class SMTP:
         """All lines must be of code 220; the last one has no hyphen behind it."""
         *lines, _ = said.split(b"\n")
         for line in lines:
-            if not line.startswith(b"220"):
+            if not _LINE.match(line):
                 raise Unwell(f"greeted with {shown(line.rstrip())}")
             if line[3:4] != b"-":
                 return True

@@ -116,6 +116,8 @@ class SMTPTests(ScriptCase):
         """Another code is not, in the first line or a later one."""
         self.unwell(SMTP(), b"554 no service\r\n", "greeted with '554 no service'")
         self.unwell(SMTP(), b"220-mail\r\n421 too many\r\n", "greeted with '421 too many'")
+        for line in ("2200 no", "220_no", "22"):
+            self.unwell(SMTP(), line.encode() + b"\r\n", f"greeted with '{line}'")
 
 
 class HTTPTests(ScriptCase):
@@ -138,6 +140,17 @@ class HTTPTests(ScriptCase):
         self.well(self.script(), b"HTTP/1.1 200 OK\r\n")
         self.well(self.script(), b"HTTP/1.0 399\n")
         self.well(self.script("204,500-503"), b"HTTP/1.1 503 Service Unavailable\r\n")
+
+    def test_interim(self) -> None:
+        """Interim answers are passed over, with their fields; 101 is none, for behind it HTTP is over."""
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+        self.well(self.script(), b"HTTP/1.1 100 Continue\r\n\r\n" + hints + b"HTTP/1.1 200 OK\r\n")
+        self.well(self.script(), b"HTTP/1.1 102\n\nHTTP/1.1 204\n")
+        self.unwell(self.script(), hints + b"HTTP/1.1 503 No\r\n", "HTTP status 503")
+        self.unwell(self.script(), hints + b"Link: </b.css>\r\n", "answered 'Link: </b.css>'")
+        self.unwell(self.script(), b"HTTP/1.1 101 Switching Protocols\r\n", "HTTP status 101")
+        self.unwell(self.script(), b"HTTP/1.1 099 x\r\n", "HTTP status 099")
+        self.well(self.script("101"), b"HTTP/1.1 101 Switching Protocols\r\n")
 
     def test_unexpected(self) -> None:
         """Any other status is not, nor is what is no HTTP."""
