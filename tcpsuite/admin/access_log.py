@@ -81,7 +81,7 @@ def json_line(connection: Connection, unlogged: int = 0) -> str:
         "reason": _reason(connection),
         "detail": _clip(connection.detail),
         "attempts": [
-            {"server": attempt.server, "error": _clip(attempt.error), "seconds": round(attempt.seconds, 3)}
+            {"server": attempt.server, "error": _clip(attempt.error), "seconds": round(attempt.seconds, 6)}
             for attempt in connection.attempts
         ],
     }
@@ -95,7 +95,7 @@ def text_line(connection: Connection, unlogged: int = 0) -> str:
     peer can bring in stays within its quotes and its line.
     """
     attempts = ", ".join(
-        f"{attempt.server}: {_clip(attempt.error) or 'ok'} ({round(attempt.seconds, 3)} s)"
+        f"{attempt.server}: {_clip(attempt.error) or 'ok'} ({attempt.seconds:.6f} s)"
         for attempt in connection.attempts
     )
     line = (

@@ -67,8 +67,8 @@ def families(
     groups = (
         _ourselves(status, lag),
         _listeners(status.listeners),
+        _servers(status.upstreams),
         _upstreams(status.upstreams),
-        _traffic_control(status.upstreams),
         _admin(changes, refusals),
         _sessions(status.sessions),
         _process(process),
@@ -147,7 +147,7 @@ def _listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Family]:
     )
 
 
-def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
+def _servers(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     servers = [
         ({"upstream": name, "server": server["name"]}, server)
         for name, upstream in upstreams.items()
@@ -155,6 +155,9 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     ]
 
     def each(key: str) -> list[Sample]:
+        return [Sample(server[key], labels) for labels, server in servers]
+
+    def whether(key: str) -> list[Sample]:
         return [Sample(int(server[key]), labels) for labels, server in servers]
 
     def pool(label: str, wanted: Callable[[str], bool]) -> list[Sample]:
@@ -165,12 +168,7 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
             if wanted(key)
         ]
 
-    yield _gauge(
-        "tcpsuite_upstream_ready",
-        "Whether an upstream has a server up: 1 or 0.",
-        [Sample(int(upstream["ready"]), {"upstream": name}) for name, upstream in upstreams.items()],
-    )
-    yield _gauge("tcpsuite_server_up", "Whether a server is up: 1 or 0.", each("up"))
+    yield _gauge("tcpsuite_server_up", "Whether a server is up: 1 or 0.", whether("up"))
     yield _gauge("tcpsuite_server_weight", "A server's share of new connections.", each("weight"))
     yield _gauge(
         "tcpsuite_server_connections_open",
@@ -182,6 +180,30 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     )
     yield _counter(
         "tcpsuite_server_failures_total", "Attempts to connect to a server that failed.", each("failures")
+    )
+    yield _counter(
+        "tcpsuite_server_resets_total",
+        "Connections that a server reset, or that were lost on the way to it.",
+        each("resets"),
+    )
+    yield _gauge(
+        "tcpsuite_server_administration",
+        "What an operator wants of a server: 1 for that, 0 for the others.",
+        [
+            Sample(int(server["administration"] == state.value), {**labels, "state": state.value})
+            for labels, server in servers
+            for state in Administration
+        ],
+    )
+    yield _gauge(
+        "tcpsuite_server_ejected",
+        "Whether a server is left alone because connections to it failed: 1 or 0.",
+        whether("ejected"),
+    )
+    yield _gauge(
+        "tcpsuite_server_full",
+        "Whether a server has as many connections as it takes: 1 or 0.",
+        whether("full"),
     )
     yield _counter(
         "tcpsuite_server_checks_total",
@@ -209,40 +231,21 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     )
 
 
-def _traffic_control(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
-    """What keeps clients from a server, or moves them to another one."""
-    servers = [
-        ({"upstream": name, "server": server["name"]}, server)
-        for name, upstream in upstreams.items()
-        for server in upstream["servers"]
-    ]
-    yield _gauge(
-        "tcpsuite_server_administration",
-        "What an operator wants of a server: 1 for that, 0 for the others.",
-        [
-            Sample(int(server["administration"] == state.value), {**labels, "state": state.value})
-            for labels, server in servers
-            for state in Administration
-        ],
-    )
-    yield _gauge(
-        "tcpsuite_server_ejected",
-        "Whether a server is left alone because connections to it failed: 1 or 0.",
-        [Sample(int(server["ejected"]), labels) for labels, server in servers],
-    )
-    yield _gauge(
-        "tcpsuite_server_full",
-        "Whether a server has as many connections as it takes: 1 or 0.",
-        [Sample(int(server["full"]), labels) for labels, server in servers],
-    )
-
+def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
     def each(number: Callable[[Mapping[str, Any]], float], **labels: str) -> list[Sample]:
         return [
             Sample(number(upstream), {"upstream": name, **labels}) for name, upstream in upstreams.items()
         ]
 
     yield _gauge(
-        "tcpsuite_upstream_paused", "Whether an upstream lets its clients wait: 1 or 0.", each(_paused)
+        "tcpsuite_upstream_ready",
+        "Whether an upstream has a server up: 1 or 0.",
+        each(lambda of: int(of["ready"])),
+    )
+    yield _gauge(
+        "tcpsuite_upstream_paused",
+        "Whether an upstream lets its clients wait: 1 or 0.",
+        each(lambda of: int(of["paused"])),
     )
     yield _gauge(
         "tcpsuite_upstream_waiting",
@@ -286,10 +289,6 @@ def _admin(changes: Mapping[tuple[str, str], int], refusals: Mapping[int, int]) 
             for (upstream, word), number in changes.items()
         ],
     )
-
-
-def _paused(upstream: Mapping[str, Any]) -> float:
-    return int(upstream["paused"])
 
 
 def _sessions(sessions: Mapping[str, int | str]) -> Iterator[Family]:

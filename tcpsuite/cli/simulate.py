@@ -17,24 +17,24 @@ from tcpsuite.errors import StartError
 from tcpsuite.options import Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from tcpsuite.core.servers import Server
-    from tcpsuite.core.simulation import Distribution
+    from tcpsuite.core.simulation import Distribution, Event
     from tcpsuite.interfaces import ILoadBalancer
     from tcpsuite.net.options import UpstreamOptions
 
 REALITY = "as it was"
 NOTE = (
-    "Each connection lasts as long as it did where it was, all servers are up, and nobody waits for room: "
-    "these are shares, not promises."
+    "Each connection lasts as long as it did where it was, all servers are up, nobody waits for room, and of "
+    "a server's times only that of connecting is known, no first byte: these are shares, not promises."
 )
 WIDE = 1000
 """Columns of a table that goes to a file or a program: no line is folded."""
 
 
 @click.command()
-@click.argument("access_log", type=click.File("rb"))
+@click.argument("access_logs", metavar="ACCESS_LOG...", type=click.File("rb"), nargs=-1, required=True)
 @click.option("--config", "file", required=True, metavar="FILE", help="The configuration with the upstream.")
 @click.option("--upstream", required=True, metavar="NAME", help="Whose connections are dealt out anew.")
 @click.option(
@@ -48,20 +48,19 @@ WIDE = 1000
 @click.option("--seed", default=1, show_default=True, help="For strategies that draw lots.")
 @settings_option
 def simulate(
-    access_log: IO[bytes],
+    access_logs: Sequence[IO[bytes]],
     file: str,
     upstream: str,
     strategies: Sequence[str],
     seed: int,
     settings: Sequence[str],
 ) -> None:
-    """Deal the connections in ACCESS_LOG out anew, by other strategies, and show who would have got how many.
+    """Deal the connections in each ACCESS_LOG out anew, by other strategies, and show who would have got how
+    many.
 
-    The log must be JSON (format = "json" under [access_log]); - is standard input.  How long a connection
+    The logs must be JSON (format = "json" under [access_log]); - is standard input.  How long a connection
     would have taken on another server it cannot know.
     """
-    from tcpsuite.admin.log_reading import read_log
-
     config = load_or_exit(file, settings).config
     options = config.upstreams.get(upstream)
     if options is None:
@@ -72,18 +71,34 @@ def simulate(
         if getattr(listener.options, "upstream", "") == upstream
     }
     balancers = {name: _balancer(upstream, options, name, seed) for name in strategies}
-    reading = read_log(access_log, listeners)
-    if reading.bad:
-        lines = f"{reading.bad} line{'s' * (reading.bad > 1)} left out, the first is line {reading.first_bad}"
-        click.echo(f"{access_log.name}: not of a JSON access log: {lines}", err=True)
-    if not reading.events:
-        _refuse(f"{access_log.name}: no connection of a listener that leads to {upstream}")
-    found: dict[str, Distribution] = {REALITY: happened(reading.events, _servers(options))}
+    events, others = _read(access_logs, listeners)
+    if not events:
+        names = ", ".join(each.name for each in access_logs)
+        _refuse(f"{names}: no connection of a listener that leads to {upstream}")
+    found: dict[str, Distribution] = {REALITY: happened(events, _servers(options))}
     for name, balancer in balancers.items():
-        found[name] = play(reading.events, _servers(options), balancer)
-    click.echo(f"{len(reading.events)} connections of upstream {upstream}; other lines: {reading.others}")
+        found[name] = play(events, _servers(options), balancer)
+    click.echo(f"{len(events)} connections of upstream {upstream}; other lines: {others}")
     _print(found)
     click.echo(NOTE)
+
+
+def _read(logs: Iterable[IO[bytes]], listeners: Collection[str]) -> tuple[list[Event], int]:
+    """The connections that all of them tell of, and the number of lines that are of others."""
+    from tcpsuite.admin.log_reading import read_log
+
+    events: list[Event] = []
+    others = 0
+    for log in logs:
+        reading = read_log(log, listeners)
+        if reading.bad:
+            lines = f"{reading.bad} line{'s' * (reading.bad > 1)} left out"
+            lines += f", the first is line {reading.first_bad}"
+            hint = "" if reading.events or reading.others else '; does [access_log] say format = "json"?'
+            click.echo(f"{log.name}: not of a JSON access log: {lines}{hint}", err=True)
+        events += reading.events
+        others += reading.others
+    return events, others
 
 
 def _servers(options: UpstreamOptions) -> list[Server]:

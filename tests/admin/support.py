@@ -128,10 +128,10 @@ class FakeUpstream:
             "retries": {"under_way": 1, "made": 8, "denied": 9},
             "servers": [
                 {
-                    "name": name, "address": f"tcp:127.0.0.1:{port}", "weight": 1, "up": self.up, "active": 1,
-                    "administration": "drain", "ejected": True, "full": False, "configured_weight": 5,
-                    "slow_start": False, "backup": False, "added": False,
-                    "connections": 7, "failures": 2, "last_error": "it\x07",
+                    "name": name, "address": f"tcp:127.0.0.1:{port}", "weight": 0.25, "up": self.up,
+                    "active": 1, "administration": "drain", "ejected": True, "full": False,
+                    "configured_weight": 5, "slow_start": False, "backup": False, "added": False,
+                    "connections": 7, "failures": 2, "resets": 3, "last_error": "it\x07",
                     "checks": {"ok": 5, "failed": 1},
                     "pool": {
                         "connecting": 0, "warm": 2, "leased": 1, "open": 3, "created": 9, "failed": 2,

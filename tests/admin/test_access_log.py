@@ -58,18 +58,18 @@ class LineTests(SynchronousTestCase):
     def test_json(self) -> None:
         """A JSON line holds the same, with numbers as numbers and attempts as objects."""
         connection = ended(Reason.CONNECT_FAILED, "nobody there")
-        connection.attempts = (Attempt("a", "refused", 0.0012),)
+        connection.attempts = (Attempt("a", "refused", 0.0012344),)
         values = json.loads(json_line(connection))
         self.assertEqual(values["time"], "2023-11-14T22:13:21.250Z")
         self.assertEqual(values["bytes_out"], 3456)
         self.assertEqual(values["detail"], "nobody there")
-        self.assertEqual(values["attempts"], [{"server": "a", "error": "refused", "seconds": 0.001}])
+        self.assertEqual(values["attempts"], [{"server": "a", "error": "refused", "seconds": 0.001234}])
 
     def test_attempts(self) -> None:
         """A text line tells each attempt to reach a server."""
         connection = ended()
-        connection.attempts = (Attempt("a", "refused", 0.001), Attempt("b", "", 0.0021))
-        self.assertIn('attempts="a: refused (0.001 s), b: ok (0.002 s)"', text_line(connection))
+        connection.attempts = (Attempt("a", "refused", 0.001), Attempt("b", "", 0.0000214))
+        self.assertIn('attempts="a: refused (0.001000 s), b: ok (0.000021 s)"', text_line(connection))
 
     def test_nothing_and_a_hyphen(self) -> None:
         """A user who is called - is told from none."""

@@ -66,6 +66,8 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(value("tcpsuite_server_up", **labels), 1)
         self.assertEqual(value("tcpsuite_server_connections_total", **labels), 7)
         self.assertEqual(value("tcpsuite_server_failures_total", **labels), 2)
+        self.assertEqual(value("tcpsuite_server_resets_total", **labels), 3)
+        self.assertEqual(value("tcpsuite_server_weight", **labels), 0.25)
         self.assertEqual(value("tcpsuite_server_checks_total", outcome="failed", **labels), 1)
         self.assertEqual(value("tcpsuite_pool_connections", state="warm", **labels), 2)
         self.assertEqual(value("tcpsuite_pool_events_total", event="created", **labels), 9)

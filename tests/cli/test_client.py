@@ -150,9 +150,12 @@ async def test_show(bench: Bench) -> None:
     assert shown == await bench.run("upstream", "cache")
     assert [line.rstrip() for line in shown.splitlines()] == [
         "upstream cache: round_robin, ready, paused, 4 waiting for a server",
-        "server  address             state               weight            active  made  failed  last error",
-        "a       tcp:127.0.0.1:6379  drain, up, ejected  1 (configured 5)       1     7       2  it\\x07",
-        "b       tcp:127.0.0.1:6380  drain, up, ejected  1 (configured 5)       1     7       2  it\\x07",
+        (
+            "server  address             state               weight"
+            "               active  made  failed  last error"
+        ),
+        "a       tcp:127.0.0.1:6379  drain, up, ejected  0.25 (configured 5)       1     7       2  it\\x07",
+        "b       tcp:127.0.0.1:6380  drain, up, ejected  0.25 (configured 5)       1     7       2  it\\x07",
         "changed: b weight: 1, configured 5",
     ]
     result = await invoke("upstream", "--admin", bench.url, "cache", TCPSUITE_ADMIN_TOKEN=TOKEN)

@@ -140,7 +140,22 @@ class SimulateTests(SynchronousTestCase):
         self.lines = ["2026-11-21T07:35:24.065Z id=66bfba-3 peer=127.0.0.1:49780"]
         result = self.simulate("first")
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("1 line left out, the first is line 1", result.stderr)
+        self.assertIn(
+            '1 line left out, the first is line 1; does [access_log] say format = "json"?', result.stderr
+        )
+
+    def test_several_logs(self) -> None:
+        """Several logs are one; what is wrong in one of them is told with its name."""
+        old = self.folder.write("\n".join([*self.lines[:40], "nonsense"]), "access.log.1")
+        log = self.folder.write("\n".join(self.lines[40:]), "access.log")
+        arguments = ["--config", self.config, "--upstream", "pg", "--strategy", "first"]
+        result = CliRunner().invoke(main, ["simulate", log, old, *arguments])
+        self.assertEqual(result.exit_code, 0)
+        self.assertIn("80 connections of upstream pg; other lines: 0", result.stdout)
+        self.assertEqual(
+            result.stderr,
+            f"{old}: not of a JSON access log: 1 line left out, the first is line 41\n",
+        )
 
     def test_unknown_strategies(self) -> None:
         """A strategy that there is not is refused with those that there are, one's own with what is wrong."""
