@@ -112,7 +112,7 @@ class ConnectionPool:
         else:
             self._state = SingleUse(self.settings)
         self._questions = Questions(server, self.settings, reactor, reset, validate, self._answered)
-        self._gate = Gate()
+        self._gate = Gate(self.settings.max_waiters)
         self._connect_timeout = connect_timeout
         self._chance = chance or random.SystemRandom()
         self._deadlines = Deadlines(reactor) if deadlines is None else deadlines
@@ -144,12 +144,14 @@ class ConnectionPool:
         """
         now = self._reactor.seconds()
         number, taker = self._takers.add(holder, now, timeout)
-        if self._gate.shut and not self._state.closed:
-            self._gate.hold(number, now, timeout)
+        if not self._gate.shut or self._state.closed:
+            self._enter(number, taker, now)
+        elif self._gate.hold(number, now, timeout):
             self._waits(taker)
             self._alarm.set(self._gate.due())
         else:
-            self._enter(number, taker, now)
+            why = f"{self._gate.held} clients are held by a pause already"
+            self._carry_out([Reject(number, why, Refusal.EXHAUSTED)])
         return taker.answer
 
     def release(self, lease: ILease, reusable: bool = True, ok: bool = True) -> None:
@@ -186,15 +188,17 @@ class ConnectionPool:
 
     def stats(self) -> dict[str, int | float]:
         """What there is now: connections by what they are doing, ``open`` in all, of ``max_open`` (0: no
-        limit); who is ``waiting``, and for how many seconds the ``longest_wait`` has lasted so far.
+        limit); who is ``waiting``.
 
         Since the beginning: ``leases``, connections ``created`` and ``failed``, and ``closed_`` by why;
-        ``wait_count`` of those who were not answered at once, and ``wait_seconds`` of all of them.
+        ``wait_count`` of those who were not answered at once, ``wait_seconds`` of those who wait no more, and
+        the ``longest_wait`` of all; one that goes on counts for what it has lasted so far.
         """
         return {**self._state.stats(), **self._takers.stats(self._reactor.seconds())}
 
     def pause(self, limit: float = 30.0) -> None:
-        """Hold who asks from now on, for ``limit`` seconds at most: who is held for longer is refused.
+        """Hold who asks from now on, for ``limit`` seconds at most: who is held for longer is refused.  Who
+        comes while the settings' ``max_waiters`` are held is refused at once.
 
         Who had asked before is served, and leases go on.
         """

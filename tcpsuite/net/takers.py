@@ -85,7 +85,7 @@ class Takers:
         return taker
 
     def stats(self, now: float) -> dict[str, int | float]:
-        """Counts and seconds by name; ``longest_wait`` may be going on."""
+        """Counts and seconds by name; ``longest_wait`` is that of all, and may be going on."""
         oldest = next(iter(self._asking.values())).since if self._asking else now
         return {
             "waiting": len(self._asking),

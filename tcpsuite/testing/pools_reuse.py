@@ -69,6 +69,16 @@ class ReusingPoolContract(ConnectionPoolContract):
             self.pool.release(lease)
             self.successResultOf(each)
 
+    def test_too_many_are_not_held_by_a_pause(self) -> None:
+        """As many as may wait are held; the next is told at once, and the others are served behind it."""
+        self.pool.pause()
+        held = [self.pool.acquire() for _ in range(self.waiters)]
+        self.failureResultOf(self.pool.acquire(), PoolExhausted)
+        self.pool.resume()
+        self._accept_all()
+        for each in held:
+            self.successResultOf(each)
+
     def test_nobody_waits_for_ever(self) -> None:
         """While all connections are in use, who waits is told after its own time, or the pool's."""
         self._full()

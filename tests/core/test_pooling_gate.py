@@ -60,6 +60,16 @@ class GateTests(SynchronousTestCase):
         self.assertEqual(self.gate.tick(31.0), [Expire(1), Expire(2)])
         self.assertIsNone(self.gate.due())
 
+    def test_holds_no_more_than_it_may(self):
+        """Who comes while as many are held is not; when one of them goes, there is room for one."""
+        gate = Gate(2)
+        gate.pause(30.0)
+        self.assertEqual([gate.hold(taker, 0.0, None) for taker in (1, 2, 3)], [True, True, False])
+        gate.give_up(1)
+        self.assertTrue(gate.hold(4, 0.0, None))
+        gate.resume(1.0, 0)
+        self.assertEqual(gate.tick(1.0), [Pass(2), Pass(4)])
+
     def test_one_may_give_up(self):
         """Who gives up is not heard of again, and one who is not held is none of its business."""
         self.gate.hold(1, 0.0, None)

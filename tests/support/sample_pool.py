@@ -55,7 +55,7 @@ class StackPool:
         self.attempts = Attempts(endpoint, self.deadlines, self.made, self.failed)
         self.making: set[int] = set()
         self.takers = Takers(self.forget)
-        self.gate = Gate()
+        self.gate = Gate(waiters)
         self.alarm = Alarm(clock, self.tick)
         self.numbers = count(1)
         self.queue: list[int] = []
@@ -76,7 +76,8 @@ class StackPool:
         if self.closed:
             self.reject(number, Closed("the pool is closed"))
         elif self.gate.shut:
-            self.gate.hold(number, now, timeout)
+            if not self.gate.hold(number, now, timeout):
+                self.reject(number, PoolExhausted("too many wait"))
             self.alarm.set(self.gate.due())
         else:
             self.enter(number)

@@ -26,10 +26,12 @@ class Gate:
 
     All times are seconds, on one clock.
 
+    :param most: how many it holds.
     :ivar shut: whether somebody who comes now is held: it is paused, or those held are still going on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = inf) -> None:
+        self._most = most
         self._held: dict[int, float] = {}  # taker: until when; in the order in which they came
         self._paused = False
         self._limit = 0.0
@@ -67,14 +69,17 @@ class Gate:
         self._interval = 1 / rate if rate > 0 else 0.0
         self._next = now
 
-    def hold(self, taker: int, now: float, patience: float | None) -> None:
-        """``taker`` is held.
+    def hold(self, taker: int, now: float, patience: float | None) -> bool:
+        """``taker`` is held, unless there are as many already as may be.  Says whether it is.
 
         :param patience: seconds that it may wait in all, if that is less than the limit of the pause.
         """
+        if len(self._held) >= self._most:
+            return False
         limit = self._limit if patience is None else min(patience, self._limit)
         self._held[taker] = now + limit
         self._over = min(self._over, now + limit)
+        return True
 
     def give_up(self, taker: int) -> bool:
         """``taker`` waits no longer.  Says whether it was held."""

@@ -53,7 +53,7 @@ class PoolSettings:
     modes that lend once it bounds connecting, beside the pool's connect time-out.
     """
     max_waiters: int = _setting(1000, 0, 1_000_000, _REUSING)
-    """Who comes while so many wait is refused at once."""
+    """Who comes while so many wait is refused at once; in every mode while a pause holds so many."""
     idle_timeout: float = _setting(60.0, 0.1, DAY, _REUSING)
     """A connection that is idle for longer is closed, while there are more than the minimum."""
     max_idle_time: float = _setting(300.0, 0.1, DAY, _REUSING)
