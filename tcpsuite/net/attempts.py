@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory
 
-from tcpsuite.net.endpoints import failure_text
+from tcpsuite.net.endpoints import failure_text, lost_before
 from tcpsuite.net.shortage import is_shortage
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Attempts:
 
     :param endpoint: makes the connections.
     :param deadlines: keep each attempt's time.
-    :param made: called with a connection that is made.
+    :param made: called with a connection that is made; over TLS, when the handshake is done.
     :param failed: called when one is not.
     """
 
@@ -59,11 +60,13 @@ class Attempts:
         """Begin to connect; ``made`` or ``failed`` is called, perhaps at once, unless it is given up."""
         # An endpoint of somebody else's may raise what it should give as a failure.
         attempt = maybeDeferred(self._endpoint.connect, _Only(held))
-        deadline = None
-        if not attempt.called:
-            deadline = self._deadlines.after(timeout, lambda: self._time_out(held.number, timeout))
-        self._under_way[held.number] = attempt, deadline
-        attempt.addCallbacks(self._connected, self._refused, callbackArgs=(held,), errbackArgs=(held.number,))
+        number = held.number
+        self._under_way[number] = attempt, None
+        attempt.addCallback(_shake_hands, held)
+        attempt.addCallbacks(self._connected, self._refused, callbackArgs=(held,), errbackArgs=(number,))
+        if number in self._under_way:
+            deadline = self._deadlines.after(timeout, lambda: self._time_out(number, timeout))
+            self._under_way[number] = attempt, deadline
 
     def give_up(self, connection: int) -> bool:
         """End an attempt; nothing is called for it any more.  Says whether there was one."""
@@ -88,8 +91,15 @@ class Attempts:
             self._failed(connection, failure_text(failure), shortage=is_shortage(failure))
 
     def _time_out(self, connection: int, timeout: float) -> None:
+        what = "TLS handshake" if self._under_way[connection][0].called else "answer"
         self.give_up(connection)
-        self._failed(connection, f"no answer within {timeout:g} s", shortage=False)
+        self._failed(connection, f"no {what} within {round(timeout, 3):g} s", shortage=False)
+
+
+def _shake_hands(_protocol: Any, held: Held) -> Deferred[None] | None:
+    """Over TLS a connection is made when both know whom they speak to, and not before."""
+    secured = held.secured()
+    return secured and secured.addErrback(partial(lost_before, "the handshake was over"))
 
 
 class _Only(Factory):

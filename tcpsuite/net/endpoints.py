@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
 
 from tcpsuite.net.socket_options import OF_LISTENERS, ListenerSocketOptions
 from tcpsuite.net.tuned import TunedEndpoint
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamServerEndpoint
-    from twisted.python.failure import Failure
 
 _ARGUMENT = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
 _NAMED = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
@@ -121,10 +122,26 @@ def reachable(address: str) -> tuple[str, int]:
 
 def failure_text(failure: Failure) -> str:
     """Why a connection could not be made, for people: in the system's own words where it has some."""
+    match getattr(failure.value, "args", ()):
+        case ([*_, (_, _, str(words))],):  # OpenSSL's, of which only the last words are for people
+            return f"TLS: {words}"
+    if type(failure.value).__module__.startswith("service_identity."):  # which would tell it in Python
+        return "TLS: the certificate has another name"
     number = getattr(failure.value, "osError", None)
     if isinstance(number, int):
         return os.strerror(number).lower()
     return str(failure.value) or type(failure.value).__name__
+
+
+def lost_before(what: str, reason: Failure) -> Failure:
+    """Why nothing came of a connection that ended before ``what``: in words of our own for an end that says
+    no more.
+    """
+    if reason.check(ConnectionDone):
+        return Failure(ConnectionError(f"it closed the connection before {what}"))
+    if reason.check(ConnectionLost):
+        return Failure(ConnectionError(f"the connection was lost before {what}"))
+    return reason
 
 
 def timed_out(_result: object, timeout: float) -> None:

@@ -6,7 +6,8 @@ import select
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -18,7 +19,6 @@ from tcpsuite.net.wrappers import beneath
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
@@ -36,7 +36,7 @@ _HANG_UP = getattr(select, "POLLRDHUP", 0)
 _ENDED = select.POLLERR | select.POLLHUP
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Held(Protocol):
     """Keeps what the server says and does until a protocol is attached, and then gets out of the way.
 
@@ -62,6 +62,8 @@ class Held(Protocol):
     asked: Deferred[Any] | None = None
     deadline: Deadline | None = None
     _early_size = 0
+    _shaken = False
+    _shaking: Deferred[None] | None = None
     _finished = False
     _reason: Failure | None = None
     _taker: IProtocol | None = None
@@ -78,6 +80,22 @@ class Held(Protocol):
             return "<Held gone>"
         state = "attached" if self._taker else f"early={self._early_size}"
         return f"<Held {state}{' finished' if self._finished else ''}>"
+
+    def secured(self) -> Deferred[None] | None:
+        """Fires when the TLS handshake is over, and fails when the connection is lost before that; until then
+        the pool is told nothing.  Cancelling it resets the connection.  ``None``: there is none to wait for.
+        """
+        if self._shaken or self.gone or not ISSLTransport.providedBy(self.transport):
+            return None
+        self._shaking = Deferred(lambda _: self.cut())
+        return self._shaking
+
+    def handshakeCompleted(self) -> None:
+        """TLS has begun."""
+        self._shaken = True
+        shaking, self._shaking = self._shaking, None
+        if shaking is not None:
+            shaking.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
         """Nobody has taken it: keep what the server says, up to a limit."""
@@ -106,6 +124,11 @@ class Held(Protocol):
         """The connection is gone."""
         self.gone = True
         self._reason = reason
+        if self._shaking is not None:
+            # The pool has not had it yet.  Who waited may have given it up.
+            if not self._shaking.called:
+                self._shaking.errback(reason)
+            return
         try:
             if self._taker is not None:
                 self._taker.connectionLost(reason)

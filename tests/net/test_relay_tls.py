@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import pytest
 import pytest_twisted
+from twisted.internet.threads import deferToThread
 
 from tcpsuite.core.connections import Reason
-from tests.support.gateways import Gateway, finish, listening, read_until_reset, reset
+from tcpsuite.options import Duration
+from tests.support.gateways import Gateway, accept, finish, listening, read_until_reset, reset
 from tests.support.sockets import write_certificate
 
 
@@ -41,6 +43,65 @@ async def _relayed(scene, secure):
         async with Gateway(server, name=name) as gateway:
             await gateway.play(with_tls, server)
     return gateway.records[0], gateway.upstream.servers[0]
+
+
+async def _tried(secure, other, **options):
+    """Why the attempt at the first of two servers failed, which ``other`` plays; the second one shakes hands,
+    and answers the client.
+    """
+    settings, name = secure
+
+    def scene():
+        with gateway.connect() as client:
+            client.sendall(b"question")
+            with accept(bad) as first:
+                other(first)
+                with accept(good) as plain, settings.wrap_socket(plain, server_side=True) as server:
+                    assert server.recv(100) == b"question"
+                    server.sendall(b"answer")
+                    return client.recv(100)
+
+    with listening() as bad, listening() as good:
+        async with Gateway(bad, good, name=name, strategy="first", **options) as gateway:
+            assert await deferToThread(scene) == b"answer"
+    failed = gateway.upstream.servers[0]
+    assert (failed.connections, failed.failures, failed.resets) == (0, 1, 0)
+    assert gateway.records[0].server == "s1"
+    return gateway.records[0].attempts[0].error
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_certificate_is_a_failed_attempt(secure, tmp_path):
+    """A server with a certificate that is not trusted is not connected, and another one is tried."""
+    (tmp_path / "other").mkdir()
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    stranger.load_cert_chain(write_certificate(tmp_path / "other"))
+
+    def other(server):
+        with pytest.raises(ssl.SSLError, match="alert"):
+            stranger.wrap_socket(server, server_side=True)
+
+    assert await _tried(secure, other) == "TLS: certificate verify failed"
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_tls_is_a_failed_attempt(secure):
+    """So is one that speaks something else."""
+    error = await _tried(secure, lambda server: server.sendall(b"220 mail.example.net ready\r\n"))
+    assert error == "TLS: wrong version number"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_close_in_the_handshake_is_a_failed_attempt(secure):
+    """And one that leaves in the middle of it."""
+    assert await _tried(secure, finish) == "the connection was lost before the handshake was over"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_handshake_has_its_time(secure):
+    """A server that says nothing has the time to connect for its handshake too, and then others are tried."""
+    error = await _tried(secure, read_until_reset, connect_timeout=Duration(0.2))
+    assert error == "no TLS handshake within 0.2 s"
 
 
 @pytest.mark.parametrize("answers", [False, True])

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from tcpsuite.core.scripts import Unwell
 from tcpsuite.interfaces import Outcome
 from tcpsuite.net.endpoints import failure_text, timed_out
 from tcpsuite.net.shortage import is_shortage
@@ -42,7 +40,7 @@ def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]
 
     def bad(failure: Failure) -> Outcome:
         seconds = reactor.seconds() - begun
-        return Outcome(False, _text(failure), seconds, local=is_shortage(failure))
+        return Outcome(False, failure_text(failure), seconds, local=is_shortage(failure))
 
     asking = maybeDeferred(begin)
     asking.addTimeout(timeout, reactor, onTimeoutCancel=late)
@@ -64,23 +62,3 @@ class _Once(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return self._visitor
-
-
-def lost_before(what: str, reason: Failure) -> Failure:
-    """Why a server is not well whose connection ended before ``what``: in words of our own for an end that
-    says no more.
-    """
-    if reason.check(ConnectionDone):
-        return Failure(Unwell(f"it closed the connection before {what}"))
-    if reason.check(ConnectionLost):
-        return Failure(Unwell(f"the connection was lost before {what}"))
-    return reason
-
-
-def _text(failure: Failure) -> str:
-    match getattr(failure.value, "args", ()):
-        case ([*_, (_, _, str(words))],):  # OpenSSL's, of which only the last words are for people
-            return f"TLS: {words}"
-    if type(failure.value).__module__.startswith("service_identity."):  # which would tell it in Python
-        return "TLS: the certificate has another name"
-    return failure_text(failure)

@@ -13,7 +13,8 @@ from zope.interface import implementer
 
 from tcpsuite.core.scripts import LIMIT, Unwell, shown
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, lost_before, visit
+from tcpsuite.net.checks.asking import ask, visit
+from tcpsuite.net.endpoints import lost_before
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITCPTransport

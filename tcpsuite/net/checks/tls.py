@@ -14,8 +14,8 @@ from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, lost_before, visit
-from tcpsuite.net.endpoints import Parts
+from tcpsuite.net.checks.asking import ask, visit
+from tcpsuite.net.endpoints import Parts, lost_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable
