@@ -1,34 +1,34 @@
 """What a running process may be told to change, read from what came over the network.
 
 Nothing is done here: :mod:`tcpsuite.admin.control` does it.  What came must fit exactly, for whoever sent it
-meant something by each word; and it can name no code, no file and no secret.
+meant something by each word; and it can name no code, no file and no secret.  An address is only text here:
+the upstream judges it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from attrs import NOTHING, Attribute, fields, frozen, resolve_types
 
 from tcpsuite.core.servers import Administration
-from tcpsuite.net.endpoints import Parts
 from tcpsuite.net.options import ServerOptions
-from tcpsuite.options import ClientEndpoint, Duration, OptionError, Size, between, parse_duration, parse_size
+from tcpsuite.options import ClientEndpoint, Duration, OptionError, Size, parse_duration, parse_size
 
 LONGEST_PAUSE = 86_400.0
 """Seconds that clients can be told to wait; who means more than a day means to shut a door."""
 MOST_RESUMED = 1_000_000.0
 """Clients a second that can be let in; no machine takes more."""
 LONGEST_NAME = 64
-"""Characters of the name of an added server: it stands in each metric of it."""
+"""Characters of the name of an added server, which stands in each metric of it, and of its address."""
 
 
 class MisreadError(OptionError):
     """What came does not fit.  ``str`` says where, what was expected, and what came.
 
+    :param got: what came; ``attrs.NOTHING`` when nothing did.
     :ivar where: the member of the JSON object, ``add.weight``; empty for all of it.
     """
 
@@ -37,7 +37,8 @@ class MisreadError(OptionError):
         self.where = where
 
     def __str__(self) -> str:
-        return f"{self.where}: {super().__str__()}" if self.where else super().__str__()
+        said = f"expected {self.expected}, got nothing" if self.got is NOTHING else super().__str__()
+        return f"{self.where}: {said}" if self.where else said
 
 
 @frozen
@@ -214,7 +215,8 @@ def _add(where: str, value: Any) -> Add:
     _table(where, value, known)
     for name, field in known.items():
         if field.default is NOTHING and name not in value:
-            raise MisreadError(f"{where}.{name}", field.metadata["doc"], "nothing")
+            doc = field.metadata["doc"]
+            raise MisreadError(f"{where}.{name}", doc[0].lower() + doc[1:].removesuffix("."), NOTHING)
     values = {name: _field(f"{where}.{name}", known[name], given) for name, given in value.items()}
     return Add(ServerOptions(**values))
 
@@ -277,23 +279,6 @@ def _text(where: str, value: Any) -> str:
     return value
 
 
-def _address(where: str, value: Any) -> ClientEndpoint:
-    """An endpoint string names a parser by its first word, and so may name anybody's code: only this one."""
-    expected = "tcp:ADDRESS:PORT with an IP address"
-    if not isinstance(value, str):
-        raise MisreadError(where, expected, value)
-    parts = Parts.of(value)
-    if parts.type != "tcp" or parts.proxied or parts.names or len(parts.places) != 2:
-        raise MisreadError(where, expected, value)
-    host, port = parts.places
-    try:
-        address = ip_address(host)
-        between(1, 65_535)(int(port) if port.isascii() and port.isdecimal() else 0)
-    except ValueError:  # an OptionError is one
-        raise MisreadError(where, expected, value) from None
-    return ClientEndpoint(f"tcp:{str(address).replace(':', chr(92) + ':')}:{int(port)}")
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -319,7 +304,7 @@ _OF_AN_UPSTREAM: Mapping[str, _Read[UpstreamChange]] = {
 }
 _KINDS: Mapping[Any, _Read[Any]] = {
     str: _text,
-    ClientEndpoint: _address,
+    ClientEndpoint: lambda where, value: ClientEndpoint(_text(where, value)),
     int: _whole,
     bool: _truth,
     Duration: lambda _, value: parse_duration(value),

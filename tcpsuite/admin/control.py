@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from attrs import asdict
 from twisted.logger import Logger
 
 from tcpsuite.admin.changes import (
@@ -20,7 +19,7 @@ from tcpsuite.admin.changes import (
     Resume,
     SetWeight,
 )
-from tcpsuite.core.servers import Server
+from tcpsuite.net.assembly import build_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +69,7 @@ class Control:
             case Resume(rate):
                 told.resume(rate)
             case Add(options):
-                told.operator.add(Server(**asdict(options)))
+                told.operator.add(build_server(options))
             case Remove(name, force):
                 told.operator.remove(name, force)
         return self._made(upstream, f"{upstream}: {change}", change.word, who)

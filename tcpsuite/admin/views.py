@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Any
 
+from attrs import NOTHING
+
 from tcpsuite import __version__
 from tcpsuite.admin.answers import HTML, TEXT, Answer, Page, RefusedError
 from tcpsuite.admin.changes import MisreadError, parse, server_change, upstream_change
@@ -117,7 +119,7 @@ class Views:
         """Where a client would go now."""
         for name in ("upstream", "client"):
             if name not in question.query:
-                raise MisreadError(name, "?upstream=NAME&client=ADDRESS", "nothing")
+                raise MisreadError(name, "?upstream=NAME&client=ADDRESS", NOTHING)
         name, client = question.query["upstream"], question.query["client"]
         try:
             client = _as_seen(client) if client else ""

@@ -55,7 +55,7 @@ class Operator:
         self._networks = tuple(ip_network(network) for network in networks)
         self._make_pool = make_pool
         self._configured = {server: members.weights[server] for server in members.servers}
-        self._removed: dict[str, str] = {}
+        self._removed: dict[str, Server] = {}
 
     def __repr__(self) -> str:
         return f"<Operator of {self._members.upstream} changes={len(self.changes())}>"
@@ -104,6 +104,10 @@ class Operator:
             )
         self._check_address(server.address)
         self._members.add(server, self._make_pool(server))
+        before = self._removed.get(server.name)
+        if before is not None and _is_alike(before, server):
+            del self._removed[server.name]
+            self._configured[server] = self._configured.pop(before)
 
     def remove(self, name: str, force: bool = False) -> None:
         """Forget a server.
@@ -120,7 +124,7 @@ class Operator:
                 "drain it, or kill them"
             )
         if server in self._configured:
-            self._removed[name] = server.address
+            self._removed[name] = server
         self._members.remove(server, f"the operator removed {name}")
 
     def status(self, server: Server) -> dict[str, Any]:
@@ -131,8 +135,8 @@ class Operator:
         return {"configured_weight": weight, "added": weight is None}
 
     def changes(self) -> list[Change]:
-        """What is not as configured."""
-        found = [Change(name, "removed", address, None) for name, address in self._removed.items()]
+        """What is not as configured.  A server that was removed and added again as it was, is."""
+        found = [Change(name, "removed", each.address, None) for name, each in self._removed.items()]
         for server in self._members.servers:
             configured, weight = self._configured.get(server), self._members.weights[server]
             if configured is None:
@@ -153,11 +157,24 @@ class Operator:
             where = ip_address(host)
         except ValueError:
             where = None
-        plain = parts.type == "tcp" and not parts.proxied and set(given) == {"host", "port"}
-        if where is None or not plain or not given["port"].isdecimal() or int(given["port"]) > 65535:
+        plain = parts.type == "tcp" and not parts.proxied and len(parts.places) + len(parts.names) == 2
+        if where is None or not plain or not _is_port(given.get("port", "")):
             raise ChangeRefused(f"expected an address such as tcp:10.0.0.1:5432, got {address!r}")
         if not any(where in network for network in self._networks):
             networks = ", ".join(map(str, self._networks))
             raise ChangeRefused(
                 f"{host} is in none of the networks of upstream {self._members.upstream}: {networks}"
             )
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= 65_535
+
+
+def _is_alike(before: Server, now: Server) -> bool:
+    """Whether two servers differ in nothing that is configured, but perhaps in their weight."""
+    return (before.address, before.backup, before.max_connections) == (
+        now.address,
+        now.backup,
+        now.max_connections,
+    )

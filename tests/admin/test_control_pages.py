@@ -75,6 +75,10 @@ class WhatifTests(Asking):
         ):  # fmt: skip
             got = self.get(f"/api/v1/whatif{query}")
             self.assertEqual((got.code, got.json["where"]), (400, where), query)
+        self.assertEqual(
+            self.get("/api/v1/whatif").json["error"],
+            "upstream: expected ?upstream=NAME&client=ADDRESS, got nothing",
+        )
 
     def test_unknown_upstream(self) -> None:
         """An upstream that is none is answered 404, with those that there are."""

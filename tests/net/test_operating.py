@@ -113,7 +113,10 @@ class OperatorTests(UpstreamCase):
         """From outside neither a name, a path, an option nor another kind of endpoint is taken."""
         for address in (
             "tcp:db.example:5432", "unix:/run/db.sock", "tcp:10.0.0.7:5432:timeout=9", "tls:10.0.0.7:5432",
-            "tcp:10.0.0.7", "tcp:10.0.0.7:65536", "tcp:10.0.0.7:x", "haproxy:tcp:10.0.0.7:5432", "",
+            "tcp:10.0.0.7", "tcp:10.0.0.7:65536", "tcp:10.0.0.7:0", "tcp:10.0.0.7:-1", "tcp:10.0.0.7:٣",
+            "tcp:10.0.0.7:5432:30", "tcp:", "tcp:10.0.0.7:" + "9" * 5000, "os:system",
+            r"tcp:2001\:db8\:\:7%eth0/../:80", "systemd:domain=INET:index=0", "tcp:10.0.0.7:80\n",
+            "tcp:10.0.0.7:x", "haproxy:tcp:10.0.0.7:5432", "",
             "10.0.0.7",
         ):  # fmt: skip
             words = f"expected an address such as tcp:10.0.0.1:5432, got {address!r}"
@@ -153,6 +156,20 @@ class OperatorTests(UpstreamCase):
         self.build("a")
         self.operator = Operator(self.members)
         self.refused("a is the last server of upstream db", self.operator.remove, "a", force=True)
+
+    def test_added_again_as_it_was(self):
+        """A configured server that was removed and is added again as it was is no change; with another
+        weight that alone is one.
+        """
+        self.operator = Operator(self.members, ["192.0.2.0/24"], self.pool)
+        address = self.servers["a"].address
+        for weight, changes in ((1, []), (3, [Change("a", "weight", 1, 3)]), (1, [])):
+            self.operator.remove("a")
+            self.assertEqual(self.operator.changes(), [Change("a", "removed", address, None)])
+            self.endpoints.pop("a")
+            self.add("a", address, weight)
+            self.assertEqual(self.operator.changes(), changes)
+            self.assertFalse(self.operator.status(self.servers["a"])["added"])
 
     def test_added_again(self):
         """A name that was removed may be added again."""
