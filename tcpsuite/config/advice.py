@@ -14,13 +14,15 @@ from tcpsuite.config.endpoints import address_of, is_unix
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
 from tcpsuite.config.pools import doubts as pool_doubts
+from tcpsuite.config.upstreams import doubts as upstream_doubts
+from tcpsuite.config.upstreams import unusable
 from tcpsuite.config.walk import entries, options_of
 from tcpsuite.core.limits import SPARE_DESCRIPTORS
 from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
 from tcpsuite.net.endpoints import backlog_of
 from tcpsuite.net.socket_options import LARGEST, LONGEST_BACKLOG, OF_LISTENERS, ON_UNIX, TO_SERVERS
-from tcpsuite.options import DirectoryPath, FilePath, format_duration, format_size
+from tcpsuite.options import DirectoryPath, FilePath, format_size
 from tcpsuite.plugin import descriptors_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from tcpsuite.config.lines import Path
     from tcpsuite.config.schema import Config, ListenerConfig
     from tcpsuite.config.tree import Tree
-    from tcpsuite.net.options import UpstreamOptions
     from tcpsuite.net.socket_options import SocketOptions
 
     Remarks = Iterator[tuple[Path, str]]
@@ -79,7 +80,11 @@ def missing(config: Config, tree: Tree) -> list[Fault]:
 
 def broken(config: Config, tree: Tree) -> list[Fault]:
     """What is there and cannot be used as what it is named for; a start will fail."""
-    return [*_faults(tree, _reactor(config.reactor)), *_faults(tree, _passwords(config.auth.passwords))]
+    return [
+        fault
+        for remarks in (_reactor(config.reactor), _passwords(config.auth.passwords), unusable(config))
+        for fault in _faults(tree, remarks)
+    ]
 
 
 def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
@@ -88,7 +93,7 @@ def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
         fault
         for remarks in (
             _listeners(config),
-            _upstreams(config),
+            upstream_doubts(config),
             pool_doubts(config, tree),
             _admin(config),
             _sockets(config, machine),
@@ -140,29 +145,6 @@ def _listeners(config: Config) -> Remarks:
             yield (*path, "service"), "nobody can log in: auth.passwords names no file, and anonymous is off"
         if listener.service == "files" and options.uploads and not options.token:
             yield (*path, "uploads"), "nobody may upload: there is no token, and auth.passwords names no file"
-
-
-def _upstreams(config: Config) -> Remarks:
-    used = {getattr(listener.options, "upstream", None) for listener in config.listeners.values()}
-    for name, upstream in config.upstreams.items():
-        path = ("upstream", name)
-        if name not in used:
-            yield path, "no listener leads to it"
-        yield from ((path + steps, text) for steps, text in _upstream(upstream))
-
-
-def _upstream(upstream: UpstreamOptions) -> Remarks:
-    health = upstream.health
-    if not any(server.weight for server in upstream.servers):
-        yield ("servers",), "every weight is 0, so no server takes a connection"
-    if health.timeout > health.interval:
-        yield ("health", "timeout"), f"longer than the interval of {format_duration(health.interval)}"
-    if health.max_ejection_time < health.ejection_time:
-        always = format_duration(health.ejection_time)
-        yield ("health", "max_ejection_time"), f"shorter than ejection_time, so every ejection lasts {always}"
-    if upstream.connect_timeout > upstream.connect_budget:
-        budget = format_duration(upstream.connect_budget)
-        yield ("connect_timeout",), f"longer than connect_budget, so attempts end after {budget}"
 
 
 def _admin(config: Config) -> Remarks:
