@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tcpsuite.admin.explain import plain
 from tcpsuite.cli.client import asks, process, show
-from tcpsuite.options import Duration, OptionError, parse_duration
+from tcpsuite.cli.words import print_table, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HEADINGS = ("server", "address", "state", "weight", "active", "made", "failed", "last error")
-WIDE = 1000
-"""Columns where there is no terminal: nobody's lines are broken."""
 
 
 class NamedGroup(click.Group):
-    """Commands behind a name; options behind the name alone are those of ``show``."""
+    """Commands behind a name.  Options may stand between the two; without a command they are those of
+    ``show``.
+    """
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that ``args`` begin with."""
+        """The command that ``args`` begin with, once the options of :func:`asks` are out of the way."""
         if args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx):
-            return "show", self.commands["show"], args
+            show = self.commands["show"]
+            # It has no argument, so that what stands behind the options is left.
+            behind = show.make_context(
+                "show", list(args), ctx, allow_extra_args=True, allow_interspersed_args=False
+            ).args
+            if not behind:
+                return "show", show, args
+            args = behind
         return super().resolve_command(ctx, args)
+
+
+NUMBERS = {"ignore_unknown_options": True}
+"""Of a command whose argument is a number: -1 is one, and no option.  The process refuses it."""
 
 
 @click.group(cls=NamedGroup, invoke_without_command=True)
@@ -81,7 +90,7 @@ def maint(path: tuple[str, ...]) -> None:
     _change(path, {"state": "maint"})
 
 
-@server.command()
+@server.command(context_settings=NUMBERS)
 @click.argument("n", type=int)
 @asks
 @click.pass_obj
@@ -125,16 +134,16 @@ def show_upstream(path: tuple[str, ...]) -> None:
     show(process().get(*path), text)
 
 
-@upstream.command()
+@upstream.command(context_settings=NUMBERS)
 @click.argument("time", required=False)
 @asks
 @click.pass_obj
 def pause(path: tuple[str, ...], time: str | None) -> None:
     """Hold new clients back, each for TIME ("30s") at most, by default as configured.  What runs goes on."""
-    _change(path, {"pause": True if time is None else _seconds(time)})
+    _change(path, {"pause": True if time is None else seconds_of(time, "TIME")})
 
 
-@upstream.command()
+@upstream.command(context_settings=NUMBERS)
 @click.argument("rate", type=float, required=False)
 @asks
 @click.pass_obj
@@ -170,15 +179,6 @@ def _change(path: tuple[str, ...], value: Mapping[str, Any]) -> None:
     show(process().post(*path, value=value), lambda told: click.echo(plain(told["done"])))
 
 
-def _seconds(text: str) -> Duration:
-    try:
-        with suppress(ValueError):
-            return parse_duration(float(text))
-        return parse_duration(text)
-    except OptionError as error:
-        raise click.BadParameter(str(error), param_hint="TIME") from None
-
-
 def _summary(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"upstream {told['name']}: {told['strategy']}"
     yield "ready" if told["ready"] else "no server takes connections"
@@ -189,32 +189,29 @@ def _summary(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _print(servers: list[Mapping[str, Any]], changes: list[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right" if heading in HEADINGS[4:7] else "left")
-    for each in servers:
-        made, failed = each["connections"], each["failures"]
-        row = (
-            each["name"],
-            each["address"],
-            ", ".join(_state(each)),
-            _weight(each),
-            each["active"],
-            made,
-            failed,
-        )
-        table.add_row(*(Text(plain(str(cell))) for cell in (*row, each["last_error"])))
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
-    console.print(table)
+    console = print_table(HEADINGS, map(_row, servers), left=(0, 1, 2, 3, 7))
     for change in changes:
         what = f"changed: {change['server']} {change['what']}".replace("  ", " ")
-        console.print(
-            Text(plain(f"{what}: {change['now']}, configured {change['configured']}"), style="yellow")
-        )
+        now, configured = _word(change["now"]), _word(change["configured"])
+        console.print(Text(plain(f"{what}: {now}, configured {configured}"), style="yellow"))
+
+
+def _word(value: Any) -> str:
+    """A value of JSON in a word."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)
+
+
+def _row(each: Mapping[str, Any]) -> Iterator[str]:
+    yield from (each["name"], each["address"], ", ".join(_state(each)), _weight(each))
+    yield from (str(each[key]) for key in ("active", "connections", "failures", "last_error"))
 
 
 def _state(each: Mapping[str, Any]) -> Iterator[str]:

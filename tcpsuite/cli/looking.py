@@ -17,7 +17,8 @@ def explain(id: str) -> None:  # noqa: A002 (it is what the help calls it)
     """Say why connection ID went where it went: the servers that it could have had, why each other one was
     left out, each attempt, and why it ended.
 
-    ID stands in the access log.  Open connections are known, and the last 1000 that ended.
+    ID stands in the access log.  Open connections are known, and as many of those that ended as
+    past_connections of [admin] says.
     """
     show(process().get("explain", id), lambda told: click.echo(tell(told)))
 

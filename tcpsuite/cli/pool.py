@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import click
 
+from tcpsuite.cli.words import seconds_of
 from tcpsuite.core.pooling.settings import recommended_size
-from tcpsuite.options import Duration, OptionError, format_duration, parse_duration
+from tcpsuite.options import format_duration
 
 
 @click.command("pool-size")
@@ -18,11 +17,9 @@ def pool_size(arrivals: float, mean: str) -> None:
 
     It is for pools that lend their connections again: mode session or message.
     """
+    seconds = seconds_of(mean, "MEAN")
     try:
-        seconds = _duration(mean)
         least, most = recommended_size(arrivals, seconds)
-    except OptionError as error:
-        raise click.BadParameter(str(error), param_hint="MEAN") from None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="ARRIVALS") from None
     click.echo(f"min_connections = {least}")
@@ -31,9 +28,3 @@ def pool_size(arrivals: float, mean: str) -> None:
         f"# {arrivals:g} a second, for {format_duration(seconds)} each, are {arrivals * seconds:g} in use on "
         "average (Little's law).  Half as many are kept, at least 2; twice as many are allowed, at least 10."
     )
-
-
-def _duration(text: str) -> Duration:
-    with suppress(ValueError):
-        return parse_duration(float(text))
-    return parse_duration(text)

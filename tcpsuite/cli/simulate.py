@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, NoReturn
 import click
 from attrs import evolve
 
-from tcpsuite.admin.explain import plain
 from tcpsuite.cli.config import load_or_exit, settings_option
+from tcpsuite.cli.words import print_table
 from tcpsuite.core.simulation import Share, happened
 from tcpsuite.core.simulation import simulate as play
 from tcpsuite.errors import StartError
@@ -29,8 +29,6 @@ NOTE = (
     "Each connection lasts as long as it did where it was, all servers are up, nobody waits for room, and of "
     "a server's times only that of connecting is known, no first byte: these are shares, not promises."
 )
-WIDE = 1000
-"""Columns of a table that goes to a file or a program: no line is folded."""
 
 
 @click.command()
@@ -127,19 +125,10 @@ def _refuse(why: str) -> NoReturn:
 
 def _print(found: Mapping[str, Distribution]) -> None:
     """A row for each server, and for each way to pick one its share and the most that it had at once."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("server", "weight"):
-        table.add_column(heading, justify="left" if heading == "server" else "right")
+    headings = ["server", "weight"]
     for heading in found:
-        table.add_column(Text(plain(heading)), justify="right")
-        table.add_column("peak", justify="right")
-    for row in _rows(found):
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+        headings += [heading, "peak"]
+    print_table(headings, _rows(found), left=(0,))
 
 
 def _rows(found: Mapping[str, Distribution]) -> Iterator[list[str]]:

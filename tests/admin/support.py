@@ -97,6 +97,7 @@ class FakeUpstream:
     up: bool = True
     pools: dict[str, object] = Factory(dict)
     operator: FakeOperator = Factory(FakeOperator)
+    changed: list[FakeChange] = Factory(lambda: [FakeChange("b", "weight", 5, 1)])
 
     @property
     def ready(self) -> bool:
@@ -106,7 +107,7 @@ class FakeUpstream:
         return {name: {"up": self.up, "checks": {"count": 100, "healthy": 0.97}} for name in "ab"}
 
     def changes(self) -> list[FakeChange]:
-        return [FakeChange("b", "weight", 5, 1)]
+        return self.changed
 
     def whatif(self, client: str) -> FakeWhatif:
         choice = Choice(("b",), (LeftOut("a", Why.DOWN),), ("b",))

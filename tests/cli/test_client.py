@@ -21,7 +21,7 @@ from tcpsuite.admin.http import AdminListener, AdminOptions
 from tcpsuite.cli import client, main
 from tcpsuite.core.servers import Administration
 from tcpsuite.options import Endpoints, Secret
-from tests.admin.support import FakeSuite, busy_suite
+from tests.admin.support import FakeChange, FakeSuite, busy_suite
 from tests.support.sockets import write_certificate
 
 if TYPE_CHECKING:
@@ -174,6 +174,53 @@ async def test_not_taken(bench: Bench) -> None:
     assert await bench.fail("upstream", "cache", "remove", "b") == "Error: b is the last server\n"
     assert "weight: expected a value from 0 to 256" in await bench.fail("server", "cache/a", "weight", "300")
     assert "there is a, b" in await bench.fail("server", "cache/c", "drain")
+
+
+@pytest_twisted.ensureDeferred
+async def test_below_zero(bench: Bench) -> None:
+    """A number below zero is a number, and is refused as one."""
+    assert await bench.fail("server", "cache/a", "weight", "-1") == (
+        "Error: weight: expected a value from 0 to 256, got -1\n"
+    )
+    assert "resume: expected true, or a number above 0" in await bench.fail(
+        "upstream", "cache", "resume", "-1"
+    )
+    result = await invoke("upstream", "cache", "pause", "-1s")
+    assert (result.exit_code, "TIME: expected" in result.stderr) == (2, True)
+    assert bench.told == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_options_anywhere(bench: Bench) -> None:
+    """The options stand before the name, behind it, or behind the command."""
+    place, env = ("--admin", bench.url, "--json"), {"TCPSUITE_ADMIN_TOKEN": TOKEN}
+    for words in (
+        (*place, "cache/a", "weight", "3"),
+        ("cache/a", *place, "weight", "3"),
+        ("cache/a", "weight", "3", *place),
+        ("cache/a", "--json", "weight", "3", *place[:2]),
+    ):
+        result = await invoke("server", *words, **env)
+        assert (result.exit_code, result.stderr) == (0, ""), words
+        assert json.loads(result.stdout)["done"] == "cache/a: weight 3"
+    result = await invoke("server", "cache/a", "--json", "drian", *place, **env)
+    assert (result.exit_code, "No such command 'drian'" in result.stderr) == (2, True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_changes_in_words(bench: Bench) -> None:
+    """What was changed is told in words, not in those of a programming language."""
+    bench.suite.upstreams["cache"].changed = [
+        FakeChange("", "paused", False, True),
+        FakeChange("c", "added", None, "tcp:10.0.0.9:1"),
+        FakeChange("d", "removed", "tcp:10.0.0.8:1", None),
+    ]
+    shown = await bench.run("upstream", "cache")
+    assert shown.splitlines()[-3:] == [
+        "changed: paused: yes, configured no",
+        "changed: c added: tcp:10.0.0.9:1, configured none",
+        "changed: d removed: none, configured tcp:10.0.0.8:1",
+    ]
 
 
 @pytest_twisted.ensureDeferred
