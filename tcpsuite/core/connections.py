@@ -40,7 +40,7 @@ class Reason(Enum):
     SERVER_DOWN = "server_down"  # the upstream's server went down, and its connections are to go with it
     MAX_DURATION = "max_duration"  # it lasted as long as a connection may
     FIN_TIMEOUT = "fin_timeout"  # one side had finished, and then nothing moved for that time-out
-    DEADLINE = "deadline"  # a request was not complete in its time
+    DEADLINE = "deadline"  # a request, or a TLS handshake, was not complete in its time
     PROTOCOL_ERROR = "protocol_error"  # the peer broke the protocol
     DRAINED = "drained"  # cut at the end of the drain
     CUT = "cut"  # cut by the operator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IProtocolNegotiationFactory, ISSLTransport
+from twisted.internet.interfaces import IHandshakeListener, IProtocolNegotiationFactory, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import alsoProvides, providedBy
@@ -21,6 +21,7 @@ from zope.interface.declarations import Provides
 
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.endpoints import address_text
 from tcpsuite.net.socket_options import HIGH_WATER, mark
 from tcpsuite.net.transport import counted
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Ledger
     from tcpsuite.core.limits import Ceiling
     from tcpsuite.interfaces import ILimiter, Verdict
+    from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.stream import IStreamTransport
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a client has to shake hands over TLS: a packet may be lost thrice, and who says nothing holds
+its place no longer than that.
+"""
 
 
 class Admitted(Protocol):
@@ -52,6 +59,7 @@ class Admitted(Protocol):
         self._admission = admission
         self._address: IAddress | None = address
         self._inner: Any = None
+        self._deadline: Deadline | None = None
         self.verdict = verdict
         self.record = record
         self.waiting = False
@@ -68,6 +76,8 @@ class Admitted(Protocol):
 
     def begin(self) -> None:
         """There is a place: the service takes over."""
+        if self.record.secure:
+            self._deadline = self._admission.limit_handshake(self._late)
         try:
             address, self._address = self._address, None
             inner = self._admission.service.buildProtocol(address)  # type: ignore[arg-type]
@@ -82,7 +92,8 @@ class Admitted(Protocol):
     def _join(self, inner: IProtocol) -> None:
         self._inner = inner
         # A service that honours half-close or listens for TLS, and only such a one, is told of it.
-        self.__provides__ = Provides(Admitted, providedBy(inner))
+        told = [IHandshakeListener] if self.record.secure else []
+        self.__provides__ = Provides(Admitted, providedBy(inner), *told)
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]
         if IRecorded.providedBy(inner):
             inner.connection = self.record
@@ -97,8 +108,10 @@ class Admitted(Protocol):
         self._inner.writeConnectionLost()
 
     def handshakeCompleted(self) -> None:
-        """TLS has begun, for which the service has waited."""
-        self._inner.handshakeCompleted()
+        """TLS has begun, for which the service may have waited."""
+        self._stop_waiting()
+        if IHandshakeListener.providedBy(self._inner):
+            self._inner.handshakeCompleted()
 
     def close(self, reason: Reason, detail: str) -> None:
         """Close once what is queued has left."""
@@ -115,6 +128,7 @@ class Admitted(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone: the service is told first, so that its word on why counts."""
+        self._stop_waiting()
         try:
             if self._inner is not None:
                 self._inner.connectionLost(reason)
@@ -122,6 +136,13 @@ class Admitted(Protocol):
             if self.record.reason is None:
                 self.record.because(*self._cause(reason))
             self._admission.gone(self)
+
+    def _late(self) -> None:
+        self.cut(Reason.DEADLINE, f"no TLS handshake within {HANDSHAKE_TIMEOUT:g} s")
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def _cause(self, reason: Failure) -> tuple[Reason, str]:
         """Why a connection ended of which nobody said so before."""
@@ -182,6 +203,7 @@ class Admission(Factory):
         self._ended = ended
         self._ids = ids
         self._clock = clock
+        self._deadlines = Deadlines(clock)
         self.high_water = high_water
         self._open: dict[Connection, Admitted] = {}
         self._held: deque[Admitted] = deque()
@@ -223,6 +245,10 @@ class Admission(Factory):
         self._ledger.refuse(self._listener, verdict.limit)
         self._ended(record)
         return None
+
+    def limit_handshake(self, late: Callable[[], object]) -> Deadline:
+        """Have ``late`` called when the time for a TLS handshake that begins now is over."""
+        return self._deadlines.after(HANDSHAKE_TIMEOUT, late)
 
     def arrived(self, admitted: Admitted) -> None:
         """A connection that was not refused stands at the door."""

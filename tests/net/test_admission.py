@@ -11,6 +11,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocolNegotiationFactory,
+    ISSLTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -93,10 +94,12 @@ class AdmissionTests(SynchronousTestCase):
             clock=self.clock,
         )
 
-    def connect(self, admission, host="192.0.2.1", port=4711):
+    def connect(self, admission, host="192.0.2.1", port=4711, secure=False):
         """What a port does with an accepted connection; gives its protocol and transport."""
         protocol = admission.buildProtocol(IPv4Address("TCP", host, port))
         transport = CountingTransport()
+        if secure:
+            directlyProvides(transport, ISSLTransport)
         protocol.makeConnection(transport)
         return protocol, transport
 
@@ -152,6 +155,40 @@ class AdmissionTests(SynchronousTestCase):
         protocol, _ = self.connect(self.admission(), port=4712)
         IHandshakeListener(protocol).handshakeCompleted()
         self.assertEqual(service.told, ["shaken"])
+
+    def test_a_handshake_has_its_time(self):
+        """A client that has not shaken hands over TLS within ten seconds is reset, whatever it is served."""
+        admission = self.admission()
+        late, waiting = self.connect(admission, secure=True)
+        done, served = self.connect(admission, secure=True)
+        IHandshakeListener(done).handshakeCompleted()
+        gone, _ = self.connect(admission, "192.0.2.2", secure=True)
+        self.lose(gone, ConnectionLost())
+        plain, _ = self.connect(admission, "192.0.2.2")
+        self.assertFalse(IHandshakeListener.providedBy(plain))
+        self.clock.advance(9.9)
+        self.assertFalse(waiting.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(waiting.aborted)
+        self.assertFalse(served.aborted)
+        self.assertTrue(IHalfCloseableProtocol.providedBy(late))
+        self.lose(late, ConnectionAborted())
+        ended = self.ended[-1]
+        self.assertEqual((ended.reason, ended.detail), (Reason.DEADLINE, "no TLS handshake within 10 s"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_handshake_waits_for_its_place(self):
+        """Who is held at the ceiling is not read, and has its time from when there is a place."""
+        admission = self.admission(limit=1)
+        first, _ = self.connect(admission)
+        held, transport = self.connect(admission, secure=True)
+        self.clock.advance(60)
+        self.lose(first, ConnectionDone())
+        self.clock.advance(9)
+        self.assertFalse(transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(transport.aborted)
+        self.lose(held, ConnectionAborted())
 
     def test_a_service_without_half_close_is_not_said_to_honour_it(self):
         """The transport closes on a FIN when the service does not know half-closes."""
