@@ -32,8 +32,7 @@ class DueTests(SynchronousTestCase):
         state = SingleUse(PoolSettings("preconnect", min_connections=1, warm_max_age=age))
         self.assertEqual(state.tick(made), [Connect(1)])
         state.connected(1, made, 0.0)
-        due = state.due()
-        self.assertEqual(state.tick(due), [Close(1, End.AGED), Connect(2)])
+        self.assertEqual(state.tick(state.due() or 0.0), [Close(1, End.AGED), Connect(2)])
 
     @given(MOMENTS, SPANS)
     @example(3.2, 5.0)
@@ -42,7 +41,7 @@ class DueTests(SynchronousTestCase):
         state = Reuse(PoolSettings("message", min_connections=0, leak_warning=warning))
         state.acquire(11, lent)
         self.assertEqual(state.connected(1, lent, 0.0), [Lease(11, 1)])
-        (warned,) = state.tick(state.due())
+        (warned,) = state.tick(state.due() or 0.0)
         assert isinstance(warned, Warn)
         self.assertEqual(warned.connection, 1)
 
@@ -56,7 +55,7 @@ class DueTests(SynchronousTestCase):
         state = Reuse(settings)
         self.assertEqual(state.tick(made), [Connect(1)])
         state.connected(1, made, 0.0)
-        self.assertEqual(state.tick(state.due()), [Validate(1)])
+        self.assertEqual(state.tick(state.due() or 0.0), [Validate(1)])
 
     @given(MOMENTS, SPANS, st.sampled_from([0, 1]))
     @example(3.2, 5.0, 0)
@@ -88,8 +87,10 @@ class CostTests(SynchronousTestCase):
         """A lease out of a thousand warm connections looks at two of them, not at each."""
         settings = PoolSettings("preconnect", min_connections=1000, max_connections=1000, max_connecting=1000)
         state = SingleUse(settings)
-        for decision in state.tick(0.0):
-            state.connected(decision.connection, Moment(0.0), 0.0)
+        begun = len(state.tick(0.0))
+        for connection in range(1, begun + 1):
+            state.connected(connection, Moment(0.0), 0.0)
+        self.assertEqual(state.stats()["warm"], 1000)
         Moment.additions = 0
         self.assertEqual(state.acquire(11, 1.0)[0], Lease(11, 1))
         state.due()
