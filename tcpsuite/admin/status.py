@@ -101,6 +101,9 @@ class UpstreamView(Protocol):
     def ready(self) -> bool: ...
 
     @property
+    def nobody(self) -> str: ...
+
+    @property
     def operator(self) -> OperatorView: ...
 
     def status(self) -> dict[str, Any]: ...
@@ -208,11 +211,7 @@ def faults(suite: SuiteView) -> tuple[str, ...]:
         return ("draining",)
     if suite.started_at is None:
         return ("starting",)
-    return tuple(
-        f"upstream {name} has no server up"
-        for name, upstream in suite.upstreams.items()
-        if not upstream.ready
-    )
+    return tuple(upstream.nobody for upstream in suite.upstreams.values() if not upstream.ready)
 
 
 async def gather(suite: SuiteView, clock: IReactorTime) -> Status:

@@ -93,6 +93,11 @@ class Upstream:
         return any(why_not(server) in (None, Why.FULL) for server in self.servers)
 
     @property
+    def nobody(self) -> str:
+        """Why no server takes new connections, in words, when that is so."""
+        return self.members.nobody
+
+    @property
     def paused(self) -> bool:
         """Whether clients are held back."""
         return self._finder.room.queue.paused
@@ -102,7 +107,7 @@ class Upstream:
         self.members.start()
 
     def drain(self) -> None:
-        """The process is about to end: while it is paused, those who wait are told that it was for nothing."""
+        """The process is about to end: while it is paused, who waits is told that it was for nothing."""
         if self.paused:
             self._finder.turn_away()
 

@@ -96,6 +96,7 @@ class FakeOperator:
 class FakeUpstream:
     up: bool = True
     pools: dict[str, object] = Factory(dict)
+    nobody: str = "no server of cache takes connections: of 2, 2 no weight"
     operator: FakeOperator = Factory(FakeOperator)
     changed: list[FakeChange] = Factory(lambda: [FakeChange("b", "weight", 5, 1)])
 

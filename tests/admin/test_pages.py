@@ -24,11 +24,11 @@ class PagesTests(Asking):
         self.assertEqual((got.code, got.json), (200, {"ready": True, "reasons": []}))
 
     def test_not_ready(self) -> None:
-        """/readyz is 503, with the reasons, before the start is complete, while draining, and while an
-        upstream has no server up.
+        """/readyz is 503, with the reasons, before the start is complete, while draining, and while no server
+        of an upstream takes connections, for which the upstream has the words.
         """
         self.suite.upstreams["cache"] = FakeUpstream(up=False)
-        self.assertEqual(self.get("/readyz").json["reasons"], ["upstream cache has no server up"])
+        self.assertEqual(self.get("/readyz").json["reasons"], [FakeUpstream().nobody])
         self.suite.started_at = None
         self.assertEqual(self.get("/readyz").json["reasons"], ["starting"])
         self.suite.draining = True
@@ -173,7 +173,7 @@ class PagesTests(Asking):
             got = self.get("/readyz", **shown)
             self.assertEqual((got.code, got.json), (503, {"ready": False}))
         got = self.get("/readyz", Authorization="Bearer s3cret")
-        self.assertEqual(got.json["reasons"], ["upstream cache has no server up"])
+        self.assertEqual(got.json["reasons"], [FakeUpstream().nobody])
 
     def test_any_bytes(self) -> None:
         """Headers that are not UTF-8 are refused like any others that are wrong."""

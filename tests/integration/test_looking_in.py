@@ -89,6 +89,7 @@ def test_not_ready_without_a_server(tmp_path: Path, running: ExitStack) -> None:
     suite = running.enter_context(Suite(text, tmp_path, ports={"other": free_port()}))
     suite.ready(lambda: suite.get("/healthz")[0] == 200, "the process answered")
     wait_until(lambda: suite.get("/readyz")[0] == 503, "the process knew of no server")
+    assert "no server of echo takes connections: of 1, 1 down" in suite.get("/readyz")[1]
     with socket.create_server(("127.0.0.1", suite.ports["other"])):
         wait_until(lambda: suite.get("/readyz")[0] == 200, "the server was seen")
     suite.finish()

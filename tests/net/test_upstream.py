@@ -224,6 +224,7 @@ class UpstreamTests(SynchronousTestCase):
         self.assertFalse(self.upstream.ready)
         failure = self.failureResultOf(self.acquire(), NoServer)
         self.assertEqual(str(failure.value), "no server of db takes connections: of 4, 4 down")
+        self.assertEqual(self.upstream.nobody, str(failure.value))
         self.assertEqual(self.record.attempts, ())
 
     def test_a_balancer_may_refuse(self):
