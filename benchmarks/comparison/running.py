@@ -303,7 +303,7 @@ def output(argv: Sequence[str]) -> str:
 
 
 def let_ports_come_back(seconds: float) -> None:
-    """Wait until few sockets are in TIME_WAIT, so that a load of ``seconds`` finds ports: a minute at most."""
+    """Wait until few are in TIME_WAIT, so that a load of ``seconds`` finds ports: at most a minute."""
     deadline = time.monotonic() + 65
     most = max(QUIET, PORTS - CHURN * seconds)
     while machine.waiting_sockets() > most and time.monotonic() < deadline:
