@@ -55,8 +55,7 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
                 example = _over_tls(example, host, port)
             yield listener.name, address, listener.service, example
     for address in suite.admin.addresses:
-        host, port = reachable(address)
-        yield "admin", address, "health, metrics, status", f"curl http://{host}:{port}/api/v1/status"
+        yield "admin", address, "health, metrics, status", f"curl {_curl(*reachable(address))}/api/v1/status"
     manhole = suite.manhole
     if manhole.path:
         yield (
@@ -67,6 +66,10 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
         )
     for address in manhole.ssh_addresses:
         yield "manhole", address, "a Python prompt", f"ssh {_ssh_target(*reachable(address))}"
+
+
+def _curl(host: str, port: int) -> str:
+    return f"http://{host}:{port}" if port else f"--unix-socket {shlex.quote(host)} http://localhost"
 
 
 def _over_tls(example: str, host: str, port: int) -> str:

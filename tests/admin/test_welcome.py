@@ -117,3 +117,16 @@ class ManholeTests(SynchronousTestCase):
     def test_off(self) -> None:
         """Without a manhole there is no line."""
         self.assertEqual(tries(Manhole()), [])
+
+
+class AdminTests(SynchronousTestCase):
+    def test_line(self) -> None:
+        """The pages are asked for by curl, over a UNIX socket by its path."""
+        suite = Suite(admin=Admin(("127.0.0.1:7099", "unix:/run/a b/admin")))
+        self.assertEqual(
+            [row.partition("health, metrics, status  ")[2] for row in welcome(suite).splitlines()[3:]],
+            [
+                "curl http://127.0.0.1:7099/api/v1/status",
+                "curl --unix-socket '/run/a b/admin' http://localhost/api/v1/status",
+            ],
+        )
