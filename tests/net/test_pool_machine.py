@@ -21,7 +21,7 @@ MAXIMUM, WAITERS = 3, 4
 
 
 class Guest(Taker):
-    """Hears bytes only while its client has the connection, or while it is being closed.
+    """Tells when it hears bytes on a connection that its client does not have any more.
 
     :ivar brief: whether it is done as soon as it begins.
     """
@@ -40,8 +40,8 @@ class Guest(Taker):
 
     def dataReceived(self, data):
         super().dataReceived(data)
-        if self.client.lease is None and not self.transport.disconnecting:
-            self.client.machine.broken.append(f"{self.client} hears {data!r}")
+        if self.client.lease is None:
+            self.client.machine.heard.append(self.transport)
 
 
 class Client:
@@ -131,6 +131,7 @@ class ReusingPoolMachine(RuleBasedStateMachine):
         )
         self.clients: list[Client] = []
         self.broken: list[object] = []
+        self.heard: list[ScriptedTransport] = []
         self.pool.start()
         for _ in range(self.endpoint.connecting):
             self.endpoint.accept()
@@ -213,6 +214,12 @@ class ReusingPoolMachine(RuleBasedStateMachine):
             if client.taker is not None and client.taker.transport.connected
         ]
         assert len(set(map(id, attached))) == len(attached)
+
+    @invariant()
+    def nobody_hears_what_is_for_others(self):
+        for transport in self.heard:
+            assert transport.disconnecting or not transport.connected, "it is lent to somebody else"
+        self.heard.clear()
 
     @invariant()
     def each_has_one_answer(self):
