@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from zope.interface import implementer
 
 from tcpsuite.errors import LeaseError
 from tcpsuite.interfaces import ILease, Outcome
+from tcpsuite.net.endpoints import failure_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,9 +85,11 @@ class PooledLease:
 
         :param reason: why the connection is gone, if it is.
         """
-        fault = reason is not None and not isinstance(reason.value, ConnectionDone | ConnectionAborted)
-        error = reason.getErrorMessage() if fault and reason is not None else ""
-        self._outcome = Outcome(not fault, error, now - self._since)
+        error = ""
+        if reason is not None and not isinstance(reason.value, ConnectionDone | ConnectionAborted):
+            lost = isinstance(reason.value, ConnectionLost)
+            error = "reset by the server" if lost else failure_text(reason)
+        self._outcome = Outcome(not error, error, now - self._since)
         waiting, self._ended = self._ended, None
         for deferred in waiting or ():
             deferred.callback(self._outcome)

@@ -147,12 +147,14 @@ class UpstreamTests(SynchronousTestCase):
         )
 
     def test_a_server_that_resets_is_at_fault(self):
-        """The outcome of a connection that the server reset is no good one."""
+        """The outcome of a connection that the server reset is no good one, and its status says so."""
         acquired = self.acquire()
         transport = self.endpoints["a"].accept()
         self.successResultOf(acquired).attach(Taker())
         transport.lose(ConnectionLost())
         self.assertEqual(self.balancer.events[-1], ("finished", "a", 0, False, 0.0))
+        server = self.servers[0]
+        self.assertEqual((server.resets, server.last_error), (1, "reset by the server"))
 
     def test_tries_another_when_one_fails(self):
         """Each attempt is on a server that was not tried before, and is noted."""
