@@ -47,7 +47,7 @@ class FirstByte:
             self._asked += len(data)
             write(data)
             if self._asked > MOST_ASKED:
-                self._end()
+                self.end()
 
         return said
 
@@ -58,11 +58,12 @@ class FirstByte:
             write(data)
             if self._over is not None:
                 self._answered(self._clock.seconds() - self._since)
-                self._end()
+                self.end()
 
         return said
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Nobody waits for an answer any more."""
         if self._over is not None:
             over, self._over = self._over, None
             over()

@@ -135,11 +135,12 @@ class ServerSide(Side):
 
     :param client: is sent what it reads.
     :param connected: called when it has a transport.
+    :ivar tell: called with what it reads.
     """
 
     def __init__(self, client: IStreamTransport, connected: Callable[[], None]) -> None:
         super().__init__(Reason.SERVER_CLOSED, Reason.SERVER_RESET)
-        self._tell = client.write
+        self.tell: Callable[[bytes], None] = client.write
         self._spoke = False
         self._connected: Callable[[], None] | None = connected
 
@@ -153,7 +154,7 @@ class ServerSide(Side):
     def dataReceived(self, data: bytes) -> None:
         """The server says something."""
         self._spoke = True
-        self._tell(data)
+        self.tell(data)
 
     @property
     def spoke(self) -> bool:

@@ -99,6 +99,7 @@ class GatewayConnection(Side):
         self._early_size = 0
         self._server: ServerSide | None = None
         self._acquiring: Deferred[Any] | None = None
+        self._first: FirstByte | None = None
         self._deadline: Deadline | None = None
 
     def connectionMade(self) -> None:
@@ -118,6 +119,8 @@ class GatewayConnection(Side):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone; what is being made for it is given up."""
         super().connectionLost(reason)
+        if self._first is not None:
+            self._first.end()
         if self._deadline is not None:
             self._deadline.cancel()
         if self._acquiring is not None:
@@ -151,7 +154,6 @@ class GatewayConnection(Side):
         assert side is not None
         self._deliver = side.transport.write
         factory = self.factory
-        first: FirstByte | None = None
         relay: Relay | None = None
         if factory.upstream.times_answers:
 
@@ -160,9 +162,9 @@ class GatewayConnection(Side):
                 if relay is not None:
                     relay.stop_watching()
 
-            first = FirstByte(factory.clock, partial(factory.upstream.answered, server), over)
-            self._deliver = first.to_server(self._deliver)
-            side.dataReceived = first.to_client(side.dataReceived)  # type: ignore[method-assign,assignment]
+            self._first = FirstByte(factory.clock, partial(factory.upstream.answered, server), over)
+            self._deliver = self._first.to_server(self._deliver)
+            side.tell = self._first.to_client(side.tell)
         if self._early:
             self._deliver(b"".join(self._early))
             self._early.clear()
@@ -175,7 +177,7 @@ class GatewayConnection(Side):
             factory.fin_timeout,
             factory.clock,
             factory.relays,
-            watched=first is not None and not first.is_over,
+            watched=self._first is not None and not self._first.is_over,
         )
 
     def _refuse(self, failure: Failure) -> None:
