@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from tcpsuite.admin.status import WhatifView
     from tcpsuite.core.connections import Attempt, Connection, Ledger
 
 MEANINGS: Mapping[Why, str] = {
@@ -31,11 +32,10 @@ MEANINGS: Mapping[Why, str] = {
     Why.AFFINITY: "the client belongs to another one",
 }
 HELD: Mapping[Held, str] = {
-    Held.PAUSED: "an operator held all clients back",
-    Held.FULL: "the servers had as many connections as they take",
-    Held.NONE_UP: "no server was up, or those that were had just failed it",
-    Held.RETRIES: "as many others were being tried with another server as may be at once",
-    Held.RETRIES: "as many others were being moved to another server as may be at once",
+    Held.PAUSED: "an operator's pause",
+    Held.FULL: "servers with as many connections as they take",
+    Held.NONE_UP: "no server that is up and has not just failed it",
+    Held.RETRIES: "as many others on their way to another server as may be at once",
 }
 
 _NO_CHOICE = Choice(())
@@ -62,8 +62,7 @@ def explanation(connection: Connection, now: float) -> dict[str, Any]:
         "bytes_out": connection.bytes_out,
         "held": {
             "milliseconds": _milliseconds(connection.held),
-            "why": connection.held_why,
-            "meaning": HELD[Held(connection.held_why)] if connection.held_why else "",
+            **_held(Held(connection.held_why) if connection.held_why else None),
         },
         "attempts": [
             {**choice_data(choice or _NO_CHOICE), **_attempt(attempt)}
@@ -86,6 +85,17 @@ def choice_data(choice: Choice) -> dict[str, Any]:
     }
 
 
+def whatif_data(found: WhatifView) -> dict[str, Any]:
+    """Where a client would go, and whether it would have to wait first, as plain data."""
+    picked = {"server": found.server, "reason": found.reason, "waits": _held(found.waits)}
+    return {**picked, **choice_data(found.choice)}
+
+
+def would_be_refused(told: Mapping[str, Any]) -> bool:
+    """Whether the page of what-if says that the client would neither get a server nor wait for one."""
+    return told["server"] is None and not told["waits"]["why"]
+
+
 def tell(told: Mapping[str, Any]) -> str:
     """An :func:`explanation` for people: some lines, without an end of line behind the last."""
     return _text(_lines(told))
@@ -94,7 +104,10 @@ def tell(told: Mapping[str, Any]) -> str:
 def tell_whatif(told: Mapping[str, Any]) -> str:
     """The same of what the page of what-if says."""
     server, client = told["server"], told["client"] or "a client on a UNIX socket"
-    picked = f"would go to {server}" if server else "would get no server"
+    picked, waits = f"would go to {server}" if server else "would get no server", told["waits"]
+    if waits["why"]:
+        first = f"would wait for a server: {waits['why']}, {waits['meaning']}"
+        picked = f"{first}; then it {picked}" if server else first
     return _text([f"{client} {picked}{_behind(told['reason'])}", *_left_out(told)])
 
 
@@ -147,6 +160,10 @@ def _left_out(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"   still in their slow start: {', '.join(told['slow_start'])}"
     for each in told["left_out"]:
         yield f"   not {each['server']}: {each['why']}, {each['meaning']}"
+
+
+def _held(why: Held | None) -> dict[str, str]:
+    return {"why": "", "meaning": ""} if why is None else {"why": why.value, "meaning": HELD[why]}
 
 
 def _attempt(attempt: Attempt | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection, Ledger
+    from tcpsuite.core.queueing import Held
     from tcpsuite.core.servers import Administration, Server
 
 MOST_CONNECTIONS = 100
@@ -75,6 +76,9 @@ class WhatifView(Protocol):
 
     @property
     def reason(self) -> str: ...
+
+    @property
+    def waits(self) -> Held | None: ...
 
 
 class OperatorView(Protocol):

@@ -12,7 +12,7 @@ from attrs import NOTHING
 from tcpsuite import __version__
 from tcpsuite.admin.answers import HTML, TEXT, Answer, Page, RefusedError
 from tcpsuite.admin.changes import MisreadError, parse, server_change, upstream_change
-from tcpsuite.admin.explain import choice_data, explanation
+from tcpsuite.admin.explain import explanation, whatif_data
 from tcpsuite.admin.metrics import families
 from tcpsuite.admin.process import ProcessFigures
 from tcpsuite.admin.status import faults, gather, upstream_data
@@ -126,8 +126,7 @@ class Views:
         except ValueError:
             raise MisreadError("client", "an IP address, or nothing for a UNIX socket", client) from None
         found = self._upstream(name).whatif(client)
-        picked = {"upstream": name, "client": client, "server": found.server, "reason": found.reason}
-        return Answer.json({**picked, **choice_data(found.choice)})
+        return Answer.json({"upstream": name, "client": client, **whatif_data(found)})
 
     async def upstream(self, question: Question) -> Answer:
         """An upstream, and what of it is not as configured."""

@@ -183,7 +183,9 @@ def _summary(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"upstream {told['name']}: {told['strategy']}"
     yield "ready" if told["ready"] else "no server takes connections"
     if told["paused"]:
-        yield "paused"
+        yield f"paused (a client waits {told['pause_timeout']:g} s at most)"
+    elif told["resuming"]:
+        yield f"resuming at {told['resuming']:g} a second"
     if waiting := told["queue"]["waiting"]:
         yield f"{waiting} waiting for a server"
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tcpsuite.admin.explain import tell, tell_whatif
+from tcpsuite.admin.explain import tell, tell_whatif, would_be_refused
 from tcpsuite.cli.client import asks, process, show
 
 
@@ -31,9 +31,9 @@ def whatif(upstream: str, client: str) -> None:
     """Say which server a client would get now, and why the others would not be picked.  Nothing is connected,
     and no balancer counts it.
 
-    The exit status is 1 when it would get none.
+    The exit status is 1 when it would be refused: it would get none, nor wait for one.
     """
     told = process().get("whatif", upstream=upstream, client=client)
     show(told, lambda told: click.echo(tell_whatif(told)))
-    if told["server"] is None:
+    if would_be_refused(told):
         sys.exit(1)

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection, Counted, Ledger, Reason
+from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import ChangeRefused
 
@@ -61,6 +62,7 @@ class FakeWhatif:
     server: str | None
     choice: Choice
     reason: str = ""
+    waits: Held | None = None
 
 
 @define
@@ -98,6 +100,8 @@ class FakeUpstream:
     pools: dict[str, object] = Factory(dict)
     nobody: str = "no server of cache takes connections: of 2, 2 no weight"
     operator: FakeOperator = Factory(FakeOperator)
+    resuming: float = 0.0
+    waits: Held | None = None
     changed: list[FakeChange] = Factory(lambda: [FakeChange("b", "weight", 5, 1)])
 
     @property
@@ -112,7 +116,9 @@ class FakeUpstream:
 
     def whatif(self, client: str) -> FakeWhatif:
         choice = Choice(("b",), (LeftOut("a", Why.DOWN),), ("b",))
-        return FakeWhatif("b", choice) if client else FakeWhatif(None, Choice(()), "no server is up")
+        if client:
+            return FakeWhatif("b", choice, waits=self.waits)
+        return FakeWhatif(None, Choice(()), "no server is up", self.waits)
 
     def pause(self, limit: float | None = None) -> None:
         self.operator.told.append(("pause", limit))
@@ -125,7 +131,9 @@ class FakeUpstream:
             "name": "cache",
             "strategy": "round_robin",
             "ready": self.up,
-            "paused": True,
+            "paused": not self.resuming,
+            "resuming": self.resuming,
+            "pause_timeout": 30.0,
             "queue": {"waiting": 4, "longest_wait": 1.5, "timed_out": 5, "refused": 6},
             "retries": {"under_way": 1, "made": 8, "denied": 9},
             "servers": [

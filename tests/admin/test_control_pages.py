@@ -7,6 +7,7 @@ from typing import Any
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tcpsuite.admin.site import MAX_BODY
+from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Administration
 from tests.admin.asking import Asking
 
@@ -46,6 +47,7 @@ class WhatifTests(Asking):
             (got.code, got.json),
             (200, {
                 "upstream": "cache", "client": "192.0.2.1", "server": "b", "reason": "",
+                "waits": {"why": "", "meaning": ""},
                 "candidates": ["b"], "slow_start": ["b"],
                 "left_out": [{"server": "a", "why": "down", "meaning": "its health checks fail"}],
             }),
@@ -55,6 +57,13 @@ class WhatifTests(Asking):
         """When nobody would be picked it tells why; no address stands for a client on a UNIX socket."""
         got = self.get("/api/v1/whatif?upstream=cache&client=").json
         self.assertEqual((got["server"], got["reason"]), (None, "no server is up"))
+
+    def test_waits(self) -> None:
+        """A client that would have to wait first is told so, and for what."""
+        self.suite.upstreams["cache"].waits = Held.PAUSED
+        got = self.get("/api/v1/whatif?upstream=cache&client=192.0.2.1").json
+        self.assertEqual((got["server"], got["waits"]["why"]), ("b", "paused"))
+        self.assertEqual(got["waits"]["meaning"], "an operator's pause")
 
     def test_address(self) -> None:
         """An address is taken in any way to write it, and given to the balancer as the kernel writes it."""

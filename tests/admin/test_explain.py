@@ -49,7 +49,7 @@ class DataTests(SynchronousTestCase):
                 "bytes_in": 10, "bytes_out": 100,
                 "held": {
                     "milliseconds": 12.5, "why": "full",
-                    "meaning": "the servers had as many connections as they take",
+                    "meaning": "servers with as many connections as they take",
                 },
                 "attempts": [
                     {
@@ -98,7 +98,7 @@ class TextTests(SynchronousTestCase):
             [
                 "ab-7: 192.0.2.7:7 at listener db, service gateway, upstream cache, server a, user ann",
                 "accepted 2023-11-14T22:13:20.000Z, was open for 2.500 s, 10 bytes in, 100 bytes out",
-                "waited 12.5 ms for a server: full, the servers had as many connections as they take",
+                "waited 12.5 ms for a server: full, servers with as many connections as they take",
                 "1. b: failed after 0.4 ms: connection refused",
                 "   candidates: a, b",
                 "   still in their slow start: b",
@@ -142,7 +142,8 @@ class TextTests(SynchronousTestCase):
     def test_whatif(self) -> None:
         """What would be picked is told in the same way."""
         told = {
-            "client": "192.0.2.1", "server": "a", "reason": "", "candidates": ["a"], "slow_start": [],
+            "client": "192.0.2.1", "server": "a", "reason": "", "waits": {"why": "", "meaning": ""},
+            "candidates": ["a"], "slow_start": [],
             "left_out": [{"server": "b", "why": "down", "meaning": "its health checks fail"}],
         }  # fmt: skip
         self.assertEqual(

@@ -19,6 +19,7 @@ from twisted.logger import capturedLogs
 
 from tcpsuite.admin.http import AdminListener, AdminOptions
 from tcpsuite.cli import client, main
+from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Administration
 from tcpsuite.options import Endpoints, Secret
 from tests.admin.support import FakeChange, FakeSuite, busy_suite
@@ -99,6 +100,15 @@ async def test_whatif(bench: Bench) -> None:
     result = await invoke("whatif", "--upstream=cache", "--admin", bench.url, TCPSUITE_ADMIN_TOKEN=TOKEN)
     assert (result.exit_code, result.stderr) == (1, "")
     assert result.stdout == "a client on a UNIX socket would get no server, no server is up\n"
+    bench.suite.upstreams["cache"].waits = Held.PAUSED
+    assert (await bench.run("whatif", "--upstream", "cache", "--client", "::1")).startswith(
+        "::1 would wait for a server: paused, an operator's pause; then it would go to b\n"
+    )
+    bench.suite.upstreams["cache"].waits = Held.NONE_UP
+    assert (await bench.run("whatif", "--upstream", "cache")) == (
+        "a client on a UNIX socket would wait for a server: none_up, no server that is up and has not"
+        " just failed it, no server is up\n"
+    )
     assert await bench.fail("whatif", "--upstream=cash", "--client=::1") == (
         "Error: there is no upstream 'cash'; there is cache\n"
     )
@@ -149,7 +159,7 @@ async def test_show(bench: Bench) -> None:
     shown = await bench.run("upstream", "cache", "show")
     assert shown == await bench.run("upstream", "cache")
     assert [line.rstrip() for line in shown.splitlines()] == [
-        "upstream cache: round_robin, ready, paused, 4 waiting for a server",
+        "upstream cache: round_robin, ready, paused (a client waits 30 s at most), 4 waiting for a server",
         (
             "server  address             state               weight"
             "               active  made  failed  last error"
@@ -165,6 +175,14 @@ async def test_show(bench: Bench) -> None:
     assert "[COMMAND]" in (await invoke("upstream", "cache", "--help")).stdout
     assert "\na  " not in await bench.run("server", "cache/b")
     assert json.loads(await bench.run("server", "cache/b", "show", "--json"))["changes"][0]["now"] == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_show_resuming(bench: Bench) -> None:
+    """How fast those are let in that were held back is shown."""
+    bench.suite.upstreams["cache"].resuming = 2.0
+    shown = await bench.run("upstream", "cache")
+    assert shown.startswith("upstream cache: round_robin, ready, resuming at 2 a second, 4 waiting")
 
 
 @pytest_twisted.ensureDeferred
