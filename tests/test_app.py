@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet._resolver import GAIResolver
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
@@ -20,6 +21,7 @@ from tcpsuite.app import build
 from tcpsuite.config import load
 from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.errors import StartError
+from tcpsuite.net.resolving import NumericResolver
 from tests.support.client import connect
 from tests.support.gateways import listening
 
@@ -116,6 +118,16 @@ async def test_everything_is_there(suite, tmp_path):
     assert (tmp_path / "state" / "sessions.db").exists()
     await client.leave()
     await sessions.leave()
+
+
+def test_names_are_looked_up_our_way_on_any_reactor(make_suite):
+    """A start takes Twisted's own resolver out of the reactor, whose threads a stuck name would fill."""
+    before = reactor.installNameResolver(GAIResolver(reactor))
+    try:
+        make_suite(SUITE.format(back=free_port())).startService()
+        assert isinstance(reactor.nameResolver, NumericResolver)
+    finally:
+        reactor.installNameResolver(before)
 
 
 @pytest_twisted.ensureDeferred
