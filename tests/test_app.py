@@ -122,12 +122,13 @@ async def test_everything_is_there(suite, tmp_path):
 
 def test_names_are_looked_up_our_way_on_any_reactor(make_suite):
     """A start takes Twisted's own resolver out of the reactor, whose threads a stuck name would fill."""
-    before = reactor.installNameResolver(GAIResolver(reactor))
+    running: Any = reactor
+    before = running.installNameResolver(GAIResolver(running))
     try:
         make_suite(SUITE.format(back=free_port())).startService()
-        assert isinstance(reactor.nameResolver, NumericResolver)
+        assert isinstance(running.nameResolver, NumericResolver)
     finally:
-        reactor.installNameResolver(before)
+        running.installNameResolver(before)
 
 
 @pytest_twisted.ensureDeferred
