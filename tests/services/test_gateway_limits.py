@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -262,8 +263,8 @@ class TimedTests(GatewayCase):
         self.build()
         client = self.connect(GatewayFactory(self.upstream, self.clock))
         self.endpoints["a"].accept()
-        side = self.endpoints["a"].transports[-1].protocol
-        self.assertEqual(side.tell, client.write)
+        received: Any = self.endpoints["a"].transports[-1].protocol.dataReceived
+        self.assertEqual(received.__self__.tell, client.write)
         self.end(client)
 
 
