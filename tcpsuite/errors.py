@@ -77,7 +77,7 @@ class ConnectFailed(RemoteError):
 
 
 class NoServer(RemoteError):
-    """No server of the upstream may be used now: all are down, full or already tried."""
+    """No server of the upstream may be used now: all are down, ejected, drained or without weight."""
 
 
 class PoolExhausted(RemoteError):

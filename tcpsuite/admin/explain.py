@@ -29,7 +29,6 @@ MEANINGS: Mapping[Why, str] = {
     Why.FULL: "it has as many connections as it takes",
     Why.BACKUP: "others that come before it may be used",
     Why.TRIED: "it failed for this client a moment ago",
-    Why.AFFINITY: "the client belongs to another one",
 }
 HELD: Mapping[Held, str] = {
     Held.PAUSED: "an operator's pause",

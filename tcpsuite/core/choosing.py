@@ -31,7 +31,6 @@ class Why(Enum):
     FULL = "full"  # it has as many connections as it takes
     BACKUP = "backup"  # others that come before it may be used, or will be when they have room
     TRIED = "tried"  # it failed for this client a moment ago
-    AFFINITY = "affinity"  # the client belongs to another one
 
 
 @frozen

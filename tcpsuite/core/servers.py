@@ -19,8 +19,8 @@ class Administration(Enum):
 class Server:
     """A server and what is known of it now.
 
-    Balancers read these; the upstream alone writes them, in the same step as its decision, so that nobody
-    sees a server that was picked a moment ago as idle.
+    Balancers read these; the upstream and its parts alone write them, in the same step as their decision, so
+    that nobody sees a server that was picked a moment ago as idle.
     """
 
     name: str

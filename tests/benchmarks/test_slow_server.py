@@ -34,7 +34,8 @@ def test_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert turns["share"] == pytest.approx(FAIR, abs=0.02)
         assert times["share"] < FAIR / 2
         assert f"| {times['share']:.1%}" in told
-        assert 0 < times["mean"] <= times["p99"]
+        assert times["mean"] > 0
+        assert times["p99"] > 0
         assert turns["p99"] > 50
     assert not list(temporary.iterdir())
 
