@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.pooling import End
 from tcpsuite.errors import LeaseError
+from tcpsuite.net.stream import Stream
 from tcpsuite.net.wrappers import beneath
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class Held(Protocol):
         """Fires when the TLS handshake is over, and fails when the connection is lost before that; until then
         the pool is told nothing.  Cancelling it resets the connection.  ``None``: there is none to wait for.
         """
-        if self._shaken or self.gone or not ISSLTransport.providedBy(self.transport):
+        # Most are plain, and of our own kind: to ask what they provide costs far more.
+        plain = isinstance(self.transport, Stream) and not self.transport.TLS
+        if plain or self._shaken or self.gone or not ISSLTransport.providedBy(self.transport):
             return None
         self._shaking = Deferred(lambda _: self.cut())
         return self._shaking

@@ -262,8 +262,8 @@ class CheckedTests(MembersCase):
         self.clock.advance(1)
 
     def test_checked_from_the_start(self):
-        """All are checked when the upstream starts.  One that is added takes no connections until it was found
-        well; one that is removed is checked no more.
+        """All are checked when the upstream starts.  One that is added takes no connections until it was
+        found well; one that is removed is checked no more.
         """
         self.assertEqual(self.check.names, ["a", "b"])
         server = self.servers["c"] = Server("c", "tcp:192.0.2.1:99")
