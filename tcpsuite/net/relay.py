@@ -12,8 +12,8 @@ Rules, in both directions alike:
   moves too: the last megabytes towards a slow server take their time.
 
 * The reset of a side that is not read, for the other takes nothing or its FIN has come, does not come by
-  itself: :meth:`Relay.look` looks for it.  It counts when nothing is left for the other side, or when that
-  has taken nothing between two looks, for what came before it might yet arrive.
+  itself: :meth:`Relay.look` looks for it.  It counts when the other side has taken nothing between two looks,
+  for what came before it might yet arrive; and behind a FIN at once when nothing is left for the other side.
 
 TLS as Twisted has it knows no half-close: there a FIN ends the whole, behind what is queued.
 
@@ -270,7 +270,8 @@ class Relay:
             if side.gone or not ((side.paused or side.finished) and was_reset(side.transport)):
                 continue
             left = unsent(self._other(side).transport)
-            if not left or left == self._left.get(side):
+            # Of one that is merely not read right now there may still be something to be read.
+            if left == self._left.get(side) or (side.finished and not left):
                 self._record.because(
                     side.reset, "while the other side took nothing" if left else "behind its FIN"
                 )

@@ -290,6 +290,20 @@ class JoinedTests(GatewayCase):
         )
         self.factory.doStop()
 
+    def test_what_is_still_to_be_read_is_read(self):
+        """The reset of a side that is not read just now cuts nothing off; behind its FIN it ends both."""
+        self.patch(relay, "unsent", lambda transport: 0)
+        self.patch(relay, "was_reset", lambda transport: transport is self.client)
+        self.factory.doStart()
+        _producer(self.far).pauseProducing()
+        self.clock.advance(2)
+        self.assertFalse(self.client.disconnected)
+        self.client.finish()
+        self.clock.advance(2)
+        self.assertTrue(self.client.disconnected)
+        self.assertEqual((self.record.reason, self.record.detail), (Reason.CLIENT_RESET, "behind its FIN"))
+        self.factory.doStop()
+
     def test_says_its_state(self):
         """A relay tells how far each side is."""
         joined = self.client.protocol._relay
