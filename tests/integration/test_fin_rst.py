@@ -130,7 +130,10 @@ def test_scripts_by_chance(directly: Way, tcpsuite: Way) -> None:
         told = []
         for way in (directly, tcpsuite):
             with Play(way) as play:
-                told.append(play.run(script))
+                try:
+                    told.append(play.run(script))
+                except AssertionError as error:
+                    raise AssertionError(f"Script.random({seed}), {way.name}: {script}: {error}") from error
         assert told[0] == told[1], f"Script.random({seed}), directly and through the gateway: {script}"
 
 
