@@ -210,7 +210,7 @@ class Finder:
             # It is no server any more, or all its connections are lent: others are tried, and none is blamed.
             assert isinstance(blameless, RemoteError)
             search.tried[server] = blameless
-            self._forgo(server, search, str(search.tried[server]), seconds)
+            self._forgo(server, search, str(blameless), seconds)
             return self._next(search)
         if isinstance(error, RemoteError):
             server.failures += 1

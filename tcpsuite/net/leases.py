@@ -95,12 +95,22 @@ class PooledLease:
             deferred.callback(self._outcome)
 
 
-async def lend(pool: IConnectionPool, fn: Callable[[ILease], Any], holder: str) -> Any:
+async def lend(
+    acquire: Callable[[str], Deferred[ILease]],
+    pool_of: Callable[[ILease], IConnectionPool],
+    fn: Callable[[ILease], Any],
+    holder: str = "",
+) -> Any:
     """Acquire, call ``fn`` with the lease, wait for its Deferred or coroutine, release.
 
     When ``fn`` fails, nobody knows what it has left on the connection, which is not to be lent again.
+
+    :param acquire: called with the name of who is to hold the lease.
+    :param pool_of: gives the pool that a lease goes back to.
+    :param holder: that name; the name of ``fn`` if it is empty.
     """
-    lease = await pool.acquire(holder=holder)
+    lease = await acquire(holder or getattr(fn, "__qualname__", repr(fn)))
+    pool = pool_of(lease)  # its server may be removed before it is over
     ok = False
     try:
         result = await maybeDeferred(fn, lease)

@@ -184,7 +184,9 @@ class ConnectionPool:
 
         :param holder: who it is; the name of ``fn`` if it is empty.
         """
-        return Deferred.fromCoroutine(lend(self, fn, holder or getattr(fn, "__qualname__", repr(fn))))
+        return Deferred.fromCoroutine(
+            lend(lambda name: self.acquire(holder=name), lambda _: self, fn, holder)
+        )
 
     def stats(self) -> dict[str, int | float]:
         """What there is now: connections by what they are doing, ``open`` in all, of ``max_open`` (0: no

@@ -6,13 +6,14 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.choosing import Why, why_not
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.interfaces import ITimed
 from tcpsuite.net.finding import Finder
+from tcpsuite.net.leases import lend
 from tcpsuite.net.operating import Change, Operator
 from tcpsuite.net.search import Patience, Search
 from tcpsuite.net.whatif import whatif
@@ -161,19 +162,13 @@ class Upstream:
         :raises ValueError: when there is no strategy of that name.
         """
         balancer = self._named(strategy) if isinstance(strategy, str) else strategy
-
-        async def acquired() -> Any:
-            lease = await self.acquire(client, None, balancer, getattr(fn, "__qualname__", repr(fn)))
-            pool = self.pools[lease.server.name]
-            good = False
-            try:
-                result = await maybeDeferred(fn, lease)
-                good = True
-            finally:
-                pool.release(lease, reusable=good, ok=good)
-            return result
-
-        return Deferred.fromCoroutine(acquired())
+        return Deferred.fromCoroutine(
+            lend(
+                lambda name: self.acquire(client, None, balancer, name),
+                lambda lease: self.pools[lease.server.name],
+                fn,
+            )
+        )
 
     def answered(self, server: Server, seconds: float) -> None:
         """The first byte of ``server`` came so long after the connection to it was made, or after the first
