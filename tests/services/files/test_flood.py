@@ -59,10 +59,10 @@ async def test_flood(kind: str, tmp_path: Path) -> None:
         assert before < 1_000_000
         client.transport.resumeProducing()
         await until(lambda: client.lost)
-        answers = bytes(client.got)
+        answers, place = bytes(client.got), 0  # what is cut off its front is copied each time: 34 GB in all
         for number in range(COUNT):
-            head, _, answers = answers.partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 206 ")
-            body, answers = answers[:PART], answers[PART:]
-            assert body == DATA[number : number + PART]
-        assert answers.startswith(b"HTTP/1.1 404 ")
+            start = answers.index(b"\r\n\r\n", place) + 4
+            assert answers.startswith(b"HTTP/1.1 206 ", place)
+            place = start + PART
+            assert answers[start:place] == DATA[number : number + PART]
+        assert answers.startswith(b"HTTP/1.1 404 ", place)
