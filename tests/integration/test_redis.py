@@ -30,8 +30,9 @@ servers = [
   { name = "a", address = "tcp:127.0.0.1:<a>" },
   { name = "b", address = "tcp:127.0.0.1:<b>" },
 ]
-health = { type = "tcp", interval = "200ms", rise = 2, fall = 2 }
+health = { type = "tcp", interval = "200ms", rise = 2, fall = 2, ejection_time = "1s" }
 """
+"""Health by default, with the ten seconds that it takes, is the matter of ``test_failover``."""
 
 
 @pytest.fixture
