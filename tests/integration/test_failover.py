@@ -85,8 +85,9 @@ def test_one_of_three_dies_and_returns(
     answers = newcomers(gateway, 20)
     assert answers.keys() == {b.port, c.port}
     known = server_a(gateway)
-    assert known["ejected"] or not known["up"], "real connections find it out, long before the checks"
-    assert known["failures"] >= 5
+    if known["up"]:  # where all goes slowly the checks may be first
+        assert known["ejected"], "real connections find it out, long before the checks"
+        assert known["failures"] >= 5
 
     running.enter_context(Redis(a.port, tmp_path)).started()
     wait_until(lambda: newcomers(gateway, 1)[a.port], "the server that has returned answered")

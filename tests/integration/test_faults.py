@@ -88,8 +88,8 @@ def start(command: str) -> tuple[str, ...]:
 def test_faults(tmp_path: Path, running: ExitStack, text: str, words: list[str], command: str) -> None:
     """A fault of the file is said with its line and path, by whatever reads it; the exit status is 1."""
     suite = running.enter_context(Suite(text, tmp_path, argv=start(command)))
+    checked = run(BIN / "tcpsuite", "check", suite.config, check=False)  # while it starts
     said = refused(suite)
-    checked = run(BIN / "tcpsuite", "check", suite.config, check=False)
     assert checked.returncode == 1
     for word in words:
         assert word in said
@@ -108,8 +108,8 @@ def test_faults(tmp_path: Path, running: ExitStack, text: str, words: list[str],
 def test_not_there(tmp_path: Path, running: ExitStack, text: str, words: list[str], command: str) -> None:
     """What is not on this machine prevents a start; a check, which may be made on another, warns of it."""
     suite = running.enter_context(Suite(text, tmp_path, argv=start(command)))
+    checked = run(BIN / "tcpsuite", "check", suite.config)  # while it starts
     said = refused(suite)
-    checked = run(BIN / "tcpsuite", "check", suite.config)
     for word in words:
         assert word in said
         assert word in checked.stderr
