@@ -65,7 +65,8 @@ class ILoadBalancer(Interface):
         :param servers: those that may be used now (up, with weight, with room, not tried before for this
             client), in the order of the configuration; at least one.  As long as neither who they are nor a
             weight has changed, and the client has tried none, the upstream passes the same object again; so
-            a balancer may prepare what it needs for those it was given last.  Weights may be fractions.
+            a balancer may prepare what it needs for those it was given last.  Weights may be fractions, in a
+            slow start, of which ``share`` is left.
         :param client: the client's IP address; empty for a UNIX peer.
         :param now: seconds, on the reactor's clock.
         :return: one of ``servers``, or ``None`` to refuse the client.

@@ -50,6 +50,8 @@ class Server:
     administration: Administration = Administration.READY
     ejected: bool = False
     """Whether real connections failed so often that it takes no new ones for a while."""
+    share: float = 1.0
+    """The part of its whole weight that a slow start leaves it: ``weight`` is lowered by it already."""
 
     @property
     def error_rate(self) -> float:

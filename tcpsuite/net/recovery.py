@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Weights:
     """The weights of servers, lowered for a while behind their return.
 
-    It alone writes their ``weight``.
+    It alone writes their ``weight`` and ``share``.
 
     :param servers: with the weights that they are configured to have.
     :param clock: an ``IReactorTime``.
@@ -89,11 +89,9 @@ class Weights:
     def _weigh(self, server: Server) -> None:
         whole, since = self._whole[server], self._since.get(server)
         part = 1.0 if since is None else share(self._clock.seconds() - since, self._window)
-        if part < 1:
-            server.weight = whole * part
-        else:
-            # Whole in its type too: what is counted in whole numbers is exact.
-            server.weight = whole
+        # When it is whole, whole in its type too: what is counted in whole numbers is exact.
+        server.weight, server.share = (whole * part if part < 1 else whole), part
+        if part >= 1:
             self._since.pop(server, None)
 
 

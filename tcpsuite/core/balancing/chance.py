@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from tcpsuite.core.balancing.rated import Rated, Untold
+from tcpsuite.core.slow_start import Allowance
 from tcpsuite.interfaces import ILoadBalancer
 
 if TYPE_CHECKING:
@@ -56,8 +57,13 @@ class PowerOfTwo(_Lots):
     fewer connections for its weight: the less ``(active + 1) / weight``.
 
     Nearly as even as :class:`~tcpsuite.core.balancing.LeastConnections`; but when several gateways balance
-    over the same servers, they do not all run to the one that looks idle.
+    over the same servers, they do not all run to the one that looks idle.  In a slow start a server gets at
+    least its :class:`~tcpsuite.core.slow_start.Allowance`.
     """
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__(chance)
+        self._allowance = Allowance()
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The less loaded of the two; of equals the one drawn first.  ``None`` when none has weight."""
@@ -65,6 +71,12 @@ class PowerOfTwo(_Lots):
         rated, ends, weights = self._rated.servers, self._ends, self._rated.weights
         if among < 2:
             return rated[0] if among else None
+        if due := self._allowance.due(servers):
+            weights = [
+                weight / server.share if server in due else weight
+                for server, weight in zip(rated, weights, strict=True)
+            ]
+            ends = list(accumulate(weights))
         last = among - 1
         first = bisect(ends, self._chance.random() * ends[last], 0, last)
         # The second lot falls on the line without the first one's stretch.
@@ -77,4 +89,6 @@ class PowerOfTwo(_Lots):
             second = bisect(ends, point + weight, first + 1, last)
         one, other = rated[first], rated[second]
         # Fractions compared crosswise: with whole weights a tie is a tie.
-        return other if (other.active + 1) * weight < (one.active + 1) * weights[second] else one
+        picked = other if (other.active + 1) * weight < (one.active + 1) * weights[second] else one
+        self._allowance.note(picked)
+        return picked

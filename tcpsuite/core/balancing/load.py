@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from tcpsuite.core.balancing.rated import Untold
+from tcpsuite.core.slow_start import Allowance
 from tcpsuite.interfaces import ILoadBalancer
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class LeastConnections(Untold):
     """The server with the fewest connections for its weight: the least ``(active + 1) / weight``.
 
     The connection to come is counted, so that weights tell among idle servers: a greater one is filled first.
-    Those with equally few take turns: the one that was picked longest ago.
+    Those with equally few take turns: the one that was picked longest ago.  In a slow start a server gets at
+    least its :class:`~tcpsuite.core.slow_start.Allowance`.
 
     :param chance: not drawn from.
     """
@@ -60,6 +62,7 @@ class LeastConnections(Untold):
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
         self._turns = Turns()
+        self._allowance = Allowance()
         self._order: list[Server] = []
 
     def __repr__(self) -> str:
@@ -75,10 +78,13 @@ class LeastConnections(Untold):
             loads = [(server.active + 1) / server.weight for server in order]
         except ZeroDivisionError:  # which no upstream passes: so to look out for it may not cost each pick
             loads = [(server.active + 1) / server.weight if server.weight else inf for server in order]
+        for due in self._allowance.due(servers):
+            loads[order.index(due)] *= due.share
         least = min(loads, default=inf)
         if least == inf:
             return None
         picked = order.pop(loads.index(least))
         order.append(picked)
         self._turns.note(picked)
+        self._allowance.note(picked)
         return picked

@@ -11,6 +11,7 @@ from attrs import define
 from zope.interface import implementer
 
 from tcpsuite.core.balancing.load import Turns
+from tcpsuite.core.slow_start import Allowance
 from tcpsuite.interfaces import ILoadBalancer, ITimed
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class LeastTime:
     that was slow is tried again at last, and one that is new begins as one of many.  A failed attempt counts
     when it took longer than the average: it cannot make a server look fast.
 
-    Without any times, and among equals, it is as with
+    Without any times, and among equals, and in a slow start, it is as with
     :class:`~tcpsuite.core.balancing.LeastConnections`.
 
     :param chance: not drawn from.
@@ -78,6 +79,7 @@ class LeastTime:
         self._half_life = half_life
         self._interval = half_life / LOOKS
         self._turns = Turns()
+        self._allowance = Allowance()
         self._priced: list[tuple[Server, float]] = []
         self._looked = -inf
         self._connects: dict[str, Decaying] = {}
@@ -96,12 +98,18 @@ class LeastTime:
             self._look(now)
         priced = self._priced
         loads = [(server.active + 1) * cost for server, cost in priced]
+        if due := self._allowance.due(servers):
+            loads = [
+                load * server.share if server in due else load
+                for load, (server, _) in zip(loads, priced, strict=True)
+            ]
         least = min(loads, default=inf)
         if least == inf:
             return None
         picked = priced.pop(loads.index(least))
         priced.append(picked)
         self._turns.note(picked[0])
+        self._allowance.note(picked[0])
         return picked[0]
 
     def started(self, server: Server, now: float) -> None:
