@@ -24,7 +24,8 @@ def pool_size(arrivals: float, mean: str) -> None:
         raise click.BadParameter(str(error), param_hint="ARRIVALS") from None
     click.echo(f"min_connections = {least}")
     click.echo(f"max_connections = {most}")
+    in_use = f"{arrivals * seconds:.10g} in use on average (Little's law)"
     click.echo(
-        f"# {arrivals:g} a second, for {format_duration(seconds)} each, are {arrivals * seconds:g} in use on "
-        "average (Little's law).  Half as many are kept, at least 2; twice as many are allowed, at least 10."
+        f"# {arrivals:.10g} a second, for {format_duration(seconds)} each, are {in_use}.  "
+        "Half as many are kept, at least 2; twice as many are allowed, at least 10."
     )

@@ -42,10 +42,10 @@ class Witness:
     def leaked(self, connection: int, holder: str, seconds: float) -> None:
         """Say in the log that a lease is held for long, and by whom."""
         self.log.warn(
-            "{server}: connection {connection} is leased for {seconds:.0f} s already, by {holder}",
+            "{server}: connection {connection} is leased for {seconds} s already, by {holder}",
             server=self._server,
             connection=connection,
-            seconds=seconds,
+            seconds=f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}",
             holder=holder or "somebody who gave no name",
         )
         self.tell(Leaked, connection, holder, seconds)

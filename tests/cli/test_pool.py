@@ -37,6 +37,16 @@ class PoolSizeTests(SynchronousTestCase):
         text = "[upstream.pg]\nservers = [{ name = 'a', address = 'tcp:h:1' }]\n[upstream.pg.pool]\n" + output
         self.assertEqual(Folder(self).load(text).config.upstreams["pg"].pool.max_connections, 10)
 
+    def test_large(self) -> None:
+        """Large figures are in digits; what is more than any pool may have is said to be, and not printed."""
+        self.assertIn("# 1000000 a second, for 10ms each, are 10000 in use", pool_size("1e6", "10ms").output)
+        self.assertEqual(pool_size("50000", "1s").exit_code, 0)
+        for arrivals, mean in (("50000.5", "1s"), ("1e9", "1h"), ("1e308", "1h")):
+            result = pool_size(arrivals, mean)
+            self.assertEqual(result.exit_code, 2)
+            self.assertIn("want more than the 100000 connections that a pool may have", result.output)
+            self.assertNotIn("max_connections =", result.output)
+
     def test_wrong(self) -> None:
         """What is no number, or no duration, is named; the exit status is 2."""
         for arguments, name in (

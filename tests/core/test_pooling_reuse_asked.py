@@ -82,6 +82,18 @@ class ValidationTests(ReuseCase):
         self.assertEqual(self.state.tick(90.0), [Validate(1)])
         self.assertEqual(self.state.answered(1, False, 91.0), [Close(1, End.NOT_VALID), Connect(2)])
 
+    def test_one_that_was_checked_keeps_its_place(self):
+        """To be asked is no use: the one used last is still the next, and the oldest still goes first."""
+        for order, expected in (("lifo", [3, 2, 1]), ("fifo", [1, 2, 3])):
+            self.state = self.make(idle_order=order, validate_idle=100.0)
+            for connection in [self.lease(taker, 0.0) for taker in (11, 12, 13)]:
+                self.state.release(connection, connection / 10)
+            self.assertEqual(self.state.tick(30.2), [Validate(1), Validate(2)])
+            for connection in (2, 1):
+                self.assertEqual(self.state.answered(connection, True, 30.3), [])
+            lent = [self.state.acquire(taker, 30.4) for taker in (21, 22, 23)]
+            self.assertEqual(lent, [[Lease(21 + n, each)] for n, each in enumerate(expected)])
+
     def test_a_loss_while_it_is_asked(self):
         """One that is gone meanwhile is counted as lost, and who waits has another made."""
         self.state.acquire(12, 10.0)

@@ -114,7 +114,14 @@ class SizeTests(SynchronousTestCase):
             with self.assertRaisesRegex(ValueError, "expected a number of 0 or more, got (-|nan|inf)"):
                 recommended_size(arrivals, mean)
 
-    @given(st.floats(0, 1e6), st.floats(0, 1e3))
+    def test_too_large(self):
+        """What is more than any pool may have is no recommendation."""
+        self.assertEqual(recommended_size(50_000, 1), (25_000, 100_000))
+        for arrivals, mean in ((50_000.5, 1), (1e308, 3600)):
+            with self.assertRaisesRegex(ValueError, "want more than the 100000 connections"):
+                recommended_size(arrivals, mean)
+
+    @given(st.floats(0, 1e3), st.floats(0, 50))
     def test_room_for_a_rush(self, arrivals, mean):
         """What is allowed is at least four times what is kept, less rounding, and twice what is in use."""
         least, most = recommended_size(arrivals, mean)

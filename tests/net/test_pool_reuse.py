@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.pooling import End, PoolSettings
@@ -107,6 +108,25 @@ class ReuseTests(ReuseCase):
         self.pool.cut()
         self.endpoint.settle()
         self.finish()
+
+    def test_the_log_tells_for_how_long(self):
+        """In seconds, and parts of them where there are few."""
+        for warning, told in ((0.1, "0.1"), (2.5, "2.5"), (60.0, "60"), (86400.0, "86400")):
+            said: list[str | None] = []
+
+            def note(event, said=said):
+                said.append(formatEvent(event))
+
+            globalLogPublisher.addObserver(note)
+            self.addCleanup(globalLogPublisher.removeObserver, note)
+            self.make(leak_warning=warning)
+            self.lease()
+            self.clock.advance(warning)
+            who = "somebody who gave no name"
+            self.assertIn(f"a: connection 1 is leased for {told} s already, by {who}", said)
+            self.pool.cut()
+            self.endpoint.settle()
+            self.finish()
 
     def test_a_connection_may_not_linger(self):
         """One that is closed and whose peer takes nothing is reset after ten seconds: it keeps others out."""

@@ -19,8 +19,8 @@ from tcpsuite.core.pooling.decisions import (
     Validate,
     Warn,
 )
+from tcpsuite.core.pooling.idle import Idle
 from tcpsuite.core.pooling.pooled import Pooled
-from tcpsuite.core.pooling.settings import LIFO
 
 if TYPE_CHECKING:
     from tcpsuite.core.pooling.decisions import Decision
@@ -61,12 +61,11 @@ class Reuse:
         self._maximum = settings.max_connections
         self._validate_idle = settings.validate_idle
         self._leak_warning = settings.leak_warning
-        self._last_first = settings.idle_order == LIFO
         self._minimum = min(settings.kept, self._maximum)
         self._numbers = count(1)
         self._waiting: dict[int, None] = {}  # takers, in the order in which they came
         self._connecting: set[int] = set()
-        self._idle: dict[int, Pooled] = {}  # in the order in which they became so
+        self._idle = Idle(settings)
         self._validating: dict[int, Pooled] = {}
         self._resetting: dict[int, Pooled] = {}
         self._leased: dict[int, Pooled] = {}  # in the order in which they were lent
@@ -75,7 +74,6 @@ class Reuse:
         self._total = 0  # in all of these together
         self._back_off = BackOff(settings)
         self._retry_at = 0.0
-        self._sweep_at = self._check_at = self._look_at = inf  # the last is the earlier of the other two
         self._created = self._failed = self._leases = 0
         self._ends: Counter[End] = Counter()
         self._last_failure = ""
@@ -94,7 +92,7 @@ class Reuse:
         if self.closed:
             return None
         # Behind each lease this is asked: it looks no further than it must.
-        due = self._look_at
+        due = self._idle.look_at
         if self._leased:
             due = min(due, next(iter(self._leased.values())).since + self._leak_warning)
         if self._waiting and self._wanted() > 0:
@@ -125,13 +123,11 @@ class Reuse:
         if self.closed:
             return []
         decisions = self._warn(now)
-        if now >= self._sweep_at:
-            decisions += self._sweep(now)
-            self._sweep_at = now + self._settings.eviction_interval if self._idle else inf
-        if now >= self._check_at:
-            decisions += self._check(now)
-            self._check_at = now + self._settings.health_check_interval if self._idle else inf
-        self._look_at = min(self._sweep_at, self._check_at)
+        if now >= self._idle.look_at:
+            over, unproved = self._idle.look(now, self._total - len(self._closing) - self._minimum)
+            decisions += [self._close(pooled, end) for pooled, end in over]
+            self._validating.update({pooled.number: pooled for pooled in unproved})
+            decisions += [Validate(pooled.number) for pooled in unproved]
         return decisions + self._serve(now)
 
     def acquire(self, taker: int, now: float) -> list[Decision]:
@@ -144,10 +140,10 @@ class Reuse:
         if (
             self._idle
             and not self._waiting
-            and (pooled := self._next_idle()).may_be_lent(now, self._validate_idle)
+            and (pooled := self._idle.next()).may_be_lent(now, self._validate_idle)
         ):
             # The common case, and nothing else has changed.
-            del self._idle[pooled.number]
+            self._idle.pop(pooled.number)
             return [self._lend(taker, pooled, now)]
         self._waiting[taker] = None
         decisions = self._serve(now)
@@ -254,7 +250,7 @@ class Reuse:
 
         :param chance: from 0 up to 1, for the back-off.
         """
-        pooled = self._idle.pop(connection, None)
+        pooled = self._idle.pop(connection)
         if pooled is None:
             return []
         # A server that takes connections only to cut them would be connected to in a tight circle.
@@ -270,7 +266,9 @@ class Reuse:
             self._closing.remove(connection)
         elif self._leased.pop(connection, None) or self._leaked.pop(connection, None):
             self._ends[End.LOST] += 1
-        elif any(group.pop(connection, None) for group in (self._idle, self._validating, self._resetting)):
+        elif self._idle.pop(connection) or any(
+            group.pop(connection, None) for group in (self._validating, self._resetting)
+        ):
             self._ends[End.LOST] += 1
             self._back_off.setback(now, chance)
         else:
@@ -288,10 +286,10 @@ class Reuse:
         decisions += [Close(connection, End.UNWANTED) for connection in self._connecting]
         self._total -= len(self._connecting)
         self._connecting.clear()
-        for group in (self._idle, self._validating, self._resetting):
-            decisions += [self._close(pooled, End.UNWANTED) for pooled in group.values()]
-            group.clear()
-        return decisions
+        given_up = [*self._idle.clear(), *self._validating.values(), *self._resetting.values()]
+        self._validating.clear()
+        self._resetting.clear()
+        return decisions + [self._close(pooled, End.UNWANTED) for pooled in given_up]
 
     def _coming(self) -> int:
         """Connections that will be there for somebody soon, if all goes well."""
@@ -314,17 +312,17 @@ class Reuse:
             return []
         decisions: list[Decision] = []
         while self._idle and self._waiting:
-            pooled = self._next_idle()
+            pooled = self._idle.next()
             if pooled.may_be_lent(now, self._validate_idle):
-                del self._idle[pooled.number]
+                self._idle.pop(pooled.number)
                 taker = next(iter(self._waiting))
                 del self._waiting[taker]
                 decisions.append(self._lend(taker, pooled, now))
             elif now >= pooled.retire_at:
-                del self._idle[pooled.number]
+                self._idle.pop(pooled.number)
                 decisions.append(self._close(pooled, End.LIFETIME))
             elif len(self._waiting) > len(self._validating):
-                del self._idle[pooled.number]
+                self._idle.pop(pooled.number)
                 self._validating[pooled.number] = pooled
                 decisions.append(Validate(pooled.number))
             else:
@@ -341,9 +339,6 @@ class Reuse:
         self._total += len(begun)
         return [Connect(connection) for connection in begun]
 
-    def _next_idle(self) -> Pooled:
-        return next(reversed(self._idle.values()) if self._last_first else iter(self._idle.values()))
-
     def _lend(self, taker: int, pooled: Pooled, now: float) -> Lease:
         pooled.since = now
         self._leased[pooled.number] = pooled
@@ -356,12 +351,7 @@ class Reuse:
             taker = next(iter(self._waiting))
             del self._waiting[taker]
             return [self._lend(taker, pooled, now)]
-        self._idle[pooled.number] = pooled
-        if self._sweep_at == inf:
-            self._sweep_at = now + self._settings.eviction_interval
-        if self._check_at == inf:
-            self._check_at = now + self._settings.health_check_interval
-        self._look_at = min(self._sweep_at, self._check_at)
+        self._idle.add(pooled, now)
         return []
 
     def _close(self, pooled: Pooled, end: End) -> Close:
@@ -377,22 +367,3 @@ class Reuse:
             self._leaked[pooled.number] = self._leased.pop(pooled.number)
             decisions.append(Warn(pooled.number, now - pooled.since))
         return decisions
-
-    def _sweep(self, now: float) -> list[Decision]:
-        """Close what was idle for too long, or is too old."""
-        decisions: list[Decision] = []
-        for pooled in tuple(self._idle.values()):
-            surplus = self._total - len(self._closing) > self._minimum
-            end = pooled.overdue(now, self._settings, surplus)
-            if end is not None:
-                del self._idle[pooled.number]
-                decisions.append(self._close(pooled, end))
-        return decisions
-
-    def _check(self, now: float) -> list[Decision]:
-        """Validate what was not seen to work for the whole interval."""
-        interval = self._settings.health_check_interval
-        unproved = [number for number, pooled in self._idle.items() if now >= pooled.proved + interval]
-        for number in unproved:
-            self._validating[number] = self._idle.pop(number)
-        return [Validate(number) for number in unproved]

@@ -159,14 +159,20 @@ def recommended_size(arrivals_per_s: float, mean_s: float) -> tuple[int, int]:
 
     :param arrivals_per_s: connections that are asked for in a second, 0 or more.
     :param mean_s: seconds that one is held on average, 0 or more.
-    :raises ValueError: when one of them is negative, or no number.
+    :raises ValueError: when one of them is negative, or no number, or no pool may be as large as that.
     """
     for number in (arrivals_per_s, mean_s):
         if not (isfinite(number) and number >= 0):
             raise ValueError(f"expected a number of 0 or more, got {number!r}")
     # Exact, as people write them: 100 a second times 0.07 s are 7, where floats make a little more of it.
     in_use = Fraction(str(arrivals_per_s)) * Fraction(str(mean_s))
-    return max(2, ceil(in_use / 2)), max(10, ceil(in_use * 2))
+    least, most = max(2, ceil(in_use / 2)), max(10, ceil(in_use * 2))
+    if most > (largest := bounds("max_connections")[1]):
+        raise ValueError(
+            f"{arrivals_per_s:g} a second, for {mean_s:g} s each, want more than the {largest:g} connections "
+            "that a pool may have"
+        )
+    return least, most
 
 
 @frozen
