@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
+from tcpsuite.errors import ConnectFailed, OutOfResources
 from tcpsuite.net.endpoints import failure_text, lost_before
 from tcpsuite.net.shortage import is_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
@@ -21,85 +21,95 @@ if TYPE_CHECKING:
     from tcpsuite.net.held import Held
 
 
-class Failed(Protocol):
-    """Is called when a connection could not be made."""
-
-    def __call__(self, connection: int, why: str, *, shortage: bool) -> object:
-        """Say which, why in words, and whether something of our own was short."""
-
-
 class Attempts:
     """The attempts of one pool, by the number of the connection.
 
     :param endpoint: makes the connections.
     :param deadlines: keep each attempt's time.
-    :param made: called with a connection that is made; over TLS, when the handshake is done.
-    :param failed: called when one is not.
     """
 
-    def __init__(
-        self,
-        endpoint: IStreamClientEndpoint,
-        deadlines: Deadlines,
-        made: Callable[[Held], object],
-        failed: Failed,
-    ) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, deadlines: Deadlines) -> None:
         self._endpoint = endpoint
         self._deadlines = deadlines
-        self._made = made
-        self._failed = failed
         self._under_way: dict[int, tuple[Deferred[Any], Deadline | None]] = {}
+        self._given_up: dict[int, Exception] = {}
 
     def __len__(self) -> int:
         return len(self._under_way)
 
+    def __contains__(self, connection: int) -> bool:
+        return connection in self._under_way
+
     def __repr__(self) -> str:
         return f"<Attempts {len(self)} by {self._endpoint!r}>"
 
-    def begin(self, held: Held, timeout: float) -> None:
-        """Begin to connect; ``made`` or ``failed`` is called, perhaps at once, unless it is given up."""
-        # An endpoint of somebody else's may raise what it should give as a failure.
-        attempt = maybeDeferred(self._endpoint.connect, _Only(held))
+    def begin(self, held: Held, timeout: float) -> Deferred[Held]:
+        """Begin to connect.
+
+        :param timeout: seconds.
+        :return: fires with ``held`` when it is connected, which may be at once; over TLS, when the handshake
+            is done.  Fails with :class:`~tcpsuite.errors.ConnectFailed` or
+            :class:`~tcpsuite.errors.OutOfResources`; with ``CancelledError`` when it was cancelled, which
+            ends the attempt; with what :meth:`give_up` said.
+        """
         number = held.number
+        try:
+            attempt: Deferred[Any] = self._endpoint.connect(_Only(held))
+        except Exception:  # an endpoint of somebody else's may raise what it should give as a failure
+            attempt = fail()
         self._under_way[number] = attempt, None
-        attempt.addCallback(_shake_hands, held)
         attempt.addCallbacks(self._connected, self._refused, callbackArgs=(held,), errbackArgs=(number,))
         if number in self._under_way:
             deadline = self._deadlines.after(timeout, lambda: self._time_out(number, timeout))
             self._under_way[number] = attempt, deadline
+        return attempt
 
-    def give_up(self, connection: int) -> bool:
-        """End an attempt; nothing is called for it any more.  Says whether there was one."""
+    def give_up(self, connection: int, error: Exception) -> bool:
+        """End an attempt, which fails with ``error``.  Says whether there was one."""
+        if connection not in self._under_way:
+            return False
         attempt = self._settle(connection)
-        if attempt is not None:
-            attempt.cancel()
-        return attempt is not None
+        self._given_up[connection] = error
+        attempt.cancel()
+        return True
 
-    def _settle(self, connection: int) -> Deferred[Any] | None:
-        """An attempt is over, or is to be: whoever was given up is not listened to any more."""
-        attempt, deadline = self._under_way.pop(connection, (None, None))
+    def close(self, error: Exception) -> None:
+        """End all of them, which fail with ``error``."""
+        for connection in tuple(self._under_way):
+            self.give_up(connection, error)
+
+    def _settle(self, connection: int) -> Deferred[Any]:
+        attempt, deadline = self._under_way.pop(connection)
         if deadline is not None:
             deadline.cancel()
         return attempt
 
-    def _connected(self, _protocol: Any, held: Held) -> None:
-        self._settle(held.number)
-        self._made(held)
+    def _connected(self, _protocol: Any, held: Held) -> Held | Deferred[Held]:
+        """Over TLS a connection is made when both know whom they speak to, and not before."""
+        secured = held.secured()
+        if secured is None:
+            return self._made(None, held)
+        secured.addErrback(partial(lost_before, "the handshake was over"))
+        return secured.addCallbacks(
+            self._made, self._refused, callbackArgs=(held,), errbackArgs=(held.number,)
+        )
 
-    def _refused(self, failure: Failure, connection: int) -> None:
-        if self._settle(connection) is not None:
-            self._failed(connection, failure_text(failure), shortage=is_shortage(failure))
+    def _made(self, _secured: None, held: Held) -> Held:
+        self._settle(held.number)
+        return held
+
+    def _refused(self, failure: Failure, connection: int) -> Failure:
+        error = self._given_up.pop(connection, None)
+        if error is not None:
+            raise error
+        self._settle(connection)
+        if failure.check(CancelledError, ConnectingCancelledError):
+            raise CancelledError
+        raise (OutOfResources if is_shortage(failure) else ConnectFailed)(failure_text(failure))
 
     def _time_out(self, connection: int, timeout: float) -> None:
         what = "TLS handshake" if self._under_way[connection][0].called else "answer"
-        self.give_up(connection)
-        self._failed(connection, f"no {what} within {round(timeout, 3):g} s", shortage=False)
-
-
-def _shake_hands(_protocol: Any, held: Held) -> Deferred[None] | None:
-    """Over TLS a connection is made when both know whom they speak to, and not before."""
-    secured = held.secured()
-    return secured and secured.addErrback(partial(lost_before, "the handshake was over"))
+        self.give_up(connection, ConnectFailed(f"no {what} within {round(timeout, 3):g} s"))
 
 
 class _Only(Factory):

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.pooling import Close, Connect, End, Lease, PoolSettings, Refusal, Reject, SingleUse
-
-TAKER, OTHER = 101, 102
+from tcpsuite.core.pooling import Close, Connect, End, PoolSettings, SingleUse
 
 
 def warm(number, **settings):
@@ -22,76 +20,47 @@ class OnDemandTests(SynchronousTestCase):
     def setUp(self):
         self.state = SingleUse(PoolSettings())
 
-    def test_connects_when_asked(self):
-        """A taker has a connection made, and gets it when it is."""
-        self.assertEqual(self.state.acquire(TAKER, 0.0), [Connect(1, TAKER)])
-        self.assertEqual(self.state.connected(1, 0.1, 0.0), [Lease(TAKER, 1)])
-        self.assertEqual(repr(self.state), "<SingleUse connecting=0 refilling=0 warm=0 leased=1>")
+    def test_each_taker_has_its_own(self):
+        """However many ask at once, there is nothing to be lent, and each has a connection made."""
+        self.assertEqual([self.state.take(0.0) for _ in range(1000)], [(None, [])] * 1000)
+        self.assertEqual([self.state.begin() for _ in range(1000)], list(range(1, 1001)))
+        self.assertEqual(self.state.stats()["connecting"], 1000)
 
     def test_does_nothing_of_itself(self):
         """Nothing is made ahead of time, and there is nothing to wait for."""
         self.assertEqual(self.state.tick(0.0), [])
         self.assertIsNone(self.state.due())
 
-    def test_each_taker_has_its_own(self):
-        """However many ask at once, each has a connection made."""
-        asked = [self.state.acquire(taker, 0.0) for taker in range(1000)]
-        self.assertEqual(asked, [[Connect(taker + 1, taker)] for taker in range(1000)])
-
-    def test_failure_is_the_takers(self):
-        """A taker whose connection fails is told why, once."""
-        self.state.acquire(TAKER, 0.0)
-        self.assertEqual(self.state.failed(1, "refused", 0.1, 0.0), [Reject(TAKER, "refused")])
-        self.assertEqual(self.state.failed(1, "refused", 0.1, 0.0), [])
-        self.assertEqual(self.state.stats()["connecting"], 0)
-
-    def test_taker_gives_up(self):
-        """Who waits no longer has its connection given up, even if it is made in the same breath."""
-        self.state.acquire(TAKER, 0.0)
-        self.state.acquire(OTHER, 0.0)
-        self.assertEqual(self.state.give_up(OTHER), [Close(2, End.UNWANTED)])
-        self.assertEqual(self.state.give_up(OTHER), [])
-        self.assertEqual(self.state.connected(2, 0.1, 0.0), [Close(2, End.UNWANTED)])
-        self.assertEqual(self.state.connected(1, 0.1, 0.0), [Lease(TAKER, 1)])
-
     def test_a_lease_ends(self):
-        """A lease that is gone is counted no more."""
-        self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.1, 0.0)
+        """What is made for a taker is leased; a lease that is gone is counted no more."""
+        self.state.made(self.state.begin())
+        self.assertEqual(repr(self.state), "<SingleUse connecting=0 refilling=0 warm=0 leased=1>")
         self.assertEqual(self.state.lost(1, 5.0, 0.0), [])
         self.assertEqual(self.state.stats()["leased"], 0)
 
     def test_a_released_connection_is_nobody_elses(self):
         """What is given back is closed, whatever is said of it; to give back what is gone changes nothing."""
-        self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.1, 0.0)
+        self.state.made(self.state.begin())
         self.assertEqual(self.state.release(1, 0.2), [Close(1, End.RELEASED)])
         self.state.lost(1, 0.3, 0.0)
         self.assertEqual(self.state.release(1, 0.4), [])
 
-    def test_closing_answers_who_waits_and_leaves_leases(self):
-        """Whoever waits is told; a lease goes on; whoever comes later is turned away."""
-        self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.1, 0.0)
-        self.state.acquire(OTHER, 0.2)
-        self.assertEqual(
-            self.state.close(), [Reject(OTHER, "the pool was closed", Refusal.CLOSED), Close(2, End.UNWANTED)]
-        )
-        self.assertEqual(
-            self.state.acquire(OTHER, 0.3), [Reject(OTHER, "the pool is closed", Refusal.CLOSED)]
-        )
-        self.assertEqual(self.state.connected(2, 0.4, 0.0), [Close(2, End.UNWANTED)])
+    def test_closing_leaves_leases(self):
+        """A lease goes on, and what a taker has under way is its own."""
+        self.state.made(self.state.begin())
+        self.state.begin()
         self.assertEqual(self.state.close(), [])
-        self.assertEqual(repr(self.state), "<SingleUse closed connecting=0 refilling=0 warm=0 leased=1>")
+        self.assertEqual(repr(self.state), "<SingleUse closed connecting=1 refilling=0 warm=0 leased=1>")
 
     def test_counts(self):
-        """What there was since the beginning adds up."""
-        self.state.acquire(TAKER, 0.0)
-        self.state.connected(1, 0.0, 0.0)
-        self.state.acquire(OTHER, 0.0)
-        self.state.failed(2, "refused", 0.0, 0.0)
+        """What there was since the beginning adds up; one that was given up has not failed."""
+        self.state.made(self.state.begin())
+        for failed in (True, False):
+            self.state.begin()
+            self.state.not_made(failed)
         stats = self.state.stats()
-        self.assertEqual((stats["created"], stats["failed"], stats["leased"]), (1, 1, 1))
+        counted = [stats[name] for name in ("created", "failed", "leases", "leased", "connecting", "open")]
+        self.assertEqual(counted, [1, 1, 1, 1, 0, 1])
 
 
 class WarmTests(SynchronousTestCase):
@@ -106,17 +75,19 @@ class WarmTests(SynchronousTestCase):
     def test_the_oldest_is_used_once_and_replaced(self):
         """A taker gets the oldest warm one at once, and a new one is begun in its place."""
         self.assertEqual(self.state.next_warm, 1)
-        self.assertEqual(self.state.acquire(TAKER, 2.0), [Lease(TAKER, 1), Connect(3)])
-        self.assertEqual(self.state.acquire(OTHER, 2.0), [Lease(OTHER, 2), Connect(4)])
+        self.assertEqual(self.state.take(2.0), (1, [Connect(3)]))
+        self.assertEqual(self.state.take(2.0), (2, [Connect(4)]))
         self.assertEqual(self.state.stats()["warm_used"], 2)
         self.assertIsNone(self.state.next_warm)
 
     def test_without_a_warm_one_it_connects(self):
-        """When the supply is used up, a taker has its own connection made, and gets that one."""
-        self.state.acquire(TAKER, 2.0)
-        self.state.acquire(TAKER, 2.0)
-        self.assertEqual(self.state.acquire(OTHER, 2.0), [Connect(5, OTHER)])
-        self.assertEqual(self.state.connected(5, 2.1, 0.0), [Lease(OTHER, 5)])
+        """When the supply is used up, a taker has its own connection made, which the supply does not get."""
+        self.state.take(2.0)
+        self.state.take(2.0)
+        self.assertEqual(self.state.take(2.0), (None, []))
+        self.assertEqual(self.state.begin(), 5)
+        self.state.made(5)
+        self.assertEqual((self.state.stats()["warm"], self.state.stats()["leased"]), (0, 3))
 
     def test_is_replaced_when_it_is_old(self):
         """At its greatest age, and not before, a warm one is closed and another begun."""
@@ -128,17 +99,16 @@ class WarmTests(SynchronousTestCase):
 
     def test_no_taker_gets_an_old_one(self):
         """One that is too old is not handed out, even if nobody has replaced it yet."""
-        taken = self.state.acquire(TAKER, 100.0)
         self.assertEqual(
-            taken, [Close(1, End.AGED), Close(2, End.AGED), Connect(3, TAKER), Connect(4), Connect(5)]
+            self.state.take(100.0),
+            (None, [Close(1, End.AGED), Close(2, End.AGED), Connect(3), Connect(4)]),
         )
-        self.assertEqual(self.state.connected(3, 100.0, 0.0), [Lease(TAKER, 3)])
 
     def test_one_that_the_server_closed_is_replaced_after_a_while(self):
         """A lost one is closed, and its place is filled when the back-off is over."""
         self.assertEqual(self.state.unfit(1, 2.0, 0.0), [Close(1, End.LOST)])
         self.assertEqual(self.state.due(), 2.2)
-        self.assertEqual(self.state.acquire(TAKER, 2.1), [Lease(TAKER, 2)])
+        self.assertEqual(self.state.take(2.1), (2, []))
         self.assertEqual(self.state.tick(2.2), [Connect(3), Connect(4)])
         self.assertEqual(self.state.unfit(1, 2.3, 0.0), [])
         self.assertEqual(self.state.lost(1, 2.3, 0.0), [])
@@ -162,7 +132,7 @@ class WarmTests(SynchronousTestCase):
 
     def test_closing_gives_the_supply_up(self):
         """Warm ones and those being made are closed, and nothing is due any more."""
-        self.state.acquire(TAKER, 2.0)
+        self.state.take(2.0)
         self.assertEqual(self.state.close(), [Close(3, End.UNWANTED), Close(2, End.UNWANTED)])
         self.assertIsNone(self.state.due())
         self.assertEqual(self.state.lost(1, 3.0, 0.0), [])
@@ -204,7 +174,7 @@ class RefillTests(SynchronousTestCase):
         state.failed(1, "refused", 0.0, 0.0)
         state.tick(0.2)
         state.connected(2, 0.2, 0.0)
-        self.assertEqual(state.acquire(TAKER, 0.2), [Lease(TAKER, 2), Connect(3)])
+        self.assertEqual(state.take(0.2), (2, [Connect(3)]))
         state.failed(3, "refused", 0.3, 0.0)
         self.assertEqual(state.due(), 0.5)
 
@@ -212,10 +182,10 @@ class RefillTests(SynchronousTestCase):
         """However many are leased, the supply is filled up, and takers are served without one."""
         state = warm(2, max_connections=2)
         state.tick(0.0)
-        for taker in range(50):
+        for _ in range(50):
             for connection in list(state._refilling):
                 state.connected(connection, 0.0, 0.0)
-            state.acquire(taker, 0.0)
+            state.take(0.0)
         self.assertEqual(state.stats()["leased"], 50)
         self.assertEqual(state.stats()["warm"] + state.stats()["refilling"], 2)
 
@@ -235,26 +205,17 @@ class SingleUseMachine(RuleBasedStateMachine):
         super().__init__()
         self.state = warm(3)
         self.now = 0.0
-        self.taker = 0
-        self.waiting: set[int] = set()
-        self.making: list[int] = []
+        self.making: list[int] = []  # of the supply
+        self.own: list[int] = []  # being made by takers
         self.made: list[int] = []
         self.leased: set[int] = set()  # a connection's number is its own for ever
 
     def carry_out(self, decisions):
         for decision in decisions:
             match decision:
-                case Connect(connection, taker):
-                    assert taker is None or taker in self.waiting
-                    assert connection not in self.making + self.made
+                case Connect(connection):
+                    assert connection not in self.making + self.made + self.own
                     self.making.append(connection)
-                case Lease(taker, connection):
-                    assert connection in self.made
-                    assert connection not in self.leased
-                    self.leased.add(connection)
-                    self.waiting.remove(taker)
-                case Reject(taker):
-                    self.waiting.remove(taker)
                 case Close(connection) if connection in self.making:
                     self.making.remove(connection)
                 case Close(connection) if connection not in self.leased:
@@ -269,18 +230,29 @@ class SingleUseMachine(RuleBasedStateMachine):
             later = self.state.due()
             assert later is None or later > self.now, "nothing stays due: the clock would not be left alone"
 
+    @precondition(lambda self: not self.state.closed)
     @rule()
     def a_taker_comes(self):
-        self.taker += 1
-        self.waiting.add(self.taker)
-        self.carry_out(self.state.acquire(self.taker, self.now))
+        connection, decisions = self.state.take(self.now)
+        self.carry_out(decisions)
+        if connection is None:
+            self.own.append(self.state.begin())
+        else:
+            assert connection in self.made
+            assert connection not in self.leased
+            self.leased.add(connection)
 
-    @precondition(lambda self: self.waiting)
-    @rule(data=st.data())
-    def a_taker_leaves(self, data):
-        taker = data.draw(st.sampled_from(sorted(self.waiting)))
-        self.waiting.remove(taker)
-        self.carry_out(self.state.give_up(taker))
+    @precondition(lambda self: self.own)
+    @rule(data=st.data(), good=st.booleans())
+    def a_takers_own_attempt_ends(self, data, good):
+        connection = data.draw(st.sampled_from(self.own))
+        self.own.remove(connection)
+        if good:
+            self.state.made(connection)
+            self.made.append(connection)
+            self.leased.add(connection)
+        else:
+            self.state.not_made(data.draw(st.booleans()))
 
     @precondition(lambda self: self.making)
     @rule(data=st.data(), good=st.booleans())
@@ -313,7 +285,6 @@ class SingleUseMachine(RuleBasedStateMachine):
     @rule()
     def it_is_closed(self):
         self.carry_out(self.state.close())
-        assert not self.waiting
         assert not self.making
 
     @invariant()
@@ -321,8 +292,7 @@ class SingleUseMachine(RuleBasedStateMachine):
         stats = self.state.stats()
         assert stats["warm"] + stats["refilling"] <= 3
         assert stats["refilling"] <= 4
-        assert stats["connecting"] == len(self.waiting)
-        assert stats["connecting"] + stats["refilling"] == len(self.making)
+        assert (stats["connecting"], stats["refilling"]) == (len(self.own), len(self.making))
         assert stats["warm"] + stats["leased"] == len(self.made)
 
 

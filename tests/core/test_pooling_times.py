@@ -92,7 +92,7 @@ class CostTests(SynchronousTestCase):
             state.connected(connection, Moment(0.0), 0.0)
         self.assertEqual(state.stats()["warm"], 1000)
         Moment.additions = 0
-        self.assertEqual(state.acquire(11, 1.0)[0], Lease(11, 1))
+        self.assertEqual(state.take(1.0)[0], 1)
         state.due()
         self.assertLessEqual(Moment.additions, 2)
 

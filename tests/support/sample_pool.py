@@ -8,23 +8,25 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
-from tcpsuite.core.pooling.gate import Gate, Pass
-from tcpsuite.errors import Closed, ConnectFailed, PoolExhausted, TcpsuiteError
+from tcpsuite.core.queueing import Held as WhyHeld
+from tcpsuite.core.queueing import Queue
+from tcpsuite.errors import Closed, ConnectFailed, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
-from tcpsuite.net.alarm import Alarm
 from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.held import Held
 from tcpsuite.net.leases import PooledLease
 from tcpsuite.net.takers import Takers
+from tcpsuite.net.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.python.failure import Failure
 
     from tcpsuite.core.servers import Server
 
@@ -52,11 +54,13 @@ class StackPool:
         self.waiters = waiters
         self.clock = clock
         self.deadlines = Deadlines(clock)
-        self.attempts = Attempts(endpoint, self.deadlines, self.made, self.failed)
+        self.attempts = Attempts(endpoint, self.deadlines)
         self.making: set[int] = set()
         self.takers = Takers(self.forget)
-        self.gate = Gate(waiters)
-        self.alarm = Alarm(clock, self.tick)
+        self.room: WaitingRoom[None] = WaitingRoom(
+            clock, lambda _, waiting: True, lambda waiting: PoolExhausted("paused"), Queue(waiters)
+        )
+        self.limit = 0.0
         self.numbers = count(1)
         self.queue: list[int] = []
         self.idle: list[Held] = []
@@ -71,17 +75,11 @@ class StackPool:
         """Nothing is made ahead."""
 
     def acquire(self, timeout: float | None = None, holder: str = "") -> Deferred[ILease]:
-        now = self.clock.seconds()
-        number, taker = self.takers.add(holder, now, timeout)
-        if self.closed:
-            self.reject(number, Closed("the pool is closed"))
-        elif self.gate.shut:
-            if not self.gate.hold(number, now, timeout):
-                self.reject(number, PoolExhausted("too many wait"))
-            self.alarm.set(self.gate.due())
-        else:
-            self.enter(number)
-        return taker.answer
+        if not self.room.goes_first or self.closed:
+            return self.enter(holder, timeout)
+        limit = min(self.limit, self.limit if timeout is None else timeout)
+        held = self.room.hold(None, WhyHeld.PAUSED, limit, PoolExhausted("too many wait"))
+        return held.addCallback(lambda _: self.enter(holder, timeout))
 
     def release(self, lease: ILease, reusable: bool = True, ok: bool = True) -> None:
         assert isinstance(lease, PooledLease)
@@ -111,23 +109,21 @@ class StackPool:
 
     def stats(self) -> dict[str, int | float]:
         leased = sum(held.lease is not None for held in self.held)
-        return {"leased": leased, "idle": len(self.idle), "waiting": len(self.takers)}
+        return {"leased": leased, "idle": len(self.idle), "waiting": len(self.queue) + len(self.room.queue)}
 
     def pause(self, limit: float = 30.0) -> None:
-        self.gate.pause(limit)
+        self.limit = limit
+        self.room.pause()
 
     def resume(self, rate: float = 0.0) -> None:
-        self.gate.resume(self.clock.seconds(), rate)
-        self.tick()
+        self.room.resume(rate)
 
     def close(self, deadline: float = 0.0) -> Deferred[None]:
         self.closed = True
-        self.alarm.stop()
-        for number in [*self.gate.close(), *self.queue]:
+        self.room.close(lambda: Closed("the pool was closed"))
+        for number in tuple(self.queue):
             self.reject(number, Closed("the pool was closed"))
-        for number in tuple(self.making):
-            self.attempts.give_up(number)
-        self.making.clear()
+        self.attempts.close(Closed("the pool was closed"))
         for held in self.idle:
             held.close()
         if not self.held:
@@ -143,43 +139,38 @@ class StackPool:
             if held.lease is not None:
                 held.cut()
 
-    def tick(self) -> None:
-        for decision in self.gate.tick(self.clock.seconds()):
-            if decision.taker not in self.takers:
-                continue
-            if isinstance(decision, Pass):
-                self.enter(decision.taker)
-            else:
-                self.reject(decision.taker, PoolExhausted("paused for too long"))
-        self.alarm.set(self.gate.due())
-
-    def enter(self, number: int) -> None:
-        taker = self.takers[number]
+    def enter(self, holder: str, timeout: float | None) -> Deferred[ILease]:
+        if self.closed:
+            return fail(Closed("the pool is closed"))
+        number, taker = self.takers.add(holder, self.clock.seconds())
         self.queue.append(number)
-        taker.deadline = self.deadlines.after(
-            taker.left(self.clock.seconds(), PATIENCE),
-            lambda: self.reject(number, PoolExhausted("no connection in time")),
-        )
         self.serve()
-        if number in self.queue and len(self.queue) - len(self.making) > self.waiters:
-            self.reject(number, PoolExhausted("too many wait"))
+        if number in self.queue:
+            taker.deadline = self.deadlines.after(
+                PATIENCE if timeout is None else timeout,
+                lambda: self.reject(number, PoolExhausted("no connection in time")),
+            )
+            if len(self.queue) - len(self.making) > self.waiters:
+                self.reject(number, PoolExhausted("too many wait"))
+        return taker.answer
 
     def serve(self) -> None:
         while self.queue and self.idle:
             self.lend(self.idle.pop())
-        while len(self.queue) > len(self.making) and self.room():
+        while len(self.queue) > len(self.making) and self.has_room():
             number = next(self.numbers)
             held = Held(number, self.clock, self.lost)
             held.quiet = self.maximum is not None
             self.making.add(number)
-            self.attempts.begin(held, PATIENCE)
+            attempt = self.attempts.begin(held, PATIENCE)
+            attempt.addCallbacks(self.made, self.failed, errbackArgs=(number,))
 
-    def room(self) -> bool:
+    def has_room(self) -> bool:
         return self.maximum is None or len(self.held) + len(self.making) < self.maximum
 
     def lend(self, held: Held) -> None:
         now = self.clock.seconds()
-        taker = self.takers.settle(self.queue.pop(0), now)
+        taker = self.takers.settle(self.queue.pop(0))
         held.lease = PooledLease(self.server, held, taker.holder, now)
         taker.answer.callback(held.lease)
 
@@ -193,10 +184,12 @@ class StackPool:
         else:
             self.idle.append(held)
 
-    def failed(self, connection: int, why: str, *, shortage: bool) -> None:
+    def failed(self, failure: Failure, connection: int) -> None:
         self.making.discard(connection)
+        if self.closed:
+            return
         if self.queue:
-            self.reject(self.queue[0], ConnectFailed(why))
+            self.reject(self.queue[0], ConnectFailed(failure.getErrorMessage()))
         self.serve()
 
     def lost(self, held: Held) -> None:
@@ -211,14 +204,10 @@ class StackPool:
             for gone in closing:
                 gone.callback(None)
 
-    def reject(self, number: int, error: TcpsuiteError) -> None:
-        if number in self.queue:
-            self.queue.remove(number)
-        self.takers.settle(number, self.clock.seconds()).answer.errback(error)
+    def reject(self, number: int, error: BaseException) -> None:
+        self.queue.remove(number)
+        self.takers.settle(number).answer.errback(error)
 
     def forget(self, number: int) -> None:
-        if number in self.takers:
-            self.takers.settle(number, self.clock.seconds())
-            self.gate.give_up(number)
-            if number in self.queue:
-                self.queue.remove(number)
+        self.queue.remove(number)
+        self.takers.settle(number)

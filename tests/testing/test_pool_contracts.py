@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.servers import Server
+from tcpsuite.errors import Closed
 from tcpsuite.net.leases import PooledLease
 from tcpsuite.testing.pools import SingleUsePoolContract
 from tcpsuite.testing.pools_reuse import ReusingPoolContract
@@ -15,7 +16,6 @@ from tests.support.sample_pool import StackPool
 from tests.testing.test_contracts import run
 
 if TYPE_CHECKING:
-    from tcpsuite.errors import TcpsuiteError
     from tcpsuite.interfaces import ILease
 
 SERVER = Server("a", "tcp:192.0.2.1:1")
@@ -38,7 +38,7 @@ class SampleReuseTests(ReusingPoolContract, SynchronousTestCase):
 class Greedy(StackPool):
     """Makes as many connections as are wanted."""
 
-    def room(self) -> bool:
+    def has_room(self) -> bool:
         return True
 
 
@@ -75,8 +75,16 @@ class Twice(Trusting):
 class Mute(StackPool):
     """Answers nobody with an error."""
 
-    def reject(self, number: int, error: TcpsuiteError) -> None:
+    def reject(self, number: int, error: BaseException) -> None:
         pass
+
+
+class Oblivious(StackPool):
+    """Forgets those whom a pause holds."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.room.close = lambda error: None  # type: ignore[method-assign]
 
 
 class Wasteful(StackPool):
@@ -85,7 +93,7 @@ class Wasteful(StackPool):
     def forget(self, number: int) -> None:
         super().forget(number)
         for connection in tuple(self.making):
-            self.attempts.give_up(connection)
+            self.attempts.give_up(connection, Closed("given up"))
         self.making.clear()
 
 
@@ -117,7 +125,7 @@ class PoolContractTests(SynchronousTestCase):
             (Trusting, "test_what_is_still_in_use_is_closed"),
             (Twice, "test_what_is_released_twice_is_lent_once"),
             (Mute, "test_nobody_waits_for_ever"),
-            (Mute, "test_closing_tells_who_is_held"),
+            (Oblivious, "test_closing_tells_who_is_held"),
             (Wasteful, "test_who_gives_up_leaves_its_connection_to_the_next"),
             (Hasty, "test_closing_gives_leases_their_time"),
         ):

@@ -6,7 +6,6 @@ owner gives a taker its own.  What is decided is marked in the same step: a leas
 anybody else can see it idle.
 
 :class:`SingleUse` lends each connection once, for good.  :class:`Reuse` takes them back and lends them again.
-:class:`Gate` holds those who come while a pool is paused.
 """
 
 from tcpsuite.core.pooling.backing_off import BackOff as BackOff
@@ -21,7 +20,6 @@ from tcpsuite.core.pooling.decisions import Reject as Reject
 from tcpsuite.core.pooling.decisions import Reset as Reset
 from tcpsuite.core.pooling.decisions import Validate as Validate
 from tcpsuite.core.pooling.decisions import Warn as Warn
-from tcpsuite.core.pooling.gate import Gate as Gate
 from tcpsuite.core.pooling.reuse import Reuse as Reuse
 from tcpsuite.core.pooling.settings import PRESETS as PRESETS
 from tcpsuite.core.pooling.settings import PoolSettings as PoolSettings

@@ -41,8 +41,6 @@ class Connect:
     """Begin to make this connection; say ``connected`` or ``failed`` when it is known."""
 
     connection: int
-    taker: int | None = None
-    """Whose alone it is, and whose time it may take; ``None`` when it is for whoever comes."""
 
 
 @frozen

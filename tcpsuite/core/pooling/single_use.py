@@ -1,4 +1,4 @@
-"""Connections that are lent once: made when somebody asks, or kept warm for whoever asks next."""
+"""Connections that are lent once: kept warm for whoever asks next, or a taker's own from the start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.pooling.backing_off import BackOff
-from tcpsuite.core.pooling.decisions import Close, Connect, End, Lease, Refusal, Reject
+from tcpsuite.core.pooling.decisions import Close, Connect, End, Refusal
 
 if TYPE_CHECKING:
     from tcpsuite.core.pooling.decisions import Decision
@@ -19,11 +19,12 @@ class SingleUse:
 
     ::
 
-        acquire ──> Connect ──> connecting ──────────────> leased ──> lost
-                                refilling ──> warm ──> (acquire)
+        Connect ──> refilling ──> warm ──take──> leased ──> lost
+                         begin ──> connecting ──> leased
 
-    A lease leaves the pool: ``max_connections`` bounds those that are warm or are to become so.  A taker may
-    always connect; how many run at once is the server's own limit.
+    A lease leaves the pool: ``max_connections`` bounds those that are warm or are to become so.  A taker for
+    whom none is warm has one made that is its own, and may always; how many run at once is the server's own
+    limit.
 
     :param settings: the minimum is how many are kept warm.
     :ivar closed: whether it takes no more work.
@@ -34,7 +35,7 @@ class SingleUse:
         self._max_age = settings.warm_max_age
         self._max_connecting = settings.max_connecting
         self._numbers = count(1)
-        self._connecting: dict[int, int] = {}  # connection: its taker
+        self._connecting = 0  # by takers, for themselves
         self._refilling: set[int] = set()
         self._warm: dict[int, float] = {}  # connection: since when; the oldest first
         self._leased: set[int] = set()
@@ -45,7 +46,7 @@ class SingleUse:
     def __repr__(self) -> str:
         state = "closed " if self.closed else ""
         return (
-            f"<SingleUse {state}connecting={len(self._connecting)} refilling={len(self._refilling)} "
+            f"<SingleUse {state}connecting={self._connecting} refilling={len(self._refilling)} "
             f"warm={len(self._warm)} leased={len(self._leased)}>"
         )
 
@@ -67,11 +68,11 @@ class SingleUse:
     def stats(self) -> dict[str, int]:
         """Counts by name: what there is now, then what there was since the beginning."""
         return {
-            "connecting": len(self._connecting),
+            "connecting": self._connecting,
             "refilling": len(self._refilling),
             "warm": len(self._warm),
             "leased": len(self._leased),
-            "open": sum(map(len, (self._connecting, self._refilling, self._warm, self._leased))),
+            "open": self._connecting + len(self._refilling) + len(self._warm) + len(self._leased),
             "max_open": 0,
             "leases": self._leases,
             "created": self._created,
@@ -85,39 +86,40 @@ class SingleUse:
         """Time has passed: replace what is too old, fill up what is missing."""
         return [*self._expire(now), *self._refill(now)]
 
-    def acquire(self, taker: int, now: float) -> list[Decision]:
-        """``taker`` wants a connection."""
-        if self.closed:
-            return [Reject(taker, "the pool is closed", Refusal.CLOSED)]
+    def take(self, now: float) -> tuple[int | None, list[Decision]]:
+        """A taker comes: the warm connection that is lent to it, if there is one, and what else is to be
+        done.
+        """
         decisions = self._expire(now) if self._warm else []
         connection = self.next_warm
-        if connection is None:
-            connection = next(self._numbers)
-            self._connecting[connection] = taker
-            decisions.append(Connect(connection, taker))
-        else:
+        if connection is not None:
             del self._warm[connection]
             self._warm_used += 1
             self._back_off.success()
-            decisions.append(self._lend(taker, connection))
-        return decisions + self._refill(now)
+            self._lend(connection)
+        return connection, decisions + self._refill(now) if self._target else decisions
 
-    def give_up(self, taker: int) -> list[Decision]:
-        """``taker`` waits no longer; one that was answered already, or is unknown, changes nothing."""
-        for connection, waiting in self._connecting.items():
-            if waiting == taker:
-                del self._connecting[connection]
-                return [Close(connection, End.UNWANTED)]
-        return []
+    def begin(self) -> int:
+        """A taker has a connection made for itself; gives its number."""
+        self._connecting += 1
+        return next(self._numbers)
+
+    def made(self, connection: int) -> None:
+        """A taker's own connection is made, and lent to it."""
+        self._connecting -= 1
+        self._created += 1
+        self._lend(connection)
+
+    def not_made(self, failed: bool) -> None:
+        """A taker's own connection failed, or was given up."""
+        self._connecting -= 1
+        self._failed += failed
 
     def connected(self, connection: int, now: float, chance: float) -> list[Decision]:
-        """A connection is made.
+        """A connection of the supply is made.
 
         :param chance: for the lifetime of those that are used again; here nothing.
         """
-        if connection in self._connecting:
-            self._created += 1
-            return [self._lend(self._connecting.pop(connection), connection)]
         if connection in self._refilling:
             self._created += 1
             self._refilling.remove(connection)
@@ -130,15 +132,12 @@ class SingleUse:
     def failed(
         self, connection: int, why: str, now: float, chance: float, refusal: Refusal = Refusal.FAILED
     ) -> list[Decision]:
-        """A connection could not be made; one that was given up before changes nothing.
+        """A connection of the supply could not be made; one that was given up before changes nothing.
 
-        :param why: in words, for who waits.
+        :param why: in words, for who waits; here nobody does.
         :param chance: from 0 up to 1, for the back-off.
         :param refusal: what kind of failure it was.
         """
-        if connection in self._connecting:
-            self._failed += 1
-            return [Reject(self._connecting.pop(connection), why, refusal)]
         if connection in self._refilling:
             self._failed += 1
             self._refilling.remove(connection)
@@ -175,20 +174,17 @@ class SingleUse:
         return self._refill(now)
 
     def close(self) -> list[Decision]:
-        """Take no new work, answer who waits, give up all but the leases."""
+        """Take no new work, give up all but the leases and what takers have made for themselves."""
         self.closed = True
-        decisions: list[Decision] = [
-            Reject(taker, "the pool was closed", Refusal.CLOSED) for taker in self._connecting.values()
-        ]
-        for group in (self._connecting, self._refilling, self._warm):
+        decisions: list[Decision] = []
+        for group in (self._refilling, self._warm):
             decisions += [Close(connection, End.UNWANTED) for connection in group]
             group.clear()
         return decisions
 
-    def _lend(self, taker: int, connection: int) -> Lease:
+    def _lend(self, connection: int) -> None:
         self._leased.add(connection)
         self._leases += 1
-        return Lease(taker, connection)
 
     def _expire(self, now: float) -> list[Decision]:
         # The very sum that is due: for another one, equal on paper, a clock may ring in vain for ever.
