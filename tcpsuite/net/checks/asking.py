@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
     from twisted.internet.protocol import Protocol
+
+    from tcpsuite.core.servers import Server
 
 
 def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]]) -> Deferred[Outcome]:
@@ -50,6 +53,30 @@ def ask(reactor: Any, timeout: float, begin: Callable[[], Deferred[float | None]
 def visit(endpoint: IStreamClientEndpoint, visitor: Protocol) -> Deferred[Any]:
     """Connect ``visitor``; fires then.  Unlike Twisted's ``connectProtocol`` it logs nothing."""
     return endpoint.connect(_Once(visitor))
+
+
+class Endpoints:
+    """How each server is connected to: made when it is first asked, and kept while there is such a server.
+
+    So the certificates that an address names are read once, as they are for clients: a file that changes
+    meanwhile must not have the checks say what clients do not find.
+
+    :param make: makes the endpoint of a server.
+    """
+
+    def __init__(self, make: Callable[[Server], IStreamClientEndpoint]) -> None:
+        self._make = make
+        self._made: WeakKeyDictionary[Server, IStreamClientEndpoint] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<Endpoints of {len(self._made)} servers>"
+
+    def to(self, server: Server) -> IStreamClientEndpoint:
+        """The endpoint of ``server``."""
+        endpoint = self._made.get(server)
+        if endpoint is None:
+            endpoint = self._made[server] = self._make(server)
+        return endpoint
 
 
 class _Once(Factory):

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.scripts import LIMIT, Unwell, shown
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, visit
+from tcpsuite.net.checks.asking import Endpoints, ask, visit
 from tcpsuite.net.endpoints import lost_before
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class TalkCheck:
         self._reactor = reactor
         self._timeout = timeout
         self._script = script
+        self._endpoints = Endpoints(lambda server: clientFromString(reactor, server.address))
 
     def __repr__(self) -> str:
         return f"<TalkCheck {self._script!r} timeout={self._timeout:g}>"
@@ -50,7 +51,7 @@ class TalkCheck:
 
         def begin() -> Deferred[float | None]:
             talk = _Talk(self._reactor, self._script, server)
-            connecting = visit(clientFromString(self._reactor, server.address), talk)
+            connecting = visit(self._endpoints.to(server), talk)
             return connecting.addCallback(lambda _: talk.over)
 
         return ask(self._reactor, self._timeout, begin)

@@ -12,7 +12,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, visit
+from tcpsuite.net.checks.asking import Endpoints, ask, visit
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IConnector, ITCPTransport
@@ -39,23 +39,24 @@ class TCPCheck:
     def __init__(self, reactor: Any, timeout: float) -> None:
         self._reactor = reactor
         self._timeout = timeout
+        self._endpoints = Endpoints(lambda server: clientFromString(reactor, server.address))
 
     def __repr__(self) -> str:
         return f"<TCPCheck timeout={self._timeout:g}>"
 
     def check(self, server: Server) -> Deferred[Outcome]:
         """Connect to ``server``, and leave."""
-        return ask(self._reactor, self._timeout, lambda: self._ask(server.address))
+        return ask(self._reactor, self._timeout, lambda: self._ask(server))
 
-    def _ask(self, address: str) -> Deferred[float | None]:
-        if plain := _PLAIN_TCP.fullmatch(address):
+    def _ask(self, server: Server) -> Deferred[float | None]:
+        if plain := _PLAIN_TCP.fullmatch(server.address):
             knock = _Knock()
             host = plain["host"].replace("\\:", ":")
             # The time-out is kept by who asks.
             knock.connector = self._reactor.connectTCP(host, int(plain["port"]), knock, timeout=None)
             return knock.answered
         visitor = _Visit()
-        return visit(clientFromString(self._reactor, address), visitor).addCallback(lambda _: visitor.over)
+        return visit(self._endpoints.to(server), visitor).addCallback(lambda _: visitor.over)
 
 
 class _Visit(Protocol):

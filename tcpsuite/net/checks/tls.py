@@ -14,7 +14,7 @@ from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IHealthCheck
-from tcpsuite.net.checks.asking import ask, visit
+from tcpsuite.net.checks.asking import Endpoints, ask, visit
 from tcpsuite.net.endpoints import Parts, lost_before
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class TLSCheck:
         self._timeout = timeout
         self._host = host
         self._verify = verify
+        self._endpoints = Endpoints(self._endpoint)
 
     def __repr__(self) -> str:
         return f"<TLSCheck timeout={self._timeout:g}{' verify' if self._verify else ''}>"
@@ -57,7 +58,7 @@ class TLSCheck:
 
         def begin() -> Deferred[float | None]:
             visitor = _Visit(self._reactor)
-            return visit(self._endpoint(server), visitor).addCallback(lambda _: visitor.over)
+            return visit(self._endpoints.to(server), visitor).addCallback(lambda _: visitor.over)
 
         return ask(self._reactor, self._timeout, begin)
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import ssl
 import threading
 from functools import partial
+from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.core.scripts.send_expect import SendExpect, literally
 from tcpsuite.core.servers import Server
 from tcpsuite.net.checks.naming import host_namer
+from tcpsuite.net.checks.talk import TalkCheck
 from tcpsuite.net.checks.tls import TLSCheck
 from tcpsuite.testing.healthchecks import HealthCheckContract
 from tests.net.checks.plays import Play, say
@@ -21,6 +27,18 @@ from tests.support.sockets import write_certificate
 
 TLS = partial(TLSCheck, host=host_namer(""))
 BY_NAME = partial(TLSCheck, host=host_namer("server.example"))
+
+
+GREETED = partial(TalkCheck, script=SendExpect(b"", literally("hello")))
+
+
+class Greeter(Protocol):
+    """Says hello."""
+
+    transport: Any
+
+    def connectionMade(self):
+        self.transport.write(b"hello")
 
 
 def end(how, player, data):
@@ -102,3 +120,19 @@ async def test_a_goodbye_that_is_not_answered(tmp_path):
         await serving
     assert (outcome.ok, outcome.error) == (True, "")
     assert 0 < outcome.seconds < 0.3
+
+
+@pytest.mark.parametrize("build", [TLS, GREETED])
+@pytest_twisted.ensureDeferred
+async def test_certificates_are_read_once(tmp_path, build):
+    """What an address trusts is read once, as for clients: a file that is gone later takes no server down."""
+    pem = write_certificate(tmp_path)
+    endpoint = serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={pem}")
+    port = await endpoint.listen(Factory.forProtocol(Greeter))
+    server = Server("a", f"tls:localhost:{port.getHost().port}:trustRoots={tmp_path}")
+    check = build(reactor, PATIENCE)
+    assert (await check.check(server)).error == ""
+    pem.unlink()
+    assert (await check.check(server)).error == ""
+    assert (await build(reactor, PATIENCE).check(server)).error == "TLS: certificate verify failed"
+    await port.stopListening()
