@@ -45,7 +45,7 @@ class Queue:
 
     :param most: past so many, nobody more may wait.
     :ivar paused: whether nobody is served.
-    :ivar timed_out: how many have waited in vain.
+    :ivar timed_out: how many have waited in vain, those included who had no time to wait.
     :ivar refused: how many came when it was full.
     :ivar longest: seconds that somebody has waited at most, of those who wait no more.
     """
@@ -99,6 +99,11 @@ class Queue:
         if again is not None:
             self._resting.add(taker, again)
         return True
+
+    def turn_away(self, taker: int, why: Held, now: float) -> Waiting:
+        """``taker`` would have to wait, and has no time for that."""
+        self.timed_out += 1
+        return Waiting(taker, why, now)
 
     def leave(self, taker: int, now: float) -> None:
         """``taker`` waits no longer; one that does not wait changes nothing."""

@@ -104,7 +104,7 @@ class Finder:
         if self._members.usable:
             return None
         if any(why_not(server) is Why.FULL for server in self._members.servers):
-            return Held.FULL
+            return Held.FULL if self.patience.queue_timeout else None
         return Held.NONE_UP if self.patience.hold_timeout else None
 
     def tell(self, what: Callable[..., None], *arguments: Any) -> None:

@@ -98,7 +98,7 @@ class UpstreamOptions:
     )
     queue_timeout: Duration = option(
         Duration(_PATIENCE.queue_timeout),
-        "A client waits so long for a server with room, when all are full.",
+        "A client waits so long for a server with room, when all are full; 0: it is refused at once.",
         check=between(0, DAY, "seconds"),
     )
     max_queue: int = option(

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from tcpsuite.core.slow_start import STEPS, share
+from tcpsuite.net.alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-
-    from twisted.internet.interfaces import IDelayedCall
 
     from tcpsuite.core.ejection import Ejector
     from tcpsuite.core.servers import Server
@@ -37,7 +36,7 @@ class Weights:
         self._window = window
         self._changed = changed
         self._since: dict[Server, float] = {}
-        self._timer: IDelayedCall | None = None
+        self._alarm = Alarm(clock, self._step)
 
     def __repr__(self) -> str:
         return f"<Weights servers={len(self._whole)} slow={len(self._since)}>"
@@ -65,21 +64,17 @@ class Weights:
         if self._window:
             self._since[server] = self._clock.seconds()
             self._weigh(server)
-            if self._timer is None:
-                self._wait()
+            self._wait()
 
     def stop(self) -> None:
         """Leave all weights as they are; nobody begins slowly any more."""
         self._window = 0.0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
 
     def _wait(self) -> None:
-        self._timer = self._clock.callLater(self._window / STEPS, self._step)
+        self._alarm.set(self._clock.seconds() + self._window / STEPS)
 
     def _step(self) -> None:
-        self._timer = None
         for server in tuple(self._since):
             self._weigh(server)
         if self._since:
@@ -116,7 +111,7 @@ class Ejections:
         self._clock = clock
         self._changed = changed
         self._out: dict[str, Server] = {}
-        self._timer: IDelayedCall | None = None
+        self._alarm = Alarm(clock, self._look)
 
     def __repr__(self) -> str:
         return f"<Ejections of {self._upstream}: {', '.join(self._out) or 'none'}>"
@@ -137,7 +132,7 @@ class Ejections:
             seconds=ejection.seconds,
             reason=ejection.reason,
         )
-        self._set_timer()
+        self._set_alarm()
         self._changed(server)
 
     def join(self, server: Server) -> None:
@@ -151,11 +146,11 @@ class Ejections:
         self._out.pop(server.name, None)
         if self._ejector is not None:
             self._let_in(self._ejector.remove(server.name, self._clock.seconds()))
-            self._set_timer()
+            self._set_alarm()
 
     def stop(self) -> None:
         """Leave those out who are out; nobody is judged any more."""
-        self._stop_timer()
+        self._alarm.stop()
         self._ejector = None
 
     def _let_in(self, names: Iterable[str]) -> None:
@@ -171,19 +166,14 @@ class Ejections:
             )
             self._changed(server)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _set_timer(self) -> None:
+    def _set_alarm(self) -> None:
         """To when the next one returns."""
-        self._stop_timer()
-        if self._ejector is not None and (due := self._ejector.due()) is not None:
-            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
+        if self._ejector is not None and self._out:
+            self._alarm.set(self._ejector.due())
+        else:
+            self._alarm.stop()
 
     def _look(self) -> None:
-        self._timer = None
         assert self._ejector is not None, "it waits for somebody to return"
         self._let_in(self._ejector.returning(self._clock.seconds()))
-        self._set_timer()
+        self._set_alarm()

@@ -53,11 +53,15 @@ class Patience:
         """The error for a client that has waited so long; ``none`` says why there is no server."""
         match why:
             case Held.PAUSED:
-                return PoolExhausted(f"upstream {upstream} held clients back for {self.pause_timeout:g} s")
+                return PoolExhausted(f"upstream {upstream} held clients back{_for(self.pause_timeout)}")
             case Held.FULL | Held.RETRIES:
-                return PoolExhausted(f"the servers of {upstream} were full for {self.queue_timeout:g} s")
+                return PoolExhausted(f"the servers of {upstream} were full{_for(self.queue_timeout)}")
             case Held.NONE_UP:
                 return NoServer(f"{none}, for {self.hold_timeout:g} s")
+
+
+def _for(seconds: float) -> str:
+    return f" for {seconds:g} s" if seconds else ""
 
 
 @define(eq=False)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from twisted.internet.defer import Deferred, fail
 
 from tcpsuite.core.queueing import Queue
+from tcpsuite.net.alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from twisted.internet.interfaces import IDelayedCall
 
     from tcpsuite.core.queueing import Held, Waiting
 
@@ -44,8 +43,7 @@ class WaitingRoom(Generic[Who]):
         self._some = some
         self._numbers = count(1)
         self._held: dict[int, tuple[Who, Deferred[None]]] = {}
-        self._timer: IDelayedCall | None = None
-        self._timer_due: float | None = None
+        self._alarm = Alarm(clock, self._look)
         self._serving = False
 
     def __repr__(self) -> str:
@@ -61,18 +59,20 @@ class WaitingRoom(Generic[Who]):
     def hold(
         self, who: Who, why: Held, limit: float, full: Exception, again: float | None = None
     ) -> Deferred[None]:
-        """``who`` waits, for ``limit`` seconds at most.
+        """``who`` waits, for ``limit`` seconds at most; without any it is late at once.
 
         :param full: the error when too many wait already.
         :param again: when servers that have failed it may be tried again.
         :return: fires when there is a server for it, whose place it must take in that very callback.
         """
-        number = next(self._numbers)
-        if not self.queue.enter(number, why, self._clock.seconds(), limit, again):
+        number, now = next(self._numbers), self._clock.seconds()
+        if limit <= 0:
+            return fail(self._late(self.queue.turn_away(number, why, now)))
+        if not self.queue.enter(number, why, now, limit, again):
             return fail(full)
         turn: Deferred[None] = Deferred(lambda _: self._leave(number))
         self._held[number] = who, turn
-        self._set_timer()
+        self._set_alarm()
         return turn
 
     def serve(self) -> None:
@@ -88,24 +88,23 @@ class WaitingRoom(Generic[Who]):
                 turn.callback(None)
         finally:
             self._serving = False
-        self._set_timer()
+        self._set_alarm()
 
     def pause(self) -> None:
         """Call nobody until :meth:`resume`."""
         self.queue.pause()
-        self._set_timer()
 
     def resume(self, rate: float) -> None:
         """Call those who wait, ``rate`` a second; 0: as fast as there are servers."""
         self.queue.resume(rate, self._clock.seconds())
         self.serve()
-        self._set_timer()
+        self._set_alarm()
 
     def close(self, error: Callable[[], Exception]) -> None:
         """Send everybody away."""
         for number in tuple(self._held):
             self._send_away(number, error())
-        self._set_timer()
+        self._set_alarm()
 
     def _next(self) -> int | None:
         if not self.queue.may_serve(self._clock.seconds()) or not self._some():
@@ -117,7 +116,7 @@ class WaitingRoom(Generic[Who]):
     def _leave(self, number: int) -> None:
         del self._held[number]
         self.queue.leave(number, self._clock.seconds())
-        self._set_timer()
+        self._set_alarm()
 
     def _send_away(self, number: int, error: Exception) -> None:
         # Whoever was sent away before it may have taken it along.
@@ -126,19 +125,14 @@ class WaitingRoom(Generic[Who]):
             self.queue.leave(number, self._clock.seconds())
             turn.errback(error)
 
-    def _set_timer(self) -> None:
-        due = self.queue.due(self._clock.seconds())
-        if due == self._timer_due:
-            return
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer_due = due
-        if due is not None:
-            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
+    def _set_alarm(self) -> None:
+        if self._held:
+            self._alarm.set(self.queue.due(self._clock.seconds()))
+        else:
+            self._alarm.stop()
 
     def _look(self) -> None:
-        self._timer_due = None
         for waiting in self.queue.expire(self._clock.seconds()):
             self._send_away(waiting.taker, self._late(waiting))
         self.serve()
-        self._set_timer()
+        self._set_alarm()

@@ -56,6 +56,11 @@ class QueueTests(SynchronousTestCase):
         self.assertFalse(self.queue.enter(1, Held.FULL, 0.0, 5.0))
         self.assertIsNone(self.queue.due(0.0))
 
+    def test_no_time_to_wait(self) -> None:
+        """Who has no time to wait is counted among those whose time was over, and is not there."""
+        self.assertEqual(self.queue.turn_away(1, Held.FULL, 2.0), Waiting(1, Held.FULL, 2.0))
+        self.assertEqual((self.waiting(), self.queue.stats(2.0)["timed_out"]), ([], 1))
+
     def test_whose_time_is_over(self) -> None:
         """Each is named once when its own time is over, and waits no longer."""
         self.enter(1, limit=2.0)

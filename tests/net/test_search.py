@@ -37,6 +37,12 @@ class PatienceTests(SynchronousTestCase):
         found = {why: patience.late(why, "db", "all down") for why in Held}
         self.assertEqual({why: repr(error) for why, error in found.items()}, _reprs(errors))
 
+    def test_without_any(self) -> None:
+        """Who may not wait is not told for how long it has."""
+        patience = Patience(queue_timeout=0.0, pause_timeout=0.0)
+        self.assertEqual(str(patience.late(Held.FULL, "db", "")), "the servers of db were full")
+        self.assertEqual(str(patience.late(Held.PAUSED, "db", "")), "upstream db held clients back")
+
 
 class SearchTests(SynchronousTestCase):
     def setUp(self) -> None:

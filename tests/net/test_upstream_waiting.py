@@ -12,6 +12,7 @@ from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.net.operating import Change
+from tcpsuite.net.search import Patience
 from tests.support.upstreams import UpstreamCase
 
 
@@ -71,6 +72,17 @@ class FullTests(UpstreamCase):
         self.assertEqual(third.record.held, 5.0)
         full = Choice((), (LeftOut("a", Why.FULL), LeftOut("b", Why.FULL)))
         self.assertEqual(third.record.choices, (full,))
+        self.assertEqual(self.upstream.status()["queue"]["timed_out"], 1)
+
+    def test_no_time_to_wait(self):
+        """With a queue time-out of 0 who finds all servers full is refused at once, and told before that
+        it would be.
+        """
+        self.build("a", max_connections=1, patience=Patience(queue_timeout=0.0))
+        self.join("a")
+        self.assertIsNone(self.upstream.whatif().waits)
+        failure = self.failureResultOf(self.client().acquired, PoolExhausted)
+        self.assertEqual(str(failure.value), "the servers of db were full")
         self.assertEqual(self.upstream.status()["queue"]["timed_out"], 1)
 
     def test_a_full_queue(self):
