@@ -66,10 +66,10 @@ def load(
     environ = os.environ if environ is None else environ
     tree = sources.read(file, settings, environ)
     faults: list[Fault] = []
-    config = _structure(tree, environ, faults)
+    structure = _structure(tree, environ)
+    config = _read(tree, structure, faults)
     faults += conflicts(tree)
-    if config is not None:
-        faults += misfits(config, tree)
+    faults += misfits(tree, structure)
     if config is None or faults:
         faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
         raise ConfigError(faults)
@@ -103,14 +103,18 @@ def _say_state_directory(tree: Tree, environ: Mapping[str, str]) -> str:
     return directory
 
 
-def _structure(tree: Tree, environ: Mapping[str, str], faults: list[Fault]) -> Config | None:
+def _structure(tree: Tree, environ: Mapping[str, str]) -> Structure:
+    """What reads this tree; what one of its tables has from elsewhere is filled in."""
     state_directory = _say_state_directory(tree, environ)
     listeners, upstreams = tree.find(("listener",)), tree.find(("upstream",))
     for name in listeners if isinstance(listeners, dict) else ():
         tree.inherit(("listener", name, "limits"), ("limits",))
     for name in upstreams if isinstance(upstreams, dict) else ():
         supply_preset(tree, ("upstream", name, "pool"))
-    structure = Structure(service_types(), upstreams if isinstance(upstreams, dict) else (), state_directory)
+    return Structure(service_types(), upstreams if isinstance(upstreams, dict) else (), state_directory)
+
+
+def _read(tree: Tree, structure: Structure, faults: list[Fault]) -> Config | None:
     try:
         return structure.structure(tree.values, Config)
     except (ExceptionGroup, OptionError) as error:

@@ -8,7 +8,7 @@ from attrs import fields, frozen
 
 from tcpsuite.core.pooling.settings import IDLE_ORDERS, MODES, PRESETS, PoolSettings, bounds
 from tcpsuite.net.resets import RESETS
-from tcpsuite.options import Duration, Provider, between, option
+from tcpsuite.options import Duration, OptionError, Provider, between, option
 
 _DEFAULTS = PoolSettings()
 
@@ -25,7 +25,7 @@ def _time(name: str, doc: str) -> Any:
 class PoolOptions:
     """How the connections to each server are supplied.
 
-    Whoever reads a file has filled in what its ``preset`` says; here that is a name only.
+    What is not given is as its ``preset`` says, if there is one, and else as the defaults are.
     """
 
     mode: str = option(
@@ -45,7 +45,8 @@ class PoolOptions:
     )
     max_connections: int = _setting(
         "max_connections",
-        "Connections to each server at most; with preconnect only warm ones count, with on_demand none.",
+        "Connections of the pool at most: with session and message all, with preconnect warm ones, with "
+        "on_demand none; how many clients a server has is bounded by its own max_connections.",
     )
     max_connecting: int = _setting(
         "max_connecting", "Connections that are made ahead at once: a server that returns meets no herd."
@@ -115,6 +116,16 @@ class PoolOptions:
         "What asks a connection whether it works, module:attribute; empty: it must be open and silent.",
         choices=("",),
     )
+
+    def __init__(self, **given: Any) -> None:
+        """
+        :param given: options by name.
+        :raises OptionError: when one of them cannot be so.
+        """
+        preset = given.get("preset", "")
+        if preset not in ("", *PRESETS):
+            raise OptionError(f"one of {', '.join(PRESETS)}", preset)
+        self.__attrs_init__(**{**PRESETS.get(preset, {}), **given})  # type: ignore[attr-defined]
 
     def settings(self) -> PoolSettings:
         """What a pool is told of it."""

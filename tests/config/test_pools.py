@@ -8,10 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.config.show import show
 from tcpsuite.core.pooling.settings import PRESETS, PoolSettings
+from tcpsuite.net.pool_options import PoolOptions
+from tcpsuite.options import OptionError
 from tests.config.support import GATEWAY, Folder
 
 LONE = "[upstream.pg]\nservers = [{ name = 'a', address = 'tcp:192.0.2.1:1' }]\n[upstream.pg.pool]\n"
 """An upstream that services other than the gateway may use; its pool's options begin on line 4."""
+CLIENTS = "how many clients a server has is bounded by its own max_connections"
+NEEDS_RESET = "needs a reset, for the next client must not meet what the last one left"
 SESSION = LONE + 'mode = "session"\nreset = "redis"\n'
 
 
@@ -70,7 +74,19 @@ class OptionsTests(PoolCase):
 
 
 class PresetTests(PoolCase):
-    """``preset`` in a file."""
+    """``preset``, in a file and in Python."""
+
+    def test_in_python(self) -> None:
+        """What is given comes before the preset there too, and the preset before the defaults."""
+        for given in ({}, {"min_connections": 2}):
+            options = PoolOptions(mode="session", preset="low-latency", **given)
+            self.assertEqual(
+                options.settings(), PoolSettings("session", **{**PRESETS["low-latency"], **given})
+            )
+        self.assertEqual(PoolOptions().settings(), PoolSettings())
+        for name in ("low-latncy", 3):
+            with self.assertRaisesRegex(OptionError, "expected one of high-throughput, low-latency, .* got "):
+                PoolOptions(preset=name)
 
     def test_between_the_table_and_the_defaults(self) -> None:
         """The table comes before the preset, wherever it says it, and the preset before the defaults."""
@@ -148,9 +164,9 @@ class MisfitsTests(PoolCase):
 
     def test_session_without_a_reset(self) -> None:
         """A connection with the state of the last client is lent to nobody."""
-        text = "session needs a reset, for the next client must not meet what the last one left"
         self.assertEqual(
-            self.folder.faults(LONE + 'mode = "session"\n'), [f"x.toml:4: upstream.pg.pool.mode: {text}"]
+            self.folder.faults(LONE + 'mode = "session"\n'),
+            [f"x.toml:4: upstream.pg.pool.mode: session {NEEDS_RESET}"],
         )
         for good in ('mode = "message"\n', 'mode = "session"\nreset = "redis"\n'):
             self.assertEqual(self.folder.faults(LONE + good), [])
@@ -165,6 +181,49 @@ class MisfitsTests(PoolCase):
             )
         for mode in ("on_demand", "preconnect"):
             self.assertEqual(self.folder.faults(GATEWAY, f"upstream.pg.pool.mode={mode}"), [])
+
+    def test_with_all_else_that_is_wrong(self):
+        """They are told in the same run as the faults of other tables, and of other options of the pool; what
+        hangs on an option that cannot be read is not guessed at.
+        """
+        options = 'mode = "session"\nmin_connections = 9\nmax_connections = 8\nmax_uses = "x"\nnone = 1\n'
+        found = self.folder.faults(LONE + options + "[admin]\nendpoint = 7\n")
+        self.assertEqual(
+            [fault.split(": ", 2)[1:] for fault in found],
+            [
+                ["upstream.pg.pool.mode", f"session {NEEDS_RESET}"],
+                ["upstream.pg.pool.min_connections", "min_connections (9) is over max_connections (8)"],
+                ["upstream.pg.pool.max_uses", "expected a whole number, got 'x'"],
+                ["upstream.pg.pool.none", "unknown option"],
+                ["admin.endpoint", "expected an endpoint string, or a list of them, got 7"],
+            ],
+        )
+        for option, fault in (
+            ('reset = "no"', "upstream.pg.pool.reset"),
+            ('mode = "sesion"', "upstream.pg.pool.mode"),
+            ("max_connections = 0", "upstream.pg.pool.max_connections"),
+        ):
+            text = LONE + f"min_connections = 11\n{option}\n"
+            if "mode" not in option:
+                text += 'mode = "session"\n'
+            if "max" not in option:
+                text += "max_connections = 11\n"
+            if "reset" not in option:
+                text += 'reset = "redis"\n'
+            (told,) = self.folder.faults(text)
+            self.assertIn(fault, told)
+
+    def test_behind_a_gateway_that_is_wrong_itself(self):
+        """Who leads to the upstream is seen in a listener with faults too, and in one that is no table."""
+        found = self.folder.faults(
+            GATEWAY,
+            "listener.db.endpoint=nowhere",
+            "upstream.pg.pool.mode=message",
+        )
+        self.assertEqual(len(found), 2)
+        self.assertIn("message cannot serve listener.db", "".join(found))
+        (fault,) = self.folder.faults("listener = 3\n" + LONE + 'mode = "message"\n')
+        self.assertIn("listener: expected a table", fault)
 
 
 class DoubtsTests(PoolCase):
@@ -195,13 +254,25 @@ class DoubtsTests(PoolCase):
         (line,) = self.doubts(GATEWAY, *few)
         self.assertIn("it says nothing with mode on_demand", line)
 
+    def test_what_a_maximum_does_not_bound(self) -> None:
+        """In preconnect no more than the minimum is kept warm: a larger maximum bounds nobody, least of all
+        the clients.
+        """
+        where = "--set: upstream.pg.pool.max_connections"
+        warm = ("upstream.pg.pool.mode=preconnect", "upstream.pg.pool.min_connections=12")
+        self.assertEqual(
+            self.doubts(GATEWAY, *warm, "upstream.pg.pool.max_connections=50"),
+            [f"{where}: no more than min_connections (12) are kept warm: {CLIENTS}"],
+        )
+        self.assertEqual(self.doubts(GATEWAY, *warm, "upstream.pg.pool.max_connections=12"), [])
+
     def test_says_nothing(self) -> None:
         """An option that its mode does not look at is told; one that says what is so anyway is not."""
         self.assertEqual(
             self.doubts(GATEWAY, "upstream.pg.pool.max_connections=50", "upstream.pg.pool.preset=balanced"),
             [
                 "--set: upstream.pg.pool.preset: it says nothing with mode on_demand",
-                "--set: upstream.pg.pool.max_connections: it says nothing with mode on_demand",
+                f"--set: upstream.pg.pool.max_connections: it says nothing with mode on_demand: {CLIENTS}",
             ],
         )
         self.assertEqual(
