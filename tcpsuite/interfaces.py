@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
     from tcpsuite.core.sessions import Session
 
@@ -95,6 +96,23 @@ class ITimed(Interface):
     def answered(server: Server, seconds: float, now: float) -> None:
         """The first byte of ``server`` came ``seconds`` after the connection to it was made, or after the
         first byte of the client went there, if that was later.
+        """
+
+
+class IReasoned(Interface):
+    """A balancer that can also say why: what a pick of it went by.
+
+    It is asked only for clients whose connection is recorded: a pick need prepare nothing for it.
+    """
+
+    def because(servers: Sequence[Server], client: str) -> Basis:
+        """What the last pick went by.  Asked right behind it, before anything is counted or told, and only
+        when it was a server; it must not change what is picked next.
+
+        :param servers: those that it was picked from, as they were given.
+        :param client: for whom.
+        :return: a :class:`~tcpsuite.core.picks.Told`, or bare numbers of which one is made when somebody
+            asks.  The record of the connection keeps it: values, no servers, and nothing that changes.
         """
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import zip_longest
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tcpsuite.core.choosing import Choice, Why
+from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import Held
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ HELD: Mapping[Held, str] = {
     Held.RETRIES: "as many others on their way to another server as may be at once",
 }
 
-_NO_CHOICE = Choice(())
+_NO_PICK = Pick(Choice(()))
 
 
 def explanation(connection: Connection, now: float) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def explanation(connection: Connection, now: float) -> dict[str, Any]:
         "listener": connection.listener,
         "service": connection.service,
         "upstream": connection.upstream,
+        "strategy": connection.strategy,
         "server": connection.server,
         "user": connection.user,
         "opened": f"{opened:%Y-%m-%dT%H:%M:%S}.{opened.microsecond // 1000:03}Z",
@@ -64,18 +67,22 @@ def explanation(connection: Connection, now: float) -> dict[str, Any]:
             **_held(Held(connection.held_why) if connection.held_why else None),
         },
         "attempts": [
-            {**choice_data(choice or _NO_CHOICE), **_attempt(attempt)}
-            for choice, attempt in zip_longest(connection.choices, connection.attempts)
+            {**pick_data(pick or _NO_PICK), **_attempt(attempt)}
+            for pick, attempt in zip_longest(connection.picks, connection.attempts)
         ],
         "reason": None if connection.reason is None else connection.reason.value,
         "detail": connection.detail,
     }
 
 
-def choice_data(choice: Choice) -> dict[str, Any]:
-    """What there was to choose from, as plain data."""
+def pick_data(pick: Pick) -> dict[str, Any]:
+    """Who was picked, from whom, and why, as plain data."""
+    choice, told = pick.choice, _told(pick)
     return {
+        "server": pick.server or None,
         "candidates": list(choice.candidates),
+        "rule": told.rule,
+        "figures": told.figures,
         "slow_start": list(choice.slow),
         "left_out": [
             {"server": each.server, "why": each.why.value, "meaning": MEANINGS[each.why]}
@@ -85,9 +92,9 @@ def choice_data(choice: Choice) -> dict[str, Any]:
 
 
 def whatif_data(found: WhatifView) -> dict[str, Any]:
-    """Where a client would go, and whether it would have to wait first, as plain data."""
-    picked = {"server": found.server, "reason": found.reason, "waits": _held(found.waits)}
-    return {**picked, **choice_data(found.choice)}
+    """Where a client would go, why, and whether it would have to wait first, as plain data."""
+    how = {"strategy": found.strategy, "reason": found.reason, "waits": _held(found.waits)}
+    return {**how, **pick_data(found.pick)}
 
 
 def would_be_refused(told: Mapping[str, Any]) -> bool:
@@ -107,7 +114,7 @@ def tell_whatif(told: Mapping[str, Any]) -> str:
     if waits["why"]:
         first = f"would wait for a server: {waits['why']}, {waits['meaning']}"
         picked = f"{first}; then it {picked}" if server else first
-    return _text([f"{client} {picked}{_behind(told['reason'])}", *_left_out(told)])
+    return _text([f"{client} {picked}{_behind(told['reason'])}", *_choice(told, told["strategy"])])
 
 
 def why(ledger: Ledger, clock: IReactorTime) -> Callable[[str], None]:
@@ -137,24 +144,30 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     if held["why"]:
         yield f"waited {held['milliseconds']} ms for a server: {held['why']}, {held['meaning']}"
     for number, attempt in enumerate(told["attempts"], 1):
-        yield f"{number}. {_outcome(attempt, over=told['reason'] is not None)}"
-        yield from _left_out(attempt)
+        yield f"{number}. {_outcome(attempt)}"
+        yield from _choice(attempt, told["strategy"])
     if not told["attempts"]:
         yield "no server was chosen for it"
     if told["reason"] is not None:
         yield f"{'ends' if told['open'] else 'ended'}: {told['reason']}{_behind(told['detail'])}"
 
 
-def _outcome(attempt: Mapping[str, Any], *, over: bool) -> str:
+def _outcome(attempt: Mapping[str, Any]) -> str:
     server, error, took = attempt["server"], attempt["error"], f"{attempt['milliseconds']} ms"
     if server is None:
-        return "no server was picked" if over or not attempt["candidates"] else "not connected yet"
+        return "no server was picked"
+    if error is None:
+        return f"{server}: not connected yet"
     return f"{server}: failed after {took}: {error}" if error else f"{server}: connected in {took}"
 
 
-def _left_out(told: Mapping[str, Any]) -> Iterator[str]:
+def _choice(told: Mapping[str, Any], strategy: str) -> Iterator[str]:
     if told["candidates"]:
         yield f"   candidates: {', '.join(told['candidates'])}"
+    if told["server"]:
+        yield f"   by {strategy or 'its balancer'}: {told['rule'] or 'it does not say why'}"
+    for what, figures in told["figures"].items():
+        yield f"   {what}: {', '.join(f'{server} {figure:g}' for server, figure in figures.items())}"
     if told["slow_start"]:
         yield f"   still in their slow start: {', '.join(told['slow_start'])}"
     for each in told["left_out"]:
@@ -165,9 +178,34 @@ def _held(why: Held | None) -> dict[str, str]:
     return {"why": "", "meaning": ""} if why is None else {"why": why.value, "meaning": HELD[why]}
 
 
+def _told(pick: Pick) -> Told:
+    """What the balancer says of a pick, behind the weights."""
+    if not pick.server:
+        return Told("")
+    choice = pick.choice
+    weights = {"weight": dict(zip(choice.candidates, choice.weights, strict=True))}
+    try:
+        told = Told("") if pick.basis is None else pick.basis.told(choice, pick.server)
+        return Told(f"{told.rule}", _rounded({**weights, **told.figures}))
+    except Exception as error:  # one of somebody's own: what else is known is to be shown
+        return Told(f"what it went by cannot be told: {error}", _rounded(weights))
+
+
+def _rounded(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """In as many digits as people read; without what is no number, for JSON has none such."""
+    return {
+        what: {
+            server: figure if isinstance(figure, int) else float(f"{figure:.6g}")
+            for server, figure in of.items()
+            if isfinite(figure)
+        }
+        for what, of in figures.items()
+    }
+
+
 def _attempt(attempt: Attempt | None) -> dict[str, Any]:
     if attempt is None:
-        return {"server": None, "error": None, "milliseconds": None}
+        return {"error": None, "milliseconds": None}
     took = _milliseconds(attempt.seconds)
     return {"server": attempt.server, "error": attempt.error, "milliseconds": took}
 

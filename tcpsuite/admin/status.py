@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
-    from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection, Ledger
+    from tcpsuite.core.picks import Pick
     from tcpsuite.core.queueing import Held
     from tcpsuite.core.servers import Administration, Server
 
@@ -69,13 +69,13 @@ class WhatifView(Protocol):
     """What is looked at of a pick that was only tried."""
 
     @property
-    def server(self) -> str | None: ...
-
-    @property
-    def choice(self) -> Choice: ...
+    def pick(self) -> Pick: ...
 
     @property
     def reason(self) -> str: ...
+
+    @property
+    def strategy(self) -> str: ...
 
     @property
     def waits(self) -> Held | None: ...

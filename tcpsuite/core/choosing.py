@@ -49,6 +49,8 @@ class Choice:
     left_out: tuple[LeftOut, ...] = ()
     slow: tuple[str, ...] = ()
     """Those of the candidates whose share a slow start lowers."""
+    weights: tuple[float, ...] = ()
+    """Those of the candidates, in their order."""
 
     @property
     def nobody(self) -> str:
@@ -110,4 +112,5 @@ def choice(
             if server not in picked_from
         ),
         tuple(server.name for server in picked_from if server in slow),
+        tuple(server.weight for server in picked_from),
     )

@@ -14,7 +14,7 @@ from attrs import Factory, define, evolve, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.picks import Pick
 
 
 PAST = 1000
@@ -104,13 +104,15 @@ class Connection:
     """Whether it came over TLS."""
     upstream: str = ""
     """The upstream that it was led to, for a gateway."""
+    strategy: str = ""
+    """How one of its servers is picked: a name for people."""
     server: str = ""
     """The server of it that it was joined to."""
     user: str = ""
     """Who logged in on it."""
     attempts: tuple[Attempt, ...] = ()
-    choices: tuple[Choice, ...] = field(default=(), repr=False)
-    """What there was to choose from, for each attempt."""
+    picks: tuple[Pick, ...] = field(default=(), repr=False)
+    """Who was picked for each attempt, from whom, and why; at last perhaps nobody."""
     held: float = 0.0
     """Seconds that it waited until there was a server for it."""
     held_why: str = ""

@@ -107,6 +107,15 @@ class Finder:
             return Held.FULL if self.patience.queue_timeout else None
         return Held.NONE_UP if self.patience.hold_timeout else None
 
+    @property
+    def nobody_more(self) -> str:
+        """Why nobody more may wait, in words; empty when somebody may."""
+        return "" if len(self.room.queue) < self.room.queue.most else self._crowd
+
+    @property
+    def _crowd(self) -> str:
+        return f"{len(self.room.queue)} clients wait for upstream {self._upstream} already"
+
     def tell(self, what: Callable[..., None], *arguments: Any) -> None:
         """Tell a balancer; what goes wrong there must not touch our counts, nor lose a connection."""
         try:
@@ -135,7 +144,8 @@ class Finder:
             server = search.balancer.pick(usable, search.client, now)
             if server is None:
                 return self._give_up(search, f"the balancer of {self._upstream} refused")
-            search.chose(self._members.choice_without(tried, usable) if tried else self._members.choice)
+            choice = self._members.choice_without(tried, usable) if tried else self._members.choice
+            search.picked(server, usable, choice)
             if search.deadline is None:
                 search.deadline = now + self.patience.connect_budget
             timeout = min(search.deadline - now, self.patience.acquire_timeout)
@@ -275,14 +285,15 @@ class Finder:
 
     def _note_none(self, search: Search) -> None:
         """Keep why each server was left out, behind what was tried: no attempt goes with it."""
-        search.chose(self._members.choice_without(search.tried, ()) if search.tried else self._members.choice)
+        members = self._members
+        search.found_none(members.choice_without(search.tried, ()) if search.tried else members.choice)
 
     def _hold(
         self, search: Search, why: Held, limit: float | None = None, again: float | None = None
     ) -> Deferred[ILease]:
         self._settle(search)
         since = self._clock.seconds()
-        full = PoolExhausted(f"{len(self.room.queue)} clients wait for upstream {self._upstream} already")
+        full = PoolExhausted(self._crowd)
 
         def waited(result: Any) -> Any:
             search.waited(why, self._clock.seconds() - since)

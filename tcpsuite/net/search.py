@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, frozen
+from twisted.logger import Logger
 
 from tcpsuite.core.connections import Attempt
+from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import Held
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
+from tcpsuite.interfaces import IReasoned
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import ILoadBalancer
 
+
+_log = Logger()
 
 MOST_NOTED = 100
 """Attempts that are kept in a record, the latest: who waits for a server to come up may make many."""
@@ -84,10 +92,16 @@ class Search:
     held_until: float | None = None
     """When it waits no longer for a server to come up; ``None`` while it has not begun to."""
 
-    def chose(self, choice: Choice) -> None:
-        """There was that to choose from."""
+    def picked(self, server: Server, servers: Sequence[Server], choice: Choice) -> None:
+        """The balancer has just picked ``server`` from ``servers``, of which ``choice`` tells."""
         if self.record is not None:
-            self.record.choices = (*self.record.choices[-MOST_NOTED:], choice)
+            pick = Pick(choice, server.name, self._basis(servers))
+            self.record.picks = (*self.record.picks[-MOST_NOTED:], pick)
+
+    def found_none(self, choice: Choice) -> None:
+        """There was nobody to pick from, as ``choice`` tells."""
+        if self.record is not None:
+            self.record.picks = (*self.record.picks[-MOST_NOTED:], Pick(choice))
 
     def attempted(self, server: Server, error: str, seconds: float) -> None:
         """A server was tried; ``error`` is empty when it was reached."""
@@ -100,6 +114,17 @@ class Search:
         if self.record is not None:
             self.record.held += seconds
             self.record.held_why = why.value
+
+    def _basis(self, servers: Sequence[Server]) -> Basis | None:
+        balancer: Any = self.balancer  # to adapt it would cost more than to ask it
+        if not IReasoned.providedBy(balancer):
+            return None
+        try:
+            basis: Basis = balancer.because(servers, self.client)
+        except Exception:  # one of somebody's own: the client shall not suffer for it
+            _log.failure("{balancer} cannot say why it picked", balancer=balancer)
+            return None
+        return basis
 
     def failure(self, none: str) -> Exception:
         """The error when no further server is tried; ``none`` says why there is none, if none was."""

@@ -10,13 +10,14 @@ from twisted.internet.defer import Deferred
 
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.choosing import Why, why_not
+from tcpsuite.core.picks import Pick
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.interfaces import ITimed
 from tcpsuite.net.finding import Finder
 from tcpsuite.net.leases import lend
 from tcpsuite.net.operating import Change, Operator
 from tcpsuite.net.search import Patience, Search
-from tcpsuite.net.whatif import whatif
+from tcpsuite.net.whatif import Whatif, whatif
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import IConnectionPool, ILease, ILoadBalancer
     from tcpsuite.net.members import Members
-    from tcpsuite.net.whatif import Whatif
 
 
 class Upstream:
@@ -146,6 +146,7 @@ class Upstream:
         search = Search(client, connection, balancer or self.balancer, holder)
         if connection is not None:
             connection.upstream = self.name
+            connection.strategy = self.strategy if balancer is None else type(balancer).__name__
             search.holder = holder or connection.id
         return self._finder.find(search)
 
@@ -182,7 +183,11 @@ class Upstream:
         if isinstance(self._chance, SystemRandom):  # it has no state
             shared += (self._chance,)
         told = whatif(self.members, self.balancer, client, self._clock.seconds(), shared)
-        return evolve(told, waits=self._finder.would_wait())
+        waits = self._finder.would_wait()
+        if waits and (full := self._finder.nobody_more):
+            told = Whatif(Pick(told.pick.choice), full)
+            waits = None
+        return evolve(told, strategy=self.strategy, waits=waits)
 
     def pause(self, limit: float | None = None) -> None:
         """Hold every new client back until :meth:`resume`, each for ``limit`` seconds at most (by default as

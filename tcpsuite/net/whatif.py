@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from tcpsuite.core.picks import Pick
+from tcpsuite.interfaces import IReasoned
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tcpsuite.core.choosing import Choice
     from tcpsuite.core.queueing import Held
     from tcpsuite.interfaces import ILoadBalancer
     from tcpsuite.net.members import Members
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
 
 @frozen
 class Whatif:
-    """Who would be picked, and from whom."""
+    """Who would be picked, from whom, and why."""
 
-    server: str | None
-    """Who would be picked; ``None`` for nobody."""
-    choice: Choice
-    reason: str
+    pick: Pick
+    reason: str = ""
     """Why nobody, or why it cannot be said; empty otherwise."""
+    strategy: str = ""
+    """The balancer's name."""
     waits: Held | None = None
     """Why it would have to wait first; ``None`` when it would not."""
 
@@ -37,14 +39,15 @@ def whatif(
     :param client: the client's IP address.
     :param shared: what the balancer may hold that others use too, and that is not to be copied.
     """
-    choice = members.choice
-    if not members.usable:
-        return Whatif(None, choice, members.nobody)
+    choice, usable = members.choice, members.usable
+    if not usable:
+        return Whatif(Pick(choice), members.nobody)
     try:
-        memo = {id(each): each for each in (*members.servers, *shared)}
-        server = deepcopy(balancer, memo).pick(members.usable, client, now)
+        asked: Any = deepcopy(balancer, {id(each): each for each in (*members.servers, *shared)})
+        server = asked.pick(usable, client, now)
+        basis = asked.because(usable, client) if server and IReasoned.providedBy(asked) else None
     except Exception as error:  # a balancer of somebody's own may hold what cannot be copied
-        return Whatif(None, choice, f"its balancer cannot be asked without a pick: {error}")
+        return Whatif(Pick(choice), f"its balancer cannot be asked without a pick: {error}")
     if server is None:
-        return Whatif(None, choice, f"the balancer of {members.upstream} refused")
-    return Whatif(server.name, choice, "")
+        return Whatif(Pick(choice), f"the balancer of {members.upstream} refused")
+    return Whatif(Pick(choice, server.name, basis))

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection, Counted, Ledger, Reason
+from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import ChangeRefused
@@ -59,9 +60,9 @@ class FakeChange:
 
 @frozen
 class FakeWhatif:
-    server: str | None
-    choice: Choice
+    pick: Pick
     reason: str = ""
+    strategy: str = "least_connections"
     waits: Held | None = None
 
 
@@ -115,10 +116,11 @@ class FakeUpstream:
         return self.changed
 
     def whatif(self, client: str) -> FakeWhatif:
-        choice = Choice(("b",), (LeftOut("a", Why.DOWN),), ("b",))
+        choice = Choice(("b",), (LeftOut("a", Why.DOWN),), ("b",), (0.5,))
         if client:
-            return FakeWhatif("b", choice, waits=self.waits)
-        return FakeWhatif(None, Choice(()), "no server is up", self.waits)
+            basis = Told("the idlest", {"active": {"b": 2}})
+            return FakeWhatif(Pick(choice, "b", basis), waits=self.waits)
+        return FakeWhatif(Pick(Choice(())), "no server is up", waits=self.waits)
 
     def pause(self, limit: float | None = None) -> None:
         self.operator.told.append(("pause", limit))

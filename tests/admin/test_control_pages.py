@@ -48,7 +48,8 @@ class WhatifTests(Asking):
             (200, {
                 "upstream": "cache", "client": "192.0.2.1", "server": "b", "reason": "",
                 "waits": {"why": "", "meaning": ""},
-                "candidates": ["b"], "slow_start": ["b"],
+                "strategy": "least_connections", "candidates": ["b"], "slow_start": ["b"],
+                "rule": "the idlest", "figures": {"weight": {"b": 0.5}, "active": {"b": 2}},
                 "left_out": [{"server": "a", "why": "down", "meaning": "its health checks fail"}],
             }),
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import redirect_stdout
+from math import inf, nan
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -13,11 +14,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.admin.explain import HELD, MEANINGS, explanation, tell, tell_whatif, why
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Attempt, Connection, Counted, Ledger, Reason
+from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import Held
 from tests.admin.support import connection
 
-FIRST = Choice(("a", "b"), (LeftOut("c", Why.DOWN), LeftOut("d", Why.BACKUP)), ("b",))
-SECOND = Choice(("a",), (LeftOut("b", Why.TRIED),))
+FIRST = Choice(("a", "b"), (LeftOut("c", Why.DOWN), LeftOut("d", Why.BACKUP)), ("b",), (1, 0.75))
+SECOND = Choice(("a",), (LeftOut("b", Why.TRIED),), (), (1,))
+LEAST = Told("the least of it", {"load": {"a": 4, "b": 8 / 3}})
+
+
+class Broken:
+    """A basis that is none."""
+
+    def told(self, choice: Choice, picked: str) -> Told:
+        raise ZeroDivisionError("no way")
 
 
 def moved(**values: Any) -> Connection:
@@ -30,7 +40,8 @@ def moved(**values: Any) -> Connection:
         traffic=Counted(10, 100),
         held=0.0125,
         held_why="full",
-        choices=(FIRST, SECOND),
+        strategy="least_connections",
+        picks=(Pick(FIRST, "b", LEAST), Pick(SECOND, "a")),
         attempts=(Attempt("b", "connection refused", 0.0004), Attempt("a", "", 0.00031)),
         **values,
     )
@@ -44,7 +55,7 @@ class DataTests(SynchronousTestCase):
             json.loads(json.dumps(explanation(record, 99.0))),
             {
                 "id": "ab-7", "peer": "192.0.2.7:7", "listener": "db", "service": "gateway",
-                "upstream": "cache", "server": "a", "user": "ann",
+                "upstream": "cache", "strategy": "least_connections", "server": "a", "user": "ann",
                 "opened": "2023-11-14T22:13:20.000Z", "open": False, "seconds": 2.5,
                 "bytes_in": 10, "bytes_out": 100,
                 "held": {
@@ -54,6 +65,8 @@ class DataTests(SynchronousTestCase):
                 "attempts": [
                     {
                         "candidates": ["a", "b"], "slow_start": ["b"],
+                        "rule": "the least of it",
+                        "figures": {"weight": {"a": 1, "b": 0.75}, "load": {"a": 4, "b": 2.66667}},
                         "left_out": [
                             {"server": "c", "why": "down", "meaning": "its health checks fail"},
                             {
@@ -65,6 +78,7 @@ class DataTests(SynchronousTestCase):
                     },
                     {
                         "candidates": ["a"], "slow_start": [],
+                        "rule": "", "figures": {"weight": {"a": 1}},
                         "left_out": [
                             {
                                 "server": "b", "why": "tried",
@@ -79,10 +93,25 @@ class DataTests(SynchronousTestCase):
         )  # fmt: skip
 
     def test_under_way(self) -> None:
-        """A choice whose attempt has not come to an end stands without one."""
-        record = connection(1, upstream="cache", choices=(FIRST,))
+        """A pick whose attempt has not come to an end stands without what it came to."""
+        record = connection(1, upstream="cache", picks=(Pick(FIRST, "b", LEAST),))
         (attempt,) = explanation(record, 2.0)["attempts"]
-        self.assertEqual((attempt["candidates"], attempt["server"]), (["a", "b"], None))
+        self.assertEqual((attempt["candidates"], attempt["server"]), (["a", "b"], "b"))
+        self.assertEqual((attempt["error"], attempt["milliseconds"]), (None, None))
+
+    def test_a_basis_that_cannot_be_told(self) -> None:
+        """What a balancer of somebody's own cannot tell hides nothing else, and what is no number is left
+        out.
+        """
+        weights, unknown = {"weight": {"a": 1}}, Told("by ear", {"heard": {"a": inf, "b": nan}})
+        for basis, rule, figures in (
+            (Broken(), "what it went by cannot be told: no way", weights),
+            (Told("", {"load": 5}), "what it went by cannot be told: ", weights),  # type: ignore[dict-item]
+            (unknown, "by ear", {**weights, "heard": {}}),
+        ):
+            (attempt,) = explanation(connection(1, picks=(Pick(SECOND, "a", basis),)), 2.0)["attempts"]
+            self.assertEqual(attempt["rule"][: len(rule)], rule)
+            self.assertEqual((attempt["figures"], attempt["candidates"]), (figures, ["a"]))
 
     def test_words_for_all(self) -> None:
         """There are words for everything that can keep a server or a client back."""
@@ -101,11 +130,16 @@ class TextTests(SynchronousTestCase):
                 "waited 12.5 ms for a server: full, servers with as many connections as they take",
                 "1. b: failed after 0.4 ms: connection refused",
                 "   candidates: a, b",
+                "   by least_connections: the least of it",
+                "   weight: a 1, b 0.75",
+                "   load: a 4, b 2.66667",
                 "   still in their slow start: b",
                 "   not c: down, its health checks fail",
                 "   not d: backup, others that come before it may be used",
                 "2. a: connected in 0.31 ms",
                 "   candidates: a",
+                "   by least_connections: it does not say why",
+                "   weight: a 1",
                 "   not b: tried, it failed for this client a moment ago",
                 "ended: client_closed",
             ],
@@ -113,17 +147,18 @@ class TextTests(SynchronousTestCase):
 
     def test_open(self) -> None:
         """One that is open has no end yet; one that is about to end says why."""
-        record = connection(1, choices=(FIRST,))
+        record = connection(1, picks=(Pick(FIRST, "b"),))
         text = tell(explanation(record, 2.0))
         self.assertIn(", open for 1.000 s,", text)
-        self.assertIn("1. not connected yet\n", text)
+        self.assertIn("1. b: not connected yet\n", text)
+        self.assertIn("   by its balancer: it does not say why\n", text)
         self.assertNotIn("end", text)
         record.because(Reason.CUT, "the operator was in a hurry")
         self.assertTrue(tell(explanation(record, 2.0)).endswith("\nends: cut, the operator was in a hurry"))
 
     def test_nobody(self) -> None:
         """A client for which there was nobody is told who was left out, and why."""
-        record = connection(1, choices=(Choice((), (LeftOut("c", Why.MAINT),)),))
+        record = connection(1, picks=(Pick(Choice((), (LeftOut("c", Why.MAINT),))),))
         text = tell(explanation(record, 2.0))
         self.assertIn("1. no server was picked\n   not c: maint, an operator has taken it out", text)
 
@@ -143,12 +178,13 @@ class TextTests(SynchronousTestCase):
         """What would be picked is told in the same way."""
         told = {
             "client": "192.0.2.1", "server": "a", "reason": "", "waits": {"why": "", "meaning": ""},
-            "candidates": ["a"], "slow_start": [],
+            "candidates": ["a"], "slow_start": [], "strategy": "first", "rule": "the first", "figures": {},
             "left_out": [{"server": "b", "why": "down", "meaning": "its health checks fail"}],
         }  # fmt: skip
         self.assertEqual(
             tell_whatif(told),
-            "192.0.2.1 would go to a\n   candidates: a\n   not b: down, its health checks fail",
+            "192.0.2.1 would go to a\n   candidates: a\n   by first: the first\n"
+            "   not b: down, its health checks fail",
         )
         nobody = {**told, "client": "", "server": None, "reason": "all are down", "candidates": []}
         self.assertEqual(

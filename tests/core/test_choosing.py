@@ -81,8 +81,8 @@ class CandidatesTests(SynchronousTestCase):
         self.assertEqual(candidates(self.all, {self.a, self.b}), [self.c])
 
     def test_what_is_remembered(self) -> None:
-        """A choice names the candidates, those in a slow start among them, and a reason for every other."""
-        self.b.up = False
+        """A choice names the candidates, their weights, who is in a slow start, and why each other is out."""
+        self.b.up, self.c.weight = False, 3
         found = candidates(self.all, {self.a})
         self.assertEqual(found, [self.c])
         self.assertEqual(
@@ -91,6 +91,7 @@ class CandidatesTests(SynchronousTestCase):
                 ("c",),
                 (LeftOut("a", Why.TRIED), LeftOut("b", Why.DOWN), LeftOut("d", Why.BACKUP)),
                 ("c",),
+                (3,),
             ),
         )
 

@@ -64,10 +64,10 @@ class UsableTests(MembersCase):
         self.assertIs(self.members.choice, self.members.choice)
         self.move("b", False)
         down = LeftOut("b", Why.DOWN)
-        self.assertEqual(self.members.choice, Choice(("a", "c"), (down,)))
+        self.assertEqual(self.members.choice, Choice(("a", "c"), (down,), weights=(1, 1)))
         a, c = self.servers["a"], self.servers["c"]
         without = self.members.choice_without({a}, [c])
-        self.assertEqual(without, Choice(("c",), (LeftOut("a", Why.TRIED), down)))
+        self.assertEqual(without, Choice(("c",), (LeftOut("a", Why.TRIED), down), weights=(1,)))
 
     def test_who_is_told(self):
         """Whoever waits for servers is told when one may have become usable."""
@@ -158,7 +158,7 @@ class HealthTests(MembersCase):
         self.move("a", True)
         client, _ = self.join("a")
         self.clock.advance(21)
-        self.assertEqual(client.record.choices[0].slow, ("a",))
+        self.assertEqual(client.record.picks[0].choice.slow, ("a",))
 
 
 class EjectionTests(MembersCase):
@@ -373,6 +373,6 @@ class ChangedTests(MembersCase):
         for name in "abc":
             self.endpoints[name].refuse()
         self.failureResultOf(client.acquired, ConnectFailed)
-        self.assertEqual([choice.candidates for choice in client.record.choices][:3], [
+        self.assertEqual([pick.choice.candidates for pick in client.record.picks][:3], [
             ("a", "b", "c"), ("b", "c"), ("c",),
         ])  # fmt: skip

@@ -6,18 +6,25 @@ import random
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tcpsuite.core.balancing import First
+from tcpsuite.core.balancing.turns import FIRST
 from tcpsuite.core.choosing import Choice
 from tcpsuite.core.connections import Attempt
+from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
+from tcpsuite.interfaces import ILoadBalancer
 from tcpsuite.net.search import Patience, Search
 from tests.support.upstreams import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from tcpsuite.core.picks import Basis
+    from tcpsuite.interfaces import Outcome
 
 A, B = Server("a", "tcp:192.0.2.1:1"), Server("b", "tcp:192.0.2.2:1")
 
@@ -51,24 +58,34 @@ class SearchTests(SynchronousTestCase):
         self.search = Search("192.0.2.7", self.record, self.balancer)
 
     def test_all_is_noted(self) -> None:
-        """What there was to choose from, each attempt, and all its time of waiting are in the record."""
-        choice = Choice(("a", "b"))
-        self.search.chose(choice)
+        """Each pick, each attempt, and all its time of waiting are in the record."""
+        choice, nobody = Choice(("a", "b")), Choice(())
+        self.search.picked(A, [A, B], choice)
+        self.search.found_none(nobody)
         self.search.attempted(A, "refused", 0.5)
         self.search.attempted(B, "", 0.25)
         self.search.waited(Held.PAUSED, 2.0)
         self.search.waited(Held.FULL, 1.0)
-        self.assertEqual(self.record.choices, (choice,))
+        self.assertEqual(self.record.picks, (Pick(choice, "a", FIRST), Pick(nobody)))
         self.assertEqual(self.record.attempts, (Attempt("a", "refused", 0.5), Attempt("b", "", 0.25)))
         self.assertEqual((self.record.held, self.record.held_why), (3.0, "full"))
 
     def test_nothing_is_noted(self) -> None:
         """Who searches without a record is searched for all the same."""
         search = Search("", None, self.balancer)
-        search.chose(Choice(("a",)))
+        search.picked(A, [A], Choice(("a",)))
+        search.found_none(Choice(()))
         search.attempted(A, "", 0.5)
         search.waited(Held.FULL, 1.0)
         self.assertIsNone(search.record)
+
+    def test_a_balancer_that_does_not_say_why(self) -> None:
+        """A balancer need not be able to say why; when it breaks over that it is logged, and that is all."""
+        choice = Choice(("a",))
+        Search("", self.record, Silent()).picked(A, [A], choice)
+        Search("", self.record, Stammering(random.Random(1))).picked(A, [A], choice)
+        self.assertEqual(self.record.picks, (Pick(choice, "a"), Pick(choice, "a")))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_in_vain(self) -> None:
         """The error says why there was none to try; or names all that were tried, and why each failed."""
@@ -82,6 +99,27 @@ class SearchTests(SynchronousTestCase):
         self.search.tried.update({A: PoolExhausted("10 of 10 in use")})
         expected = PoolExhausted("a: 10 of 10 in use")
         self.assertEqual(repr(self.search.failure("all down")), repr(expected))
+
+
+class Stammering(First):
+    """Breaks when it is to say why."""
+
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        raise ZeroDivisionError
+
+
+@implementer(ILoadBalancer)
+class Silent:
+    """Provides what a balancer must, and says nothing."""
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return servers[0]
+
+    def started(self, server: Server, now: float) -> None: ...
+
+    def connected(self, server: Server, outcome: Outcome, now: float) -> None: ...
+
+    def finished(self, server: Server, outcome: Outcome, now: float) -> None: ...
 
 
 def _reprs(errors: Mapping[Held, Exception]) -> dict[Held, str]:

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection
+from tcpsuite.core.picks import Pick
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted
 from tcpsuite.interfaces import ILoadBalancer
@@ -103,7 +104,7 @@ class UpstreamTests(SynchronousTestCase):
         self.acquire()
         self.endpoints["a"].refuse()
         self.endpoints["b"].accept()
-        first, second = self.record.choices
+        first, second = (pick.choice for pick in self.record.picks)
         self.assertEqual((first.candidates, first.left_out), (("a", "b", "d"), (LeftOut("c", Why.DOWN),)))
         self.assertEqual(second.candidates, ("b", "d"))
         self.assertEqual(second.left_out, (LeftOut("a", Why.TRIED), LeftOut("c", Why.DOWN)))
@@ -115,18 +116,18 @@ class UpstreamTests(SynchronousTestCase):
         self.members.refresh()
         self.failureResultOf(self.acquire(), NoServer)
         left_out = tuple(LeftOut(name, Why.DOWN) for name in "abcd")
-        self.assertEqual(self.record.choices, (Choice((), left_out),))
+        self.assertEqual(self.record.picks, (Pick(Choice((), left_out)),))
 
         for server in self.servers:
             server.up, server.max_connections, server.active = True, 1, 1
         self.members.refresh()
         self.record = record()
         waiting = self.acquire()
-        self.assertEqual(self.record.choices, ())
+        self.assertEqual(self.record.picks, ())
         self.clock.advance(60)
         self.failureResultOf(waiting, PoolExhausted)
         left_out = tuple(LeftOut(name, Why.FULL) for name in "abcd")
-        self.assertEqual(self.record.choices, (Choice((), left_out),))
+        self.assertEqual(self.record.picks, (Pick(Choice((), left_out)),))
 
     def test_the_end_of_a_connection_is_told_once(self):
         """When the connection is gone, the server has one less, and the balancer hears how long it lasted."""

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.balancing import STRATEGIES, First
 from tcpsuite.core.choosing import Choice, LeftOut, Why
+from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import Held
 from tcpsuite.core.servers import Administration
 from tcpsuite.errors import Closed, NoServer
@@ -130,7 +131,7 @@ class AskedTests(UpstreamCase):
             self.servers["b"].weight = 3
             for number in range(6):
                 client = f"192.0.2.{number}"
-                told = {self.upstream.whatif(client).server for _ in range(3)}
+                told = {self.upstream.whatif(client).pick.server for _ in range(3)}
                 lease = self.upstream.acquire(client)
                 asked = {name for name, server in self.servers.items() if self.endpoints[name].connecting}
                 self.assertEqual(told, asked, name)
@@ -150,17 +151,17 @@ class AskedTests(UpstreamCase):
         chance = random.SystemRandom()
         self.build(balancer=STRATEGIES["power_of_two"](chance), chance=chance)
         whatif = self.upstream.whatif("192.0.2.7")
-        self.assertIn(whatif.server, ["a", "b", "c"])
+        self.assertIn(whatif.pick.server, ["a", "b", "c"])
         self.assertEqual(whatif.reason, "")
 
     def test_whatif_says_why_nobody(self):
         """It tells why there is no server, or that the balancer refuses, and who was left out."""
         self.build(balancer=Refusing(random.Random(1)))
         whatif = self.upstream.whatif()
-        self.assertEqual((whatif.server, whatif.reason), (None, "the balancer of db refused"))
+        self.assertEqual((whatif.pick.server, whatif.reason), ("", "the balancer of db refused"))
         self.down("a", "b", "c")
         down = Choice((), tuple(LeftOut(name, Why.DOWN) for name in "abc"))
-        expected = Whatif(None, down, "no server of db takes connections: of 3, 3 down")
+        expected = Whatif(Pick(down), "no server of db takes connections: of 3, 3 down")
         self.assertEqual(self.upstream.whatif(), expected)
 
     def test_whatif_it_had_to_wait(self):
@@ -169,7 +170,7 @@ class AskedTests(UpstreamCase):
         self.assertIsNone(self.upstream.whatif().waits)
         self.upstream.pause()
         whatif = self.upstream.whatif()
-        self.assertEqual((whatif.server, whatif.waits), ("a", Held.PAUSED))
+        self.assertEqual((whatif.pick.server, whatif.waits), ("a", Held.PAUSED))
         self.upstream.resume()
         _, other = self.join("a")
         self.assertEqual(self.upstream.whatif().waits, Held.FULL)
@@ -216,9 +217,10 @@ class AskedTests(UpstreamCase):
         first, second = self.clients(2)
         self.endpoints["a"].refuse()
         draining = LeftOut("c", Why.DRAINING)
-        again = Choice(("b",), (LeftOut("a", Why.TRIED), draining))
-        self.assertEqual(first.record.choices, (Choice(("a", "b"), (draining,)), again))
-        self.assertIs(first.record.choices[0], second.record.choices[0])
+        choice = Choice(("a", "b"), (draining,), weights=(1, 1))
+        again = Choice(("b",), (LeftOut("a", Why.TRIED), draining), weights=(1,))
+        self.assertEqual([pick.choice for pick in first.record.picks], [choice, again])
+        self.assertIs(first.record.picks[0].choice, second.record.picks[0].choice)
         self.endpoints["a"].accept()
         self.endpoints["b"].accept()
 

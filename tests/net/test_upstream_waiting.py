@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from tcpsuite.core.balancing import First
 from tcpsuite.core.choosing import Choice, LeftOut, Why
+from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, PoolExhausted
@@ -38,7 +39,8 @@ class FullTests(UpstreamCase):
         self.endpoints["a"].accept()
         self.served(third)
         self.assertEqual((third.record.held, third.record.held_why), (2.0, "full"))
-        self.assertEqual(third.record.choices, (Choice(("a",), (LeftOut("b", Why.FULL),)),))
+        (pick,) = third.record.picks
+        self.assertEqual(pick.choice, Choice(("a",), (LeftOut("b", Why.FULL),), weights=(1,)))
 
     def test_in_the_order_in_which_they_came(self):
         """Places go to those who wait in their order, and never to more than there is room for."""
@@ -71,7 +73,7 @@ class FullTests(UpstreamCase):
         self.assertEqual(str(failure.value), "the servers of db were full for 5 s")
         self.assertEqual(third.record.held, 5.0)
         full = Choice((), (LeftOut("a", Why.FULL), LeftOut("b", Why.FULL)))
-        self.assertEqual(third.record.choices, (full,))
+        self.assertEqual(third.record.picks, (Pick(full),))
         self.assertEqual(self.upstream.status()["queue"]["timed_out"], 1)
 
     def test_no_time_to_wait(self):

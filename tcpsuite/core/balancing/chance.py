@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
+from tcpsuite.core.balancing.load import Loads
 from tcpsuite.core.balancing.rated import Rated, Untold
+from tcpsuite.core.picks import Told
 from tcpsuite.core.slow_start import Allowance
-from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.interfaces import ILoadBalancer, IReasoned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
+
+LOT = Told("one by lot, each as likely as its weight says")
+ALONE = Told("there was no other to draw")
+LESS = "of two drawn by lot, each as likely as its weight says, that of less load, (active + 1) / weight"
 
 
 class _Lots(Untold):
@@ -38,7 +45,7 @@ class _Lots(Untold):
         return len(self._ends)
 
 
-@implementer(ILoadBalancer)
+@implementer(ILoadBalancer, IReasoned)
 class RandomChoice(_Lots):
     """One of the servers by lot, each as likely as its weight says."""
 
@@ -50,8 +57,12 @@ class RandomChoice(_Lots):
         ends = self._ends
         return self._rated.servers[bisect(ends, self._chance.random() * ends[-1], 0, among - 1)]
 
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        """The weights are all that counts."""
+        return LOT
 
-@implementer(ILoadBalancer)
+
+@implementer(ILoadBalancer, IReasoned)
 class PowerOfTwo(_Lots):
     """Of two different servers that are drawn by lot, each as likely as its weight says, the one that has
     fewer connections for its weight: the less ``(active + 1) / weight``.
@@ -64,12 +75,14 @@ class PowerOfTwo(_Lots):
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
         self._allowance = Allowance()
+        self._drawn: Sequence[Server] = ()
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The less loaded of the two; of equals the one drawn first.  ``None`` when none has weight."""
         among = self._among(servers)
         rated, ends, weights = self._rated.servers, self._ends, self._rated.weights
         if among < 2:
+            self._drawn = rated
             return rated[0] if among else None
         if due := self._allowance.due(servers):
             weights = [
@@ -87,8 +100,20 @@ class PowerOfTwo(_Lots):
             second = bisect(ends, point, 0, first - 1)
         else:
             second = bisect(ends, point + weight, first + 1, last)
-        one, other = rated[first], rated[second]
+        one, other = self._drawn = rated[first], rated[second]
         # Fractions compared crosswise: with whole weights a tie is a tie.
         picked = other if (other.active + 1) * weight < (one.active + 1) * weights[second] else one
         self._allowance.note(picked)
         return picked
+
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        """What the two have to do; the first to be drawn comes first."""
+        drawn = self._drawn
+        if len(drawn) < 2:
+            return ALONE
+        return Loads(
+            LESS,
+            [server.active for server in drawn],
+            self._allowance.parts(),
+            [server.name for server in drawn],
+        )

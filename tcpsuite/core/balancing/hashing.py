@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil, inf, log
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from attrs import define
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.rated import Rated, Untold
+from tcpsuite.core.balancing.rated import KNOWN, Rated, Untold
 from tcpsuite.core.balancing.turns import RoundRobin
-from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.core.picks import Told
+from tcpsuite.interfaces import ILoadBalancer, IReasoned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
 
 REMEMBERED = 4096
@@ -28,8 +32,29 @@ _MASK = (1 << _BITS) - 1
 _MAPPED = "::ffff:"
 """Before the address of an IPv4 client that came to an IPv6 listener: it is the same client."""
 
+OWN = Told("the client's own: its address, hashed with each server's name, wins there")
 
-@implementer(ILoadBalancer)
+
+@define
+class Bounded:
+    """What each server had, and whose the client is."""
+
+    own: str
+    bound: float
+    active: Sequence[int]
+
+    def told(self, choice: Choice, picked: str) -> Told:
+        """What each might have at most, and whether that moved the client."""
+        share = _share(self.bound, self.active, choice.weights)
+        most = [ceil(share * weight) for weight in choice.weights]
+        rule = f"{OWN.rule}, and is under its bound"
+        if picked != self.own:
+            rule = f"the next best for its address that is under its bound: its own, {self.own}, is at that"
+        given = {"active": self.active, "bound": most}
+        return Told(rule, {what: dict(zip(choice.candidates, of, strict=True)) for what, of in given.items()})
+
+
+@implementer(ILoadBalancer, IReasoned)
 class IPHash(Untold):
     """Each client on a server of its own, as long as that may be used: rendezvous hashing.
 
@@ -54,7 +79,6 @@ class IPHash(Untold):
         self._rated = Rated()
         self._even = True
         self._factors: list[int] = []
-        self._factor = cache(_factor)
         self._found: dict[str, Server] = {}
 
     def __repr__(self) -> str:
@@ -67,7 +91,7 @@ class IPHash(Untold):
         rated = self._rated
         if rated.changed(servers):
             self._found = {}
-            self._factors = [self._factor(server.name) for server in rated.servers]
+            self._factors = [_factor(server.name) for server in rated.servers]
             self._even = len(set(rated.weights)) < 2
         if not rated.servers:
             return None
@@ -78,6 +102,14 @@ class IPHash(Untold):
             scores = self._scores(client)
             server = self._found[client] = rated.servers[scores.index(max(scores))]
         return self._within_bound(server, client) if self._bound else server
+
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        """The hash, unless the client took turns; with a bound also what each server has."""
+        if not client:
+            return self._turns.because(servers, client)
+        if not self._bound:
+            return OWN
+        return Bounded(self._found[client].name, self._bound, [server.active for server in servers])
 
     def _scores(self, client: str) -> list[float]:
         """What each server has drawn for ``client``."""
@@ -96,7 +128,7 @@ class IPHash(Untold):
     def _within_bound(self, server: Server, client: str) -> Server:
         """``server``, or the next best that one connection more does not take over the bound."""
         servers = self._rated.servers
-        most = self._bound * (sum([each.active for each in servers]) + 1) / sum(self._rated.weights)
+        most = _share(self._bound, [each.active for each in servers], self._rated.weights)
         if server.active < ceil(most * server.weight):
             return server
         scores = self._scores(client)
@@ -105,6 +137,12 @@ class IPHash(Untold):
         return next(under, server)
 
 
+def _share(bound: float, active: Sequence[int], weights: Sequence[float]) -> float:
+    """What a server may have at most for each 1 of its weight, the connection to come included."""
+    return bound * (sum(active) + 1) / sum(weights)
+
+
+@lru_cache(KNOWN)
 def _factor(name: str) -> int:
     """What a server multiplies by: odd, and the same in every process, and on every machine."""
     return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big") & _MASK | 1

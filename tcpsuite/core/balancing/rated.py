@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import Outcome
+
+KNOWN = 4096
+"""Servers of which something is remembered by name, some 400 KB of them, though they may have been removed:
+far more than are worth balancing over.  Who was heard of longest ago is forgotten first."""
+
+Known = TypeVar("Known")
+
+
+def forget_oldest(known: dict[str, Known], heard: Callable[[Known], float]) -> None:
+    """When more is known of servers than should be, forget half of it, that of which was heard longest ago:
+    to forget one at a time would cost as much, each time.
+    """
+    if len(known) > KNOWN:
+        for name in sorted(known, key=lambda name: heard(known[name]))[: len(known) // 2]:
+            del known[name]
 
 
 class Untold:

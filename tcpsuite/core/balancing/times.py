@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from math import inf
-from operator import add
+from operator import add, attrgetter
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, frozen
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.load import Turns
+from tcpsuite.core.balancing.load import Turns, in_a_slow_start
+from tcpsuite.core.balancing.rated import forget_oldest
+from tcpsuite.core.picks import Told
 from tcpsuite.core.slow_start import Allowance
-from tcpsuite.interfaces import ILoadBalancer, ITimed
+from tcpsuite.interfaces import ILoadBalancer, IReasoned, ITimed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from random import Random
 
+    from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import Outcome
 
@@ -27,6 +31,10 @@ of 0 would outweigh any number of connections."""
 ALIKE = 1.2
 """So many times what the quickest one takes counts as quick too.  Else noise would give all to one of equals,
 and a server that was slow would come near the others, and never be tried."""
+RULE = (
+    "the least load, time * (active + 1) / weight, where the time of the quickest is that of all who take"
+    f" up to {ALIKE} times as long; of equals the one that was picked longest ago"
+)
 LOOKS = 50
 """How often in a half-life the averages are looked at: what was learnt tells that much later at most."""
 
@@ -56,7 +64,46 @@ class Decaying:
         return float(0.5 ** (max(0.0, now - self.at) / half_life))
 
 
-@implementer(ILoadBalancer, ITimed)
+@frozen
+class Looked:
+    """What was found at a look at the averages, for each server in its order; in seconds."""
+
+    connects: Sequence[float] = ()
+    answers: Sequence[float] = ()
+    costs: Sequence[float] = ()
+    """What one connection costs there: the time that counts, by the weight."""
+
+
+@define
+class Times:
+    """What servers took, and what they had to do.
+
+    :ivar parts: of those that were due the pick in a slow start, what that left them of their weight.
+    """
+
+    looked: Looked
+    active: Sequence[int]
+    parts: Mapping[str, float]
+
+    def told(self, choice: Choice, picked: str) -> Told:
+        """What each was thought to take, for its weight."""
+        loads = [
+            1000 * (active + 1) * cost * self.parts.get(name, 1)
+            for name, active, cost in zip(choice.candidates, self.active, self.looked.costs, strict=True)
+        ]
+        figures = {
+            "connect_ms": [1000 * each for each in self.looked.connects],
+            "first_byte_ms": [1000 * each for each in self.looked.answers],
+            "active": self.active,
+            "load_ms": loads,
+        }
+        return Told(
+            RULE + in_a_slow_start(self.parts),
+            {what: dict(zip(choice.candidates, of, strict=True)) for what, of in figures.items()},
+        )
+
+
+@implementer(ILoadBalancer, IReasoned, ITimed)
 class LeastTime:
     """The server that is likely to answer first: the least ``time * (active + 1) / weight``.
 
@@ -81,7 +128,8 @@ class LeastTime:
         self._turns = Turns()
         self._allowance = Allowance()
         self._priced: list[tuple[Server, float]] = []
-        self._looked = -inf
+        self._looked = Looked()
+        self._looked_at = -inf
         self._connects: dict[str, Decaying] = {}
         self._answers: dict[str, Decaying] = {}
 
@@ -94,7 +142,7 @@ class LeastTime:
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The server that is likely to answer first; ``None`` when none has weight."""
-        if self._turns.changed(servers) or not 0 <= now - self._looked < self._interval:
+        if self._turns.changed(servers) or not 0 <= now - self._looked_at < self._interval:
             self._look(now)
         priced = self._priced
         loads = [(server.active + 1) * cost for server, cost in priced]
@@ -111,6 +159,10 @@ class LeastTime:
         self._turns.note(picked[0])
         self._allowance.note(picked[0])
         return picked[0]
+
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        """What each server takes, and what it has to do."""
+        return Times(self._looked, [server.active for server in servers], self._allowance.parts())
 
     def started(self, server: Server, now: float) -> None:
         """Nothing to note: ``server.active`` says it."""
@@ -129,26 +181,30 @@ class LeastTime:
         """Nothing to note: how long a connection lasts is its client's affair."""
 
     def _learn(self, averages: dict[str, Decaying], server: Server, seconds: float, now: float) -> None:
-        averages.setdefault(server.name, Decaying(at=now)).add(seconds, now, self._half_life)
+        average = averages.get(server.name)
+        if average is None:
+            average = averages[server.name] = Decaying(at=now)
+            forget_oldest(averages, attrgetter("at"))
+        average.add(seconds, now, self._half_life)
 
     def _look(self, now: float) -> None:
         """Reckon anew what one connection costs at each server."""
-        self._looked = now
-        servers = self._turns.order()
+        self._looked_at = now
+        servers = self._turns.seen
         connects, answers = (
             self._times(averages, servers, now) for averages in (self._connects, self._answers)
         )
         times = list(map(add, connects, answers))
         quickest = max(LEAST, min(times, default=LEAST))
-        self._priced = [
-            (
-                server,
-                (quickest if time <= ALIKE * quickest else time) / server.weight if server.weight else inf,
-            )
+        costs = [
+            (quickest if time <= ALIKE * quickest else time) / server.weight if server.weight else inf
             for server, time in zip(servers, times, strict=True)
         ]
+        self._looked = Looked(connects, answers, costs)
+        cost = dict(zip(servers, costs, strict=True))
+        self._priced = [(server, cost[server]) for server in self._turns.order()]
 
-    def _times(self, averages: dict[str, Decaying], servers: list[Server], now: float) -> list[float]:
+    def _times(self, averages: dict[str, Decaying], servers: Sequence[Server], now: float) -> list[float]:
         """What is to be expected of each server, as far as ``averages`` tell."""
         found = [averages.get(server.name) for server in servers]
         known = sorted(average.value for average in found if average is not None)

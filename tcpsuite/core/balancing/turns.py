@@ -5,19 +5,41 @@ from __future__ import annotations
 from operator import add
 from typing import TYPE_CHECKING
 
+from attrs import define
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.rated import Rated, Untold
-from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.core.balancing.rated import KNOWN, Rated, Untold
+from tcpsuite.core.picks import Told
+from tcpsuite.interfaces import ILoadBalancer, IReasoned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from random import Random
 
+    from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
 
+FIRST = Told("the first that has weight and room")
 
-@implementer(ILoadBalancer)
+
+@define
+class Earned:
+    """What each server had when one had paid for its turn."""
+
+    left: Sequence[float]
+
+    def told(self, choice: Choice, picked: str) -> Told:
+        """What each had before."""
+        earned = dict(zip(choice.candidates, self.left, strict=True))
+        earned[picked] += sum(choice.weights)
+        return Told(
+            "the one that had earned most; at each pick all earn their weight, and one pays for it",
+            {"earned": earned},
+        )
+
+
+@implementer(ILoadBalancer, IReasoned)
 class RoundRobin(Untold):
     """The servers in turn, each as often as its weight says, its turns spread as evenly as can be.
 
@@ -37,31 +59,44 @@ class RoundRobin(Untold):
         self._rated = Rated()
         self._earned: list[float] = []
         self._total: float = 0
+        # Those who are away; who has been for longest comes first.
         self._put_by: dict[str, float] = {}
 
     def __repr__(self) -> str:
-        return f"<RoundRobin {self._put_by | self._purses(self._rated.servers)}>"
+        return f"<RoundRobin {self._put_by | dict(self._purses(self._rated.servers))}>"
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The server whose turn it is; ``None`` when none has weight."""
         rated, before = self._rated, self._rated.servers
         if rated.changed(servers):
-            self._put_by |= self._purses(before)
-            self._earned = [self._put_by.get(server.name, 0) for server in rated.servers]
+            self._change(before, rated.servers)
             self._total = sum(rated.weights)
         if not rated.servers:
             return None
+        # A new list each time, so that a record may keep the last one.
         earned = self._earned = list(map(add, self._earned, rated.weights))
         richest = earned.index(max(earned))
         earned[richest] -= self._total
         return rated.servers[richest]
 
-    def _purses(self, servers: Sequence[Server]) -> dict[str, float]:
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        """What each had earned."""
+        return Earned(self._earned)
+
+    def _change(self, before: Sequence[Server], after: Sequence[Server]) -> None:
+        """Others take turns: put by what those have earned who go, for when they come back."""
+        put_by = self._put_by
+        put_by.update(self._purses(before))
+        self._earned = [put_by.pop(server.name, 0) for server in after]
+        while len(put_by) > KNOWN:
+            del put_by[next(iter(put_by))]
+
+    def _purses(self, servers: Sequence[Server]) -> Iterable[tuple[str, float]]:
         """What each of those that have taken turns so far has earned."""
-        return {server.name: earned for server, earned in zip(servers, self._earned, strict=True)}
+        return ((server.name, earned) for server, earned in zip(servers, self._earned, strict=True))
 
 
-@implementer(ILoadBalancer)
+@implementer(ILoadBalancer, IReasoned)
 class First(Untold):
     """The first server, up to its ``max_connections``; then the next: few servers are kept busy, the others
     may sleep.
@@ -80,3 +115,7 @@ class First(Untold):
             if server.weight > 0 and not server.full:
                 return server
         return None
+
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        """The order of the servers is all that counts."""
+        return FIRST
