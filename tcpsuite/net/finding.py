@@ -226,6 +226,7 @@ class Finder:
             server.failures += 1
             server.last_error = why
             search.tried[server] = error
+            self._refusing.intersection_update(self._members.servers)  # who was removed is forgotten
             self._refusing.add(server)
             self._members.ended(server)
             self._tried(server, search, Outcome(False, why, seconds))
