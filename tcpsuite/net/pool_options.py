@@ -117,15 +117,14 @@ class PoolOptions:
         choices=("",),
     )
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, mode: str = _DEFAULTS.mode, preset: str = "", **given: Any) -> None:
         """
-        :param given: options by name.
+        :param given: all other options, by name.
         :raises OptionError: when one of them cannot be so.
         """
-        preset = given.get("preset", "")
         if preset not in ("", *PRESETS):
             raise OptionError(f"one of {', '.join(PRESETS)}", preset)
-        self.__attrs_init__(**{**PRESETS.get(preset, {}), **given})  # type: ignore[attr-defined]
+        self.__attrs_init__(mode, preset, **{**PRESETS.get(preset, {}), **given})  # type: ignore[attr-defined]
 
     def settings(self) -> PoolSettings:
         """What a pool is told of it."""
