@@ -8,6 +8,10 @@ PIP = .venv/bin/python -m pip install --quiet
 PYTHONS = python3 python3.13 python3.12 python3.11
 CONFIGURATIONS = $(wildcard etc/*.toml etc/examples/*.toml)
 
+# All tests run on all processors, each file of them on one; in the order of their names, by which slow ones come
+# early.  What ARGS chooses runs in one process, which starts sooner.  `make test WORKERS=` does all in one.
+WORKERS = $(if $(ARGS),,-n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
+
 # A virtual environment holds its own path in many places: in a checkout that was moved or copied it is made anew.
 MOVED := $(shell ! grep -qs "^command = .*venv " .venv/pyvenv.cfg || \
 	grep -qF "venv $$(pwd -P)/.venv" .venv/pyvenv.cfg || echo moved)
@@ -24,9 +28,10 @@ help:  ## what can be made
 run: .venv/run  ## set up if needed, then serve the demonstration on loopback until Ctrl-C
 	@exec .venv/bin/python -m tcpsuite run $(ARGS)
 
+# Their folders are not in here: paths of sockets are short.
 test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes to pytest)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT INT TERM && \
-		PYTEST_DEBUG_TEMPROOT=$$folder .venv/bin/python -m pytest $(ARGS)  # not in here: paths of sockets are short
+		PYTEST_DEBUG_TEMPROOT=$$folder .venv/bin/python -m pytest $(WORKERS) $(ARGS)
 
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
 	@.venv/bin/trial tests

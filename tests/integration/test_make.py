@@ -14,7 +14,7 @@ from tests.integration.support.programs import need, run
 @pytest.fixture(autouse=True)
 def nothing_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a `make test ARGS=...` around this hands down is not for the makes in here."""
-    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS"):
+    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS", "WORKERS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -64,9 +64,15 @@ esac
     return folder
 
 
-def make(checkout: Path, target: str) -> str:
+def make(checkout: Path, *words: str) -> str:
     """What `make` says there."""
-    return run("make", "-C", checkout, target, f"PYTHONS={checkout.parent / 'python3'}", check=False).stdout
+    return run("make", "-C", checkout, *words, f"PYTHONS={checkout.parent / 'python3'}", check=False).stdout
+
+
+def called(said: str) -> str:
+    """The line in which Python was called to run tests."""
+    (line,) = (line for line in said.splitlines() if line.startswith("called: -m pytest "))
+    return line
 
 
 def test_moved(checkout: Path) -> None:
@@ -93,7 +99,13 @@ def test_half_made(checkout: Path) -> None:
 
 def test_temporary_files(checkout: Path) -> None:
     """The tests' folders go when the tests end."""
-    (called,) = (line for line in make(checkout, "test").splitlines() if line.startswith("called: -m pytest"))
-    folder = called.partition(" in ")[2]
+    folder = called(make(checkout, "test")).partition(" in ")[2]
     assert folder.startswith("/")
     assert not Path(folder).exists()
+
+
+def test_workers(checkout: Path) -> None:
+    """All tests run on all processors; what is chosen runs in one process, as all do when that is wanted."""
+    assert " -n auto " in called(make(checkout, "test"))
+    assert called(make(checkout, "test", "ARGS=-k gateway")).startswith("called: -m pytest -k gateway in ")
+    assert called(make(checkout, "test", "WORKERS=")).startswith("called: -m pytest in ")

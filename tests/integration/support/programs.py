@@ -22,6 +22,10 @@ T = TypeVar("T")
 PATIENCE = 30.0
 """Seconds until something that should have happened counts as never: a busy machine is slow, not broken."""
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""Processes that run tests side by side, and which of them this one is."""
+
 _given_ports: set[int] = set()
 
 
@@ -40,9 +44,12 @@ def need(*programs: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives to clients."""
+    """A TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives to clients.
+
+    None that another process of these tests is given: it may not listen yet.
+    """
     while True:
-        port = random.randrange(10_000, 32_000)
+        port = random.randrange(10_000 + WORKER, 32_000, WORKERS)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
