@@ -15,9 +15,10 @@ from threading import get_ident
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.error import UnsupportedAddressFamily
+from twisted.internet.error import ConnectionAborted, UnsupportedAddressFamily
 from twisted.internet.main import installReactor
 from twisted.python import context, log
+from twisted.python.failure import Failure
 
 from tcpsuite.net import resolving
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
@@ -34,6 +35,7 @@ class TcpsuiteReactor(EPollReactor):
     def __init__(self) -> None:
         self._streams: dict[int, Stream] = {}  # those that are read
         self._untried: dict[Stream, bool] = {}  # those that want to write, in the order of their asking
+        self._aborted: list[Stream] = []  # those that have not been told of it
         self._trying: Stream | None = None
         self._wants_more = False  # the one that is being tried
         self._current: Any = None  # whom an event or a try is about
@@ -46,18 +48,15 @@ class TcpsuiteReactor(EPollReactor):
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, ``timeout`` seconds at most, and tell everyone theirs."""
-        if self._untried:
-            self._try_writers()
-            self._current = None
+        if self._untried or self._aborted:
+            self._end_turn()
             # Whoever was called may have set a timer, or stopped the reactor.
             timeout = 0
         events = self._poller.poll(-1 if timeout is None else timeout, MOST_EVENTS)
         try:
             self._tell(events)
-            if self._untried:
-                self._try_writers()
         finally:
-            self._current = None
+            self._end_turn()
 
     doIteration = doPoll
 
@@ -85,6 +84,28 @@ class TcpsuiteReactor(EPollReactor):
                     raise
                 except BaseException:
                     log.err()
+
+    def tell_end(self, stream: Stream) -> None:
+        """Tell an aborted connection of its end when the turn is over, as a timer of 0 seconds would."""
+        self._aborted.append(stream)
+
+    def _end_turn(self) -> None:
+        try:
+            if self._untried:
+                self._try_writers()
+            if self._aborted:
+                self._tell_aborted()
+        finally:
+            self._current = None
+
+    def _tell_aborted(self) -> None:
+        aborted, self._aborted = self._aborted, []
+        for stream in aborted:
+            self._current = stream
+            try:
+                stream.connectionLost(Failure(ConnectionAborted()))
+            except BaseException:
+                log.err()
 
     def _try_writers(self) -> None:
         """Let each that wants to write do so, and watch those for which there was no room.
