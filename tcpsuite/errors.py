@@ -8,6 +8,7 @@
     │   ├── StartError        what the configuration asks for cannot be started
     │   ├── OutOfResources    this machine has no descriptor, buffer or memory left
     │   ├── Closed            the pool, upstream or store was closed
+    │   │   └── Cut           the pool's connections were cut, and it goes on
     │   ├── ChangeRefused     a change that the running process does not take
     │   ├── LeaseError        a lease used against its rules; a ValueError too
     │   └── MetricError       a metric that its text format cannot say; a ValueError too
@@ -54,6 +55,10 @@ class OutOfResources(LocalError):
 
 class Closed(LocalError):
     """The pool, upstream or store was closed before or while this was asked of it."""
+
+
+class Cut(Closed):
+    """All connections of a pool were cut while one was asked for; the pool goes on."""
 
 
 class ChangeRefused(LocalError):

@@ -197,7 +197,9 @@ class IConnectionPool(Interface):
         """
 
     def cut() -> None:
-        """Reset every lease now."""
+        """Reset every lease now, and refuse who waits for one: they fail with
+        :class:`~tcpsuite.errors.Cut`.  The pool goes on.
+        """
 
 
 class IHealthCheck(Interface):

@@ -214,14 +214,12 @@ class Finder:
         error = failure.value
         seconds = self._clock.seconds() - begun
         why = "the client left" if isinstance(error, CancelledError) else str(error)
-        removed = isinstance(error, Closed) and server not in self._members.servers
-        blameless = ConnectFailed("it was removed") if removed else error
-        if removed or isinstance(blameless, PoolExhausted):
-            # It is no server any more, or all its connections are lent: others are tried, and none is blamed.
-            assert isinstance(blameless, RemoteError)
-            search.tried[server] = blameless
-            self._forgo(server, search, str(blameless), seconds)
-            return self._next(search)
+        if isinstance(error, Closed) and not self._closed:
+            # It was removed, or its connections were cut.
+            why = str(error) if server in self._members.servers else "it was removed"
+            return self._spare(server, search, ConnectFailed(why), seconds)
+        if isinstance(error, PoolExhausted):
+            return self._spare(server, search, error, seconds)
         if isinstance(error, RemoteError):
             server.failures += 1
             server.last_error = why
@@ -238,6 +236,12 @@ class Finder:
             self._complaints.complain(str(error))
         self._forgo(server, search, why, seconds)
         return failure
+
+    def _spare(self, server: Server, search: Search, error: RemoteError, seconds: float) -> Deferred[ILease]:
+        """There is no connection to be had of it now: others are tried, and it is not blamed."""
+        search.tried[server] = error
+        self._forgo(server, search, str(error), seconds)
+        return self._next(search)
 
     def _forgo(self, server: Server, search: Search, why: str, seconds: float) -> None:
         """No connection came of it, by no fault of the server."""

@@ -163,9 +163,9 @@ class Members:
             self.weights.begin(server)
         else:
             self._ejections.leave(server)
-            if self._cut_when_down:
-                self.cut(server, Reason.SERVER_DOWN, transition.reason)
         self.refresh()
+        if not transition.up and self._cut_when_down:
+            self.cut(server, Reason.SERVER_DOWN, transition.reason)
 
     def administer(self, server: Server, administration: Administration) -> None:
         """Take a server out, let it run empty, or leave it to its health again."""
@@ -218,15 +218,16 @@ class Members:
         )
 
     def cut(self, server: Server, reason: Reason, detail: str) -> int:
-        """Reset the connections to a server.
+        """Reset the connections to a server, and give up those that are being made: their clients are tried
+        with others.
 
-        :return: how many clients had one.
+        :return: how many there were of both.
         """
-        records = tuple(self._using[server])
-        for record in records:
+        for record in self._using[server]:
             record.because(reason, detail)
+        number = server.active
         self.pools[server.name].cut()
-        return len(records)
+        return number
 
     def refresh(self) -> None:
         """Who may be picked may have changed."""

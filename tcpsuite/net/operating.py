@@ -79,9 +79,9 @@ class Operator:
         self._members.refresh()
 
     def kill_connections(self, name: str) -> int:
-        """Reset the connections to a server.
+        """Reset the connections to a server; clients for which one is being made are tried with others.
 
-        :return: how many clients had one.
+        :return: how many there were of both.
         :raises ChangeRefused: when there is no such server.
         """
         server = self._members.server(name)

@@ -12,7 +12,7 @@ from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.pooling.events import Waiting
 from tcpsuite.core.queueing import Held as WhyHeld
 from tcpsuite.core.queueing import Queue
-from tcpsuite.errors import Closed, PoolExhausted
+from tcpsuite.errors import Closed, Cut, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.leases import lend
@@ -180,8 +180,11 @@ class ConnectionPool:
         return gone
 
     def cut(self) -> None:
-        """Reset every lease now; when the pool is closed, all that is left."""
+        """Reset every lease now, and refuse who waits for one; when the pool is closed, reset all that is
+        left.
+        """
         self._stock.cut()
+        self._room.close(lambda: Cut("its connections were cut"))
 
     def _hold(self, timeout: float | None, holder: str, since: float) -> Deferred[ILease]:
         """Have a taker wait for the end of a pause, and for those who came before it."""

@@ -24,7 +24,7 @@ from tcpsuite.core.pooling import (
 )
 from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Refilled
 from tcpsuite.core.pooling.settings import SESSION
-from tcpsuite.errors import Closed, ConnectFailed, LeaseError, OutOfResources, PoolExhausted
+from tcpsuite.errors import Closed, ConnectFailed, Cut, LeaseError, OutOfResources, PoolExhausted
 from tcpsuite.net.alarm import Alarm
 from tcpsuite.net.asking import Questions
 from tcpsuite.net.attempts import Attempts
@@ -160,10 +160,18 @@ class Stock:
         return gone
 
     def cut(self) -> None:
-        """Reset every lease now; when it is closed, all that is left."""
+        """Reset every lease now, and refuse who waits for one; when it is closed, reset all that is left."""
         for held in tuple(self._held.values()):
             if held.lease is not None or self.state.closed:
                 held.cut()
+        error = Cut("its connections were cut")
+        if isinstance(self.state, SingleUse):
+            self._attempts.close(error)
+            return
+        for number in tuple(self._takers):
+            if number in self._takers:  # whoever was refused before it may have taken it along
+                self._carry_out(self.state.give_up(number))
+                self._takers.settle(number).answer.errback(error)
 
     def _lend_once(
         self, supply: SingleUse, timeout: float | None, holder: str, now: float
@@ -283,7 +291,7 @@ class Stock:
         self._carry_out(decisions)
 
     def _failed(self, failure: Failure, connection: int) -> None:
-        if not failure.check(Closed):
+        if failure.check(Cut) or not failure.check(Closed):
             refusal = Refusal.SHORTAGE if failure.check(OutOfResources) else Refusal.FAILED
             now, chance = self._reactor.seconds(), self._chance.random()
             self._carry_out(self.state.failed(connection, failure.getErrorMessage(), now, chance, refusal))

@@ -10,7 +10,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tcpsuite.interfaces import ILease
     from tcpsuite.net.deadlines import Deadline
@@ -41,6 +41,10 @@ class Takers:
 
     def __len__(self) -> int:
         return len(self._asking)
+
+    def __iter__(self) -> Iterator[int]:
+        """Their numbers, in the order in which they came."""
+        return iter(self._asking)
 
     def __contains__(self, number: int) -> bool:
         return number in self._asking

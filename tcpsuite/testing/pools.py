@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from tcpsuite.errors import Closed, ConnectFailed, LeaseError, PoolExhausted, RemoteError
+from tcpsuite.errors import Closed, ConnectFailed, Cut, LeaseError, PoolExhausted, RemoteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tcpsuite.testing.takers import Taker as Taker
@@ -287,6 +287,15 @@ class ConnectionPoolContract(Case):
         self.endpoint.settle()
         self.assertEqual(len(late.events), 2)
         self.successResultOf(closed)
+
+    def test_cutting_refuses_who_waits(self) -> None:
+        """Who waits when leases are cut fails at once, and may go elsewhere; who comes then is served."""
+        self._drain()
+        waiting = self.pool.acquire()
+        self.pool.cut()
+        self.failureResultOf(waiting, Cut)
+        self.endpoint.settle()
+        self._attached()
 
     def test_closing_does_not_wait_for_what_has_ended(self) -> None:
         """When the last lease ends before the deadline, closing is done."""

@@ -15,6 +15,7 @@ from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import ChangeRefused, ConnectFailed
 from tcpsuite.interfaces import IHealthCheck, Outcome
 from tcpsuite.net.healthcheck import HealthChecker
+from tcpsuite.testing.pools import Taker
 from tests.support.upstreams import UpstreamCase
 
 DRAIN, MAINT, READY = Administration.DRAIN, Administration.MAINT, Administration.READY
@@ -120,18 +121,28 @@ class HealthTests(MembersCase):
         self.assertEqual((others.disconnected, other.record.reason), (False, None))
         transport.settle()
 
-    def test_what_is_being_made_is_not_cut(self):
-        """A connection that is being made when its server goes down is left to succeed, or to fail and be
-        made with another one.
+    def test_what_is_being_made_is_given_up(self):
+        """With ``cut_when_down`` a connection being made when its server goes down is given up, and its
+        client tried with another server, without blame for the first.
         """
         self.build(cut_when_down=True)
+        client = self.client()
+        self.move("a", False)
+        self.assertEqual(self.endpoints["a"].cancelled, 1)
+        self.endpoints["b"].accept()
+        self.served(client)
+        self.assertIsNone(client.record.reason)
+        self.assertEqual(client.attempts, [("a", "its connections were cut"), ("b", "")])
+        self.assertEqual((self.servers["a"].active, self.servers["a"].failures), (0, 0))
+
+    def test_what_is_being_made_goes_on(self):
+        """Without it, it is left to succeed, or to fail and be made with another one."""
         client = self.client()
         self.move("a", False)
         self.assertEqual(self.endpoints["a"].cancelled, 0)
         self.endpoints["a"].refuse()
         self.endpoints["b"].accept()
         self.served(client)
-        self.assertIsNone(client.record.reason)
 
     def test_who_has_gone_is_not_cut(self):
         """A connection that is over has its own reason."""
@@ -351,9 +362,19 @@ class ChangedTests(MembersCase):
         self.assertEqual(told, ["c", "", "a"])
 
     def test_cut_by_an_operator(self):
-        """The connections to one server are reset, and counted; each record says why."""
+        """The connections to one server are reset, and counted; each record says why.  Those of clients
+        without a record are too, and those that are being made.
+        """
         clients = [self.join("a") for _ in range(2)]
-        self.assertEqual(self.members.cut(self.servers["a"], Reason.CUT, "because"), 2)
+        bare = self.upstream.acquire()
+        bare_transport = self.endpoints["a"].accept()
+        self.successResultOf(bare).attach(Taker())
+        making = self.client()
+        self.assertEqual(self.members.cut(self.servers["a"], Reason.CUT, "because"), 4)
+        self.assertTrue(bare_transport.disconnected)
+        bare_transport.settle()
+        self.endpoints["b"].accept()
+        self.served(making)
         for client, transport in clients:
             self.assertTrue(transport.disconnected)
             self.assertEqual((client.record.reason, client.record.detail), (Reason.CUT, "because"))

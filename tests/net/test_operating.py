@@ -64,7 +64,7 @@ class OperatorTests(UpstreamCase):
         self.assertEqual(operator.changes(), [Change("a", "weight", 1, 5)])
 
     def test_connections_are_killed(self):
-        """The connections to one server are reset; it tells how many clients had one."""
+        """The connections to one server are reset; it tells how many there were."""
         client, transport = self.join("a")
         self.assertEqual(self.operator.kill_connections("b"), 0)
         self.assertFalse(transport.disconnected)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import ConnectFailed
+from tcpsuite.errors import Closed, ConnectFailed, Cut
 from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.held import EARLY_LIMIT
 from tcpsuite.net.pool import ConnectionPool
@@ -66,6 +66,17 @@ class PoolCase(SynchronousTestCase):
 
 class OnDemandTests(PoolCase):
     """Connections made when they are asked for."""
+
+    def test_a_cut_refuses_who_is_held(self):
+        """Who is held by a pause when connections are cut is refused; the pause goes on."""
+        self.pool.pause()
+        held = self.pool.acquire()
+        self.pool.cut()
+        self.failureResultOf(held, Cut)
+        held = self.pool.acquire()
+        self.assertNoResult(held)
+        self.pool.close()
+        self.failureResultOf(held, Closed)
 
     def test_connects_when_asked(self):
         """Nothing is made until somebody asks."""
@@ -192,6 +203,15 @@ class PreconnectTests(PoolCase):
         self.assertEqual(self.pool.stats()["leased"], 1)
         self.servers[0].lose()
         self.assertEqual(self.pool.stats()["leased"], 0)
+
+    def test_a_supply_that_is_cut_is_made_again(self):
+        """What is being made for the supply is cut too, and made anew in time; what is warm stays."""
+        self.take()
+        self.assertEqual((self.pool.stats()["warm"], self.endpoint.connecting), (1, 1))
+        self.pool.cut()
+        self.assertEqual((self.pool.stats()["warm"], self.endpoint.connecting), (1, 0))
+        self.clock.advance(0.25)
+        self.assertEqual(self.endpoint.connecting, 1)
 
 
 class AtOnce(ScriptedEndpoint):

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.queueing import Held as WhyHeld
 from tcpsuite.core.queueing import Queue
-from tcpsuite.errors import Closed, ConnectFailed, PoolExhausted
+from tcpsuite.errors import Closed, ConnectFailed, Cut, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
 from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.deadlines import Deadlines
@@ -138,6 +138,9 @@ class StackPool:
         for held in tuple(self.held):
             if held.lease is not None:
                 held.cut()
+        self.room.close(lambda: Cut("cut"))
+        for number in tuple(self.queue):
+            self.reject(number, Cut("cut"))
 
     def enter(self, holder: str, timeout: float | None) -> Deferred[ILease]:
         if self.closed:
