@@ -162,6 +162,8 @@ class IConnectionPool(Interface):
             :class:`~tcpsuite.errors.ConnectFailed`, :class:`~tcpsuite.errors.PoolExhausted`,
             :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
             loses no connection.
+        :raises TypeError: when ``timeout`` is no number, with nothing begun; ``ValueError`` when it is
+            endless, or not a number.
         """
 
     def release(lease: ILease, reusable: bool = True, ok: bool = True) -> None:

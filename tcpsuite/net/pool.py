@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -111,7 +112,10 @@ class ConnectionPool:
             behind a pause, if ``None``.  Where each has a connection of its own made, the connect time-out
             bounds it too.
         :param holder: who asks, for the warning of a lease that is held for long.
+        :raises TypeError: when ``timeout`` is no number; as a ``ValueError`` when it is endless, or none.
         """
+        if timeout is not None and not isfinite(timeout):
+            raise ValueError(f"expected a number of seconds, got {timeout!r}")
         now = self._reactor.seconds()
         if self._room.goes_first and not self._stock.state.closed:
             answer = self._hold(timeout, holder, now)

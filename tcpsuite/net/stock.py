@@ -134,8 +134,9 @@ class Stock:
         """A taker is done; see :meth:`~tcpsuite.net.pool.ConnectionPool.release`."""
         if not isinstance(lease, PooledLease):
             raise LeaseError("the lease is another pool's")
-        if (held := lease.give_back(self._held)) is None:
-            return
+        held = lease.give_back(self._held)
+        if held is None or held.gone:
+            return  # that it is lost, which a taker may hear first, is decided where it is heard here
         now = self._reactor.seconds()
         decisions = self.state.release(held.number, now, self._reuses and reusable and held.fit(), ok)
         kept = not (decisions and isinstance(decisions[0], Close))

@@ -221,6 +221,16 @@ class ConnectionPoolContract(Case):
         self._wait(PATIENCE)
         self.failureResultOf(long, RemoteError)
 
+    def test_a_time_that_is_none_is_refused(self) -> None:
+        """A text, or what is not a number, is the caller's mistake: told at once, and nobody waits."""
+        self._drain()
+        asked = self.endpoint.asked
+        wrong: Any
+        for wrong, error in (("5", TypeError), (float("nan"), ValueError), (float("inf"), ValueError)):
+            with self.assertRaises(error):
+                self.pool.acquire(wrong)
+        self.assertEqual((self.pool.stats()["waiting"], self.endpoint.asked), (0, asked))
+
     def test_giving_up_loses_no_connection(self) -> None:
         """Cancelling while the connection is being made leaves none behind, and answers who cancels."""
         self._drain()

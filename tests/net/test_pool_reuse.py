@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.pooling import End, PoolSettings
@@ -112,18 +113,15 @@ class ReuseTests(ReuseCase):
     def test_the_log_tells_for_how_long(self):
         """In seconds, and parts of them where there are few."""
         for warning, told in ((0.1, "0.1"), (2.5, "2.5"), (60.0, "60"), (86400.0, "86400")):
-            said: list[str | None] = []
-
-            def note(event, said=said):
-                said.append(formatEvent(event))
-
-            globalLogPublisher.addObserver(note)
-            self.addCleanup(globalLogPublisher.removeObserver, note)
             self.make(leak_warning=warning)
             self.lease()
-            self.clock.advance(warning)
+            with capturedLogs() as events:
+                self.clock.advance(warning)
             who = "somebody who gave no name"
-            self.assertIn(f"a: connection 1 is leased for {told} s already, by {who}", said)
+            self.assertEqual(
+                [formatEvent(event) for event in events],
+                [f"a: connection 1 is leased for {told} s already, by {who}"],
+            )
             self.pool.cut()
             self.endpoint.settle()
             self.finish()
@@ -184,6 +182,29 @@ class ReuseTests(ReuseCase):
         self.endpoint.accept()
         self.successResultOf(acquired)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_what_its_server_ended_is_lost_whoever_hears_it_first(self):
+        """A taker that releases in its ``connectionLost`` says nothing of the connection: that is lost."""
+        for mode in ("message", "on_demand"):
+            self.events.clear()
+            self.make(mode)
+
+            class Polite(Protocol):
+                pool, given = self.pool, self.lease()
+
+                def connectionLost(self, reason=connectionDone):
+                    self.pool.release(self.given)
+
+            lease = Polite.given
+            lease.attach(Polite())
+            self.endpoint.transports[-1].lose(ConnectionLost())
+            stats = self.pool.stats()
+            self.assertEqual(stats["open"], 0)
+            self.assertEqual(self.events[-1], Destroyed(1, End.LOST))
+            if mode == "message":
+                self.assertEqual((stats["closed_lost"], stats["closed_released"]), (1, 0))
+            self.assertFalse(self.successResultOf(lease.ended()).ok)
+            self.finish()
 
     def test_what_fails_leaves_nothing_to_the_next(self):
         """A connection on which a function failed is not lent again: nobody knows what is left on it."""

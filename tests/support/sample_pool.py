@@ -6,6 +6,7 @@ It decides by itself, and takes from tcpsuite what carries decisions out.
 from __future__ import annotations
 
 from itertools import count
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -75,6 +76,8 @@ class StackPool:
         """Nothing is made ahead."""
 
     def acquire(self, timeout: float | None = None, holder: str = "") -> Deferred[ILease]:
+        if timeout is not None and not isfinite(timeout):
+            raise ValueError(timeout)
         if not self.room.goes_first or self.closed:
             return self.enter(holder, timeout)
         limit = min(self.limit, self.limit if timeout is None else timeout)
