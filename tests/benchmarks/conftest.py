@@ -10,6 +10,7 @@ from tests.benchmarks import BENCHMARKS
 from tests.integration.support.programs import need, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -23,9 +24,10 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the scripts keep what they need for a while."""
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the scripts keep what they need for a while; they leave nothing there."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
+    yield folder
+    assert not list(folder.iterdir())

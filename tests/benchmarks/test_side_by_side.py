@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import BENCHMARKS
-from tests.integration.support.programs import Program, need, run
+from tests.benchmarks.scripts import SHORT, assert_refused, call
+from tests.integration.support.programs import Program, need
 
-SHORT = ("--rounds", "1", "--seconds", "0.2")
+SCRIPT = "side_by_side.py"
 
 
 @pytest.mark.parametrize(
@@ -27,12 +28,13 @@ SHORT = ("--rounds", "1", "--seconds", "0.2")
         ("cost", "churn", "no access log", "per_s"),
     ],
 )
-def test_one_case(tmp_path: Path, temporary: Path, group: str, case: str, peer: str, figure: str) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_one_case(tmp_path: Path, group: str, case: str, peer: str, figure: str) -> None:
     """tcpsuite and a peer are measured, told in a table and written down, and nothing is left behind."""
     need("cc", "taskset")
-    script, figures = BENCHMARKS / "side_by_side.py", tmp_path / "figures"
+    figures = tmp_path / "figures"
     chosen = (group, "--case", case, "--only", peer)
-    told = run(sys.executable, script, *chosen, *SHORT, "--output", figures).stdout
+    told = call(SCRIPT, *chosen, *SHORT, "--output", figures).stdout
     rows = [line.split("|")[1:-1] for line in told.splitlines() if line.startswith("| ")]
     assert peer in told
     assert re.search(r"\d", rows[2][1])
@@ -41,12 +43,11 @@ def test_one_case(tmp_path: Path, temporary: Path, group: str, case: str, peer: 
     assert set(measured) == {"tcpsuite", peer}
     assert all(each[figure] > 0 for rounds in measured.values() for each in rounds)
     assert all(each["failed"] == 0 for rounds in measured.values() for each in rounds)
-    assert not list(temporary.iterdir())
 
 
 def test_what_is_unknown() -> None:
     """A group that does not exist is named, with those that do."""
-    done = run(sys.executable, BENCHMARKS / "side_by_side.py", "ecko", check=False)
+    done = call(SCRIPT, "ecko", check=False)
     assert done.returncode == 1
     assert done.stderr == "no group ecko: echo, cost, relay, file, crowd\n"
 
@@ -67,13 +68,10 @@ def test_what_is_unknown() -> None:
         (("--output", "."), 1, "--output is the name of a file, without .md and .json, not .\n"),
     ],
 )
-def test_nonsense(temporary: Path, words: tuple[str, ...], status: int, complaint: str) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_nonsense(words: tuple[str, ...], status: int, complaint: str) -> None:
     """What cannot be measured or written is refused before anything is."""
-    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *words, check=False)
-    assert done.returncode == status
-    assert complaint in done.stderr
-    assert not done.stdout
-    assert not list(temporary.iterdir())
+    assert_refused(SCRIPT, words, status, complaint)
 
 
 @pytest.fixture
@@ -110,7 +108,8 @@ def test_all_of_it(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert script.destination(script.questions().parse_args(words)) == tmp_path / "figures"
 
 
-def test_all_rounds_failed(tmp_path: Path, temporary: Path) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_all_rounds_failed(tmp_path: Path) -> None:
     """When tcpsuite has not one figure of a case, the status says so."""
     need("cc", "taskset")
     server = tmp_path / "once.py"  # gives the first byte back, as the one that looks whether it is up wants
@@ -124,35 +123,33 @@ def test_all_rounds_failed(tmp_path: Path, temporary: Path) -> None:
     )
     broken = f"{sys.executable} {server} {{port}}"
     chosen = ("echo", "--case", "1k", "--only", "C, epoll", "--ours", broken)
-    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *chosen, *SHORT, check=False)
+    done = call(SCRIPT, *chosen, *SHORT, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("\ntcpsuite failed in every round: echo 1k\n")
     assert re.search(r"messages/s \| failed +\| ", done.stdout)
-    assert not list(temporary.iterdir())
 
 
-def test_a_server_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_a_server_that_does_not_start(tmp_path: Path) -> None:
     """What it said is shown, and the comparison ends."""
     need("cc", "taskset")
     broken = f"{sys.executable} -c 'import sys; sys.exit(\"no such thing\")'"
     chosen = ("echo", "--case", "1k", "--only", "C, epoll", "--ours", broken)
     output = tmp_path / "figures"
-    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *chosen, "--output", output, check=False)
+    done = call(SCRIPT, *chosen, "--output", output, check=False)
     assert done.returncode == 1
     assert "tcpsuite does not serve on port" in done.stderr
     assert "no such thing" in done.stderr
-    assert not list(temporary.iterdir())
 
 
 def test_stopped_early(tmp_path: Path, temporary: Path) -> None:
     """SIGTERM ends it and the servers that it has started."""
     need("cc", "taskset")
     chosen = ("echo", "--case", "1k", "--only", "C, epoll", "--seconds", "600")
-    argv = (sys.executable, BENCHMARKS / "side_by_side.py", *chosen, "--output", tmp_path / "figures")
+    argv = (sys.executable, BENCHMARKS / SCRIPT, *chosen, "--output", tmp_path / "figures")
     with Program(*argv, log=tmp_path / "log") as program:
         program.ready(lambda: serving(temporary) and "echo 1k" in program.output, "the first round")
         assert program.end() == 128 + SIGTERM
-    assert not list(temporary.iterdir())
     assert not serving(temporary)
 
 
@@ -165,7 +162,8 @@ def serving(folder: Path) -> list[str]:
     return [line for line in found if str(folder) in line]
 
 
-def test_a_peer_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_a_peer_that_does_not_start(tmp_path: Path) -> None:
     """What is installed and does not run has failed; the others are measured."""
     need("cc", "taskset")
     broken = tmp_path / "python"
@@ -173,7 +171,7 @@ def test_a_peer_that_does_not_start(tmp_path: Path, temporary: Path) -> None:
     broken.chmod(0o755)
     chosen = ("echo", "--case", "1k", "--only", "stock", "--python", broken)
     output = tmp_path / "figures"
-    done = run(sys.executable, BENCHMARKS / "side_by_side.py", *chosen, *SHORT, "--output", output)
+    done = call(SCRIPT, *chosen, *SHORT, "--output", output)
     assert "Twisted, stock does not serve on port" in done.stderr
     assert "worn out" in done.stderr
     assert re.search(r"messages/s \| [\d,]+ +\| failed ", done.stdout)

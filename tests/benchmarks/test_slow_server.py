@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.benchmarks import BENCHMARKS
-from tests.integration.support.programs import need, run
+from tests.benchmarks.scripts import call
+from tests.integration.support.programs import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCRIPT = BENCHMARKS / "slow_server.py"
+SCRIPT = "slow_server.py"
 FAIR = 1 / 3
 
 
-def test_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_shares(tmp_path: Path) -> None:
     """The slow server has its fair share in turns, and under half of it by times; nothing is left behind."""
     need("cc", "taskset")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
     figures = tmp_path / "figures"
     chosen = ("round_robin", "least_time", "--rounds", "1", "--seconds", "0.6", "--output", figures)
-    told = run(sys.executable, SCRIPT, *chosen).stdout
+    told = call(SCRIPT, *chosen).stdout
     assert figures.with_suffix(".md").read_text() == told
     measured = json.loads(figures.with_suffix(".json").read_text())
     for kind in ("short", "loops"):
@@ -37,11 +34,10 @@ def test_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert times["mean"] > 0
         assert times["p99"] > 0
         assert turns["p99"] > 50
-    assert not list(temporary.iterdir())
 
 
 def test_what_is_unknown() -> None:
     """A strategy that there is not is named, with those that there are."""
-    done = run(sys.executable, SCRIPT, "fastest", check=False)
+    done = call(SCRIPT, "fastest", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("no strategy fastest: round_robin, least_connections, ")

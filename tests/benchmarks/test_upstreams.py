@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.benchmarks import BENCHMARKS
-from tests.integration.support.programs import need, run
+from tests.benchmarks.scripts import SHORT, assert_refused, call, cells
+from tests.integration.support.programs import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCRIPT = BENCHMARKS / "upstreams.py"
-SHORT = ("--rounds", "1", "--seconds", "0.2")
+SCRIPT = "upstreams.py"
 
 
+@pytest.mark.usefixtures("temporary")
 @pytest.mark.parametrize(("case", "title"), [("1k", "1 KiB x 50"), ("64k", "64 KiB x 50")])
-def test_one_case(tmp_path: Path, temporary: Path, case: str, title: str) -> None:
+def test_one_case(tmp_path: Path, case: str, title: str) -> None:
     """Both gateways are measured, told in a table and written down, and nothing is left behind."""
     need("cc", "taskset")
     figures = tmp_path / "figures"
-    told = run(sys.executable, SCRIPT, "--case", case, *SHORT, "--output", figures).stdout
-    head, _, row = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")
-    ]
+    told = call(SCRIPT, "--case", case, *SHORT, "--output", figures).stdout
+    head, row = cells(told)
     assert head == ["", "with", "without", "with / without", "at least 0.95"]
     assert row[0].startswith(title)
-    own, other = (int(cell.strip("*").replace(",", "")) for cell in row[1:3])
+    own, other = (int(cell.replace(",", "")) for cell in row[1:3])
     assert float(row[3]) == pytest.approx(own / other, abs=0.01)
     assert row[4] == ("met" if float(row[3]) >= 0.95 else "missed")
     assert figures.with_suffix(".md").read_text() == told
     measured = json.loads(figures.with_suffix(".json").read_text())["cases"]
     assert set(measured[case]) == {"tcpsuite", "without"}
     assert all(each["failed"] == 0 for rounds in measured[case].values() for each in rounds)
-    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -47,10 +43,7 @@ def test_one_case(tmp_path: Path, temporary: Path, case: str, title: str) -> Non
         (("--output", "/nonexistent/x"), 1, "cannot write /nonexistent/x.md\n"),
     ],
 )
-def test_nonsense(temporary: Path, words: tuple[str, ...], status: int, complaint: str) -> None:
+@pytest.mark.usefixtures("temporary")
+def test_nonsense(words: tuple[str, ...], status: int, complaint: str) -> None:
     """What cannot be measured or written is refused before anything is."""
-    done = run(sys.executable, SCRIPT, *words, check=False)
-    assert done.returncode == status
-    assert complaint in done.stderr
-    assert not done.stdout
-    assert not list(temporary.iterdir())
+    assert_refused(SCRIPT, words, status, complaint)
