@@ -100,11 +100,11 @@ def text_line(connection: Connection, unlogged: int = 0) -> str:
     )
     line = (
         f"{_time(connection)} id={connection.id} peer={_text(connection.peer)}"
-        f" listener={_text(connection.listener)} service={_text(connection.service)}"
-        f" server={_text(connection.server)} user={_text(_clip(connection.user))}"
+        f" listener={_name(connection.listener)} service={_name(connection.service)}"
+        f" server={_name(connection.server)} user={_said(connection.user)}"
         f" bytes_in={connection.bytes_in} bytes_out={connection.bytes_out}"
         f" seconds={round(_seconds(connection), 3)} reason={_reason(connection)}"
-        f" detail={_text(_clip(connection.detail))} attempts={_text(attempts)}"
+        f" detail={_said(connection.detail)} attempts={_text(attempts)}"
     )
     return f"{line} unlogged={unlogged}" if unlogged else line
 
@@ -137,6 +137,14 @@ def _text(value: str) -> str:
     if not value:
         return "-"
     return value if _BARE.fullmatch(value) else _as_json(value)
+
+
+_name = lru_cache(maxsize=256)(_text)  # of things that are configured: there are few
+
+
+def _said(text: str) -> str:
+    """What a peer may have brought in, at any length."""
+    return _text(_clip(text)) if text else "-"
 
 
 def _clip(text: str) -> str:

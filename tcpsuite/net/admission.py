@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -22,7 +23,7 @@ from zope.interface.declarations import Provides
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.deadlines import Deadlines
-from tcpsuite.net.endpoints import address_text
+from tcpsuite.net.endpoints import address_text, failure_text
 from tcpsuite.net.socket_options import HIGH_WATER, mark
 from tcpsuite.net.transport import counted
 
@@ -92,8 +93,7 @@ class Admitted(Protocol):
     def _join(self, inner: IProtocol) -> None:
         self._inner = inner
         # A service that honours half-close or listens for TLS, and only such a one, is told of it.
-        told = [IHandshakeListener] if self.record.secure else []
-        self.__provides__ = Provides(Admitted, providedBy(inner), *told)
+        self.__provides__ = _provided(providedBy(inner), self.record.secure)
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]
         if IRecorded.providedBy(inner):
             inner.connection = self.record
@@ -155,7 +155,7 @@ class Admitted(Protocol):
                 return Reason.CLIENT_RESET, ""
         # Beneath TLS a peer can do worse than reset; on a bare socket whatever else is raised is ours.
         fault = Reason.PROTOCOL_ERROR if self.record.secure else Reason.ERROR
-        return fault, reason.getErrorMessage()
+        return fault, failure_text(reason)
 
 
 class Admission(Factory):
@@ -313,6 +313,13 @@ class Admission(Factory):
             admitted.transport.resumeProducing()
             admitted.begin()
         self._pause(self._ceiling.full)
+
+
+@lru_cache(maxsize=64)
+def _provided(inner: Any, secure: bool) -> Any:
+    """What one who stands before a protocol that provides ``inner`` provides; there are few of these."""
+    told = [IHandshakeListener] if secure else []
+    return Provides(Admitted, inner, *told)
 
 
 def _name(address: IAddress) -> tuple[str, str]:

@@ -194,7 +194,8 @@ class Finder:
         )
 
     def _made(self, lease: ILease, server: Server, search: Search, begun: float) -> ILease:
-        self._settle(search)
+        if search.retrying:
+            self._settle(search)
         seconds = self._clock.seconds() - begun
         server.connections += 1
         server.connect_seconds += seconds
@@ -257,7 +258,8 @@ class Finder:
     def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
         if search.record is not None:
             self._members.left(server, search.record)
-            if (fault := search.record.server_fault) is not None:
+            fault = search.record.server_fault
+            if fault or (fault is not None and not outcome.ok):
                 # Who relayed it has seen more than the pool, which knows but how it ended.
                 outcome = Outcome(not fault, fault, outcome.seconds)
         if not outcome.ok:

@@ -67,6 +67,7 @@ class Members:
         self._ejections = Ejections(upstream, ejector, clock, self._ejected_or_back)
         self._cut_when_down = cut_when_down
         self._using: dict[Server, set[Connection]] = {server: set() for server in self.servers}
+        self._blamed: set[Server] = set()  # whose last connection did not go well
         self._usable: list[Server] | None = None
         self._choice: Choice | None = None
         self._running = False
@@ -149,6 +150,12 @@ class Members:
 
     def judge(self, server: Server, ok: bool, error: str = "") -> None:
         """A real connection to ``server`` went well; or it could not be made, or the server reset it."""
+        if ok:
+            if server not in self._blamed:
+                return  # it is as good as it was
+            self._blamed.discard(server)
+        elif server in self._using:
+            self._blamed.add(server)
         self._ejections.judge(server, ok, error)
 
     def note(self, server: Server, outcome: Outcome) -> None:
@@ -209,6 +216,7 @@ class Members:
         # From here on nobody is led to it, whoever is called by what follows.
         self.refresh()
         self._ejections.leave(server)
+        self._blamed.discard(server)
         if self.checker is not None:
             self.checker.remove(server)
         self.cut(server, Reason.CUT, detail)

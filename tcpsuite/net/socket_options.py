@@ -20,7 +20,7 @@ from tcpsuite.net.wrappers import beneath
 from tcpsuite.options import Duration, OptionError, Size, between, format_size, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 BACKLOG = 1024
 """Connections that may wait for their acceptance; the kernel caps it by ``net.core.somaxconn``."""
@@ -139,23 +139,41 @@ def apply(options: SocketOptions, sock: socket.socket) -> None:
 
     :raises OSError: when the kernel refuses.
     """
-    if sock.family not in _INTERNET:
-        return
-    tcp, put = socket.IPPROTO_TCP, sock.setsockopt
-    put(tcp, socket.TCP_NODELAY, options.nodelay)
-    put(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options.keepalive)
+    if sock.family in _INTERNET:
+        put(in_kernel(options), sock)
+
+
+def put(found: Iterable[tuple[int, int, int]], sock: socket.socket) -> None:
+    """Set up a TCP socket as :func:`in_kernel` says.
+
+    :raises OSError: when the kernel refuses.
+    """
+    for level, name, value in found:
+        sock.setsockopt(level, name, value)
+
+
+def in_kernel(options: SocketOptions) -> tuple[tuple[int, int, int], ...]:
+    """What ``setsockopt`` is called with, for a TCP socket: level, name and value of each option."""
+    tcp, every = socket.IPPROTO_TCP, socket.SOL_SOCKET
+    found: list[tuple[int, int, int]] = [
+        (tcp, socket.TCP_NODELAY, options.nodelay),
+        (every, socket.SO_KEEPALIVE, options.keepalive),
+    ]
     if options.keepalive:
-        put(tcp, socket.TCP_KEEPIDLE, int(options.keepalive_idle))
-        put(tcp, socket.TCP_KEEPINTVL, int(options.keepalive_interval))
-        put(tcp, socket.TCP_KEEPCNT, options.keepalive_count)
+        found += [
+            (tcp, socket.TCP_KEEPIDLE, int(options.keepalive_idle)),
+            (tcp, socket.TCP_KEEPINTVL, int(options.keepalive_interval)),
+            (tcp, socket.TCP_KEEPCNT, options.keepalive_count),
+        ]
     if options.user_timeout:
-        put(tcp, socket.TCP_USER_TIMEOUT, math.ceil(options.user_timeout * 1000))
+        found.append((tcp, socket.TCP_USER_TIMEOUT, math.ceil(options.user_timeout * 1000)))
     if options.receive_buffer:
-        put(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer)
+        found.append((every, socket.SO_RCVBUF, options.receive_buffer))
     if options.send_buffer:
-        put(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer)
+        found.append((every, socket.SO_SNDBUF, options.send_buffer))
     if isinstance(options, ListenerSocketOptions) and options.defer_accept:
-        put(tcp, socket.TCP_DEFER_ACCEPT, int(options.defer_accept))
+        found.append((tcp, socket.TCP_DEFER_ACCEPT, int(options.defer_accept)))
+    return tuple(found)
 
 
 def set_up(options: SocketOptions, transport: Any) -> None:

@@ -323,7 +323,8 @@ class Stock:
         decisions = self.state.lost(held.number, now, chance)
         if known:
             self._witness.tell(Destroyed, held.number, held.end)
-        self._carry_out(decisions)
+        if decisions or held.lease is None or self._reuses:  # else it left the pool long ago
+            self._carry_out(decisions)
         for waiting in (held.deadline, held.asked):
             if waiting is not None:
                 waiting.cancel()

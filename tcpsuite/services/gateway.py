@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from twisted.internet.interfaces import IAddress, IProtocolFactory
-    from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.servers import Server
@@ -135,7 +135,7 @@ class GatewayConnection(Side):
     def _ask(self) -> None:
         acquiring = self.factory.upstream.acquire(self.connection.host, self.connection)
         self._acquiring = acquiring
-        acquiring.addCallback(self._attach).addErrback(self._refuse)
+        acquiring.addCallbacks(self._attach, self._refuse)
 
     def _keep(self, data: bytes) -> None:
         self._early.append(data)
@@ -146,7 +146,10 @@ class GatewayConnection(Side):
     def _attach(self, lease: ILease) -> None:
         self._acquiring = None
         self._server = ServerSide(self.transport, lambda: self._join(lease.server))
-        lease.attach(self._server)
+        try:
+            lease.attach(self._server)
+        except Exception:
+            self._refuse(Failure())
 
     def _join(self, server: Server) -> None:
         # Not kept: who knows each other in a circle is not forgotten at once.
@@ -181,7 +184,7 @@ class GatewayConnection(Side):
         )
 
     def _refuse(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
+        if self.gone and failure.check(CancelledError):
             return
         if kind := failure.check(*_REFUSALS):
             self.connection.because(_REFUSALS[kind], failure.getErrorMessage())

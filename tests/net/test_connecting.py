@@ -258,7 +258,7 @@ class ShortageTests(SynchronousTestCase):
             raise OSError(number, "")
 
         clock: Any = Clock()
-        self.patch(connecting if name == "apply" else socket, name, short)
+        self.patch(connecting if name == "put" else socket, name, short)
         connected = server_endpoint(clock, "tcp:192.0.2.1:1").connect(Factory.forProtocol(Client))
         self.assertNoResult(connected)
         clock.advance(0)
@@ -273,7 +273,7 @@ class ShortageTests(SynchronousTestCase):
 
     def test_an_option_that_the_kernel_refuses(self) -> None:
         """What the kernel says of an option is why it fails, and the socket is closed."""
-        self.assertEqual(failure_text(self.failure("apply", ENOBUFS)), "no buffer space available")
+        self.assertEqual(failure_text(self.failure("put", ENOBUFS)), "no buffer space available")
 
 
 @pytest_twisted.ensureDeferred
