@@ -32,6 +32,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.kernel import unsent, was_reset
 from tcpsuite.net.stream import Stream
 
@@ -257,7 +258,7 @@ class Relay:
                 self._broken_by(side)
             case _ if side is self._server:
                 # TLS has more to tell.  What a client does to it, its listener has the words for.
-                self._broken_by(side, reason.getErrorMessage())
+                self._broken_by(side, failure_text(reason))
         if isinstance(other.transport, Stream) and other.transport.drained:
             other.cut()
         else:

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import pytest_twisted
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ISSLTransport
 from twisted.internet.task import Clock
@@ -232,7 +233,7 @@ class JoinedTests(GatewayCase):
         self.clock.advance(0)
 
 
-FAULT = Exception("wrong version number")
+FAULT = SSL.Error([("SSL routines", "", "wrong version number")])
 """What TLS has to say of a peer."""
 
 
@@ -266,8 +267,9 @@ class TLSTests(GatewayCase):
         self.join().lose(FAULT)
         self.clock.advance(0)
         self.assertTrue(self.client.disconnected)
-        self.assertEqual((self.record.reason, self.record.detail), (Reason.SERVER_RESET, str(FAULT)))
-        self.assertEqual((self.server.resets, self.server.last_error), (1, str(FAULT)))
+        said = "TLS: wrong version number"
+        self.assertEqual((self.record.reason, self.record.detail), (Reason.SERVER_RESET, said))
+        self.assertEqual((self.server.resets, self.server.last_error), (1, said))
 
     def test_a_fin_towards_tls_is_the_end(self):
         """A server's FIN closes a TLS client behind what is queued, and then the server too."""

@@ -44,9 +44,16 @@ def backlog(listening: socket.socket) -> int:
     return length
 
 
-def write_certificate(folder: Path) -> Path:
-    """A PEM file with a key and its certificate, for localhost, that nobody but a test trusts."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), Name([NameAttribute(NameOID.COMMON_NAME, "test")])
+def write_certificate(folder: Path, host: str = "localhost", days: int = 1) -> Path:
+    """A PEM file with a key and its certificate, that nobody but a test trusts.
+
+    :param host: for whom it is; the file has this name.
+    :param days: it is good from a week ago until so many days from now, or before now if they are negative.
+    """
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        Name([NameAttribute(NameOID.COMMON_NAME, f"{host} {days}")]),
+    )
     today = datetime.now(UTC)
     certificate = (
         CertificateBuilder()
@@ -54,12 +61,12 @@ def write_certificate(folder: Path) -> Path:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
-        .add_extension(SubjectAlternativeName([DNSName("localhost")]), critical=False)
+        .not_valid_before(today - timedelta(days=7))
+        .not_valid_after(today + timedelta(days=days))
+        .add_extension(SubjectAlternativeName([DNSName(host)]), critical=False)
         .sign(key, SHA256())
     )
-    file = folder / "localhost.pem"
+    file = folder / f"{host}.pem"
     file.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         + certificate.public_bytes(Encoding.PEM)
