@@ -7,6 +7,8 @@
 price: microseconds of processor time of one pick, with 10 and with 100 servers, of equal weight and of
     weights from 1 to 5.  Servers have up to 49 connections, and between picks some begin and end; of them the
     balancer is told, which is not counted.  A thousand clients come, a thousand a second.  Goals: 2 and 10.
+why: what it costs to ask behind a pick what it went by, as is done for each connection that is recorded: the
+    price of a pick without and with it, and the difference of the medians.  Goal: 0.5 with 10 servers.
 hash: for ip_hash as it is and for a Maglev table of 65,537 places, what the pick of a known and of a new
     client costs, what the first one behind a change of servers costs, and how many clients move, though their
     server is still there, when one of them leaves.
@@ -38,6 +40,8 @@ from tcpsuite.core.servers import Server
 from tcpsuite.interfaces import ILoadBalancer, ITimed, Outcome
 
 GOALS = {10: 2.0, 100: 10.0}
+MORE = 0.5
+"""Microseconds that asking why may cost at most, with 10 servers."""
 PLACES = 65_537
 """Of a Maglev table: a prime, some hundred times the servers."""
 BATCH = 20
@@ -96,8 +100,9 @@ def picking(
     *,
     clients: int = 1000,
     picks: int = 2000,
+    asked: bool = False,
 ) -> Callable[[], float]:
-    """Gives the price of a pick, in microseconds, each time it is called."""
+    """Gives the price of a pick, in microseconds, each time it is called; ``asked`` why, if it is to be."""
     chance = Random(1)
     usable = some_servers(number, heaviest)
     for server in usable:
@@ -109,8 +114,13 @@ def picking(
         for _ in range(picks // BATCH):
             arrivals = [(next(who), next(when)) for _ in range(BATCH)]
             begun = time.process_time_ns()
-            for client, now in arrivals:
-                picked = balancer.pick(usable, client, now)
+            if asked:
+                for client, now in arrivals:
+                    picked = balancer.pick(usable, client, now)
+                    balancer.because(usable, client)
+            else:
+                for client, now in arrivals:
+                    picked = balancer.pick(usable, client, now)
             spent += time.process_time_ns() - begun
             picked.active += 1
             if ITimed.providedBy(balancer):
@@ -167,6 +177,31 @@ def price(rounds: int) -> None:
     for strategy in STRATEGIES:
         cells = (cell(found[f"{strategy} {number} {heaviest}"], GOALS[number]) for number, heaviest in kinds)
         print(f"| `{strategy}` | {' | '.join(cells)} |")
+
+
+def why(rounds: int) -> None:
+    """Microseconds for one pick, alone and asked what it went by; over the goal in bold."""
+    rules = {strategy: STRATEGIES[strategy] for strategy in STRATEGIES}
+    rules["ip_hash, bounded"] = lambda chance: IPHash(chance, bounded_load=1.5)
+    found = compare(
+        {
+            f"{name} {number} {asked}": picking(make(Random(1)), number, 5, asked=asked)
+            for number in GOALS
+            for name, make in rules.items()
+            for asked in (False, True)
+        },
+        rounds,
+    )
+    print("| strategy | 10 servers | asked | more | 100 servers | asked | more |")
+    print("|---|---|---|---|---|---|---|")
+    for name in rules:
+        cells = []
+        for number in GOALS:
+            alone, asked = (found[f"{name} {number} {asked}"] for asked in (False, True))
+            more = statistics.median(asked) - statistics.median(alone)
+            text = f"{more:.2f}"
+            cells += [cell(alone), cell(asked), f"**{text}**" if number == 10 and more > MORE else text]
+        print(f"| `{name}` | {' | '.join(cells)} |")
 
 
 def hash_(rounds: int) -> None:
@@ -229,7 +264,7 @@ def share_of_slow(balancer: ILoadBalancer, rate: float, seed: int) -> float:
     return got[usable[2]] / got.total()
 
 
-PARTS = {"price": price, "hash": hash_, "slow": slow}
+PARTS = {"price": price, "why": why, "hash": hash_, "slow": slow}
 
 
 def main() -> None:

@@ -55,9 +55,10 @@ class Weights:
         self._weigh(server)
 
     def forget(self, server: Server) -> None:
-        """It is no server any more."""
+        """It is no server any more, and in no slow start."""
         del self._whole[server]
         self._since.pop(server, None)
+        server.share = 1.0
 
     def begin(self, server: Server) -> None:
         """It is back: begin slowly, if servers are to."""

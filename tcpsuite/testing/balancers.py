@@ -1,11 +1,14 @@
 """What every :class:`~tcpsuite.interfaces.ILoadBalancer` keeps to, and an
-:class:`~tcpsuite.interfaces.ITimed` besides.
+:class:`~tcpsuite.interfaces.ITimed` and :class:`~tcpsuite.interfaces.IReasoned` besides.
 """
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from itertools import permutations
+from math import isfinite
 from random import Random
 from typing import TYPE_CHECKING, cast
 from unittest import SkipTest
@@ -13,13 +16,16 @@ from unittest import SkipTest
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
+from tcpsuite.core.choosing import choice
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import ILoadBalancer, ITimed, Outcome
+from tcpsuite.interfaces import ILoadBalancer, IReasoned, ITimed, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from twisted.trial.unittest import SynchronousTestCase
+
+    from tcpsuite.core.picks import Basis, Told
 
     Case = SynchronousTestCase
 else:
@@ -45,7 +51,8 @@ def servers(*weights: float) -> tuple[Server, ...]:
 class LoadBalancerContract(Case):
     """Mix into a ``SynchronousTestCase``, and give ``make_balancer``.
 
-    A balancer that provides :class:`~tcpsuite.interfaces.ITimed` is told of first bytes too.
+    A balancer that provides :class:`~tcpsuite.interfaces.ITimed` is told of first bytes too, one that
+    provides :class:`~tcpsuite.interfaces.IReasoned` is asked why it picked.
 
     :cvar weighted: whether, in the long run and with many clients, each server gets its weight's share of
         connections.  Set it to ``False`` for a rule that has another aim.
@@ -105,12 +112,33 @@ class LoadBalancerContract(Case):
             case "finished":
                 balancer.finished(server, OK, now)
 
+    def _why(self, balancer: ILoadBalancer, usable: Sequence[Server], client: str) -> Basis:
+        """What the last pick went by; a rule of which nothing is known says so here."""
+        if not IReasoned.providedBy(balancer):
+            raise SkipTest("this rule does not say why it picks")
+        return cast(IReasoned, balancer).because(usable, client)
+
+    def _told(self, basis: Basis, usable: Sequence[Server], picked: Server) -> Told:
+        """The same in words and figures, and see that they can be shown."""
+        told = basis.told(choice(usable, usable), picked.name)
+        self.assertTrue(told.rule and isinstance(told.rule, str), told)
+        names = {server.name for server in usable}
+        for what, figures in told.figures.items():
+            self.assertIsInstance(what, str)
+            self.assertLessEqual(set(figures), names, f"{what} of servers that were not there")
+            self.assertTrue(all(map(isfinite, figures.values())), f"{what} is {figures}")
+        return told
+
     def test_provides_the_interface(self) -> None:
-        """It has all that the interface asks for; and so for first bytes, if it wants to be told of them."""
+        """It has all that the interface asks for; and so for first bytes, if it wants to be told of them, and
+        for saying why.
+        """
         balancer = self._new()
         self.assertTrue(verifyObject(ILoadBalancer, balancer))
         if ITimed.providedBy(balancer) or hasattr(balancer, "answered"):
             self.assertTrue(verifyObject(ITimed, balancer))
+        if IReasoned.providedBy(balancer) or hasattr(balancer, "because"):
+            self.assertTrue(verifyObject(IReasoned, balancer))
 
     def test_picks_from_what_is_given(self) -> None:
         """A pick is one of the servers given, whichever they are, for any client and at any time."""
@@ -234,6 +262,43 @@ class LoadBalancerContract(Case):
             if picked is not None:
                 for each in (balancer, other):
                     self._start(each, picked, now)
+
+    def test_says_why(self) -> None:
+        """If it can say why it picked, it does for every pick, whoever may be picked; and it goes on to pick
+        like one that was not asked.
+        """
+        balancer, silent, chance = self._new(), self._new(), Random(5)
+        everyone = servers(1, 2, 3)
+        for turn in range(300):
+            usable = [server for server in everyone if chance.random() < 0.7] or [chance.choice(everyone)]
+            client, now = chance.choice(CLIENTS), turn / 10
+            picked = self._pick(balancer, usable, client, now)
+            self.assertIs(self._pick(silent, usable, client, now), picked)
+            if picked is not None:
+                self._told(self._why(balancer, usable, client), usable, picked)
+                picked.active += 1
+                for word in ("started", "connected", "answered"):
+                    for each in (balancer, silent):
+                        self._tell(each, picked, word, now)
+            chance.choice(everyone).active = chance.randrange(9)
+
+    def test_why_is_kept(self) -> None:
+        """What it says of a pick stays as it is, whatever happens later, and keeps no server in memory."""
+        balancer, usable = self._new(), list(servers(1, 2, 3))
+        picks, seen = [], [weakref.ref(server) for server in usable]
+        for turn, client in enumerate(CLIENTS):
+            if (picked := self._pick(balancer, usable, client, float(turn))) is None:
+                continue
+            basis = self._why(balancer, usable, client)
+            there_was, name = choice(usable, usable), picked.name
+            picks.append((basis, there_was, name, repr(self._told(basis, usable, picked))))
+            self._start(balancer, picked, float(turn))
+            self._tell(balancer, picked, "connected", float(turn))
+        del balancer, usable, picked
+        gc.collect()
+        self.assertEqual([server for server in seen if server() is not None], [])
+        for basis, there_was, name, told in picks:
+            self.assertEqual(repr(basis.told(there_was, name)), told)
 
     def test_weights(self) -> None:
         """In the long run each server gets its weight's share of many clients' lasting connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,13 @@ from tcpsuite.core.balancing import (
     PowerOfTwo,
     RandomChoice,
     RoundRobin,
+    hashing,
+    rated,
+    turns,
 )
+from tcpsuite.core.balancing.rated import KNOWN
+from tcpsuite.core.servers import Server
+from tcpsuite.interfaces import ITimed, Outcome
 from tcpsuite.testing.balancers import LoadBalancerContract, servers
 from tests.support.sample_balancer import LastAnswer
 
@@ -122,6 +129,46 @@ class StrategiesTests(SynchronousTestCase):
                 "first": First,
             },
         )
+
+    def test_servers_that_are_gone(self) -> None:
+        """However many servers come and go for good, memory holds no more than some of them."""
+        for module in (rated, turns):
+            self.patch(module, "KNOWN", 50)
+        self.assertEqual(hashing._factor.cache_info().maxsize, KNOWN)
+        hashing._factor.cache_clear()
+        self.patch(hashing, "_factor", hashing._factor.__wrapped__)
+        self.addCleanup(tracemalloc.stop)
+        for name, strategy in STRATEGIES.items():
+            balancer = strategy(Random(1))
+            tracemalloc.start()
+            self._come_and_go(balancer, 0, 500)
+            before, _ = tracemalloc.get_traced_memory()
+            self._come_and_go(balancer, 500, 2000)
+            after, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            # Kept, what goes with their names would be 200 KB.
+            self.assertLess(after - before, 20_000, name)
+
+    def _come_and_go(self, balancer: ILoadBalancer, first: int, end: int) -> None:
+        """So many servers are there for a while, some at a time, and each gets connections."""
+        for begin in range(first, end, 25):  # Python keeps shorter tuples for later, which would count
+            usable = [Server(f"server-{number}", "tcp:192.0.2.1:1") for number in range(begin, begin + 25)]
+            for client in range(25):
+                picked = balancer.pick(usable, f"192.0.2.{client}", float(begin))
+                assert picked is not None
+                picked.active += 1
+                balancer.started(picked, float(begin))
+                balancer.connected(picked, Outcome(True, seconds=0.001), float(begin))
+                if ITimed.providedBy(balancer):
+                    ITimed(balancer).answered(picked, 0.001, float(begin))
+
+    def test_who_is_away_is_remembered(self) -> None:
+        """Who is away for a while is remembered among hundreds of others that came and went meanwhile."""
+        for strategy in (RoundRobin, LeastConnections, LeastTime):
+            balancer, usable = strategy(Random(1)), list(servers(1, 1, 1))
+            self.assertEqual(balancer.pick(usable, "", 0.0), usable[0])
+            self._come_and_go(balancer, 0, 1000)
+            self.assertEqual(balancer.pick(usable, "", 0.0), usable[1], balancer)
 
     def test_no_weight(self) -> None:
         """A server without weight is not picked, and among such servers none is."""

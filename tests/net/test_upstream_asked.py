@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from tcpsuite.core.balancing import STRATEGIES, First
+from tcpsuite.core.balancing import STRATEGIES, First, LeastConnections, RoundRobin
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.picks import Pick
-from tcpsuite.core.queueing import Held
-from tcpsuite.core.servers import Administration
-from tcpsuite.errors import Closed, NoServer
+from tcpsuite.core.queueing import Held, Queue
+from tcpsuite.core.servers import Administration, Server
+from tcpsuite.errors import Closed, ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.interfaces import ILoadBalancer, ITimed
 from tcpsuite.net.search import Patience
 from tcpsuite.net.whatif import Whatif
@@ -24,6 +26,25 @@ class Last(First):
 
     def pick(self, servers, client, now):
         return servers[-1]
+
+
+def figures(pick):
+    """What the balancer went by."""
+    return pick.basis.told(pick.choice, pick.server).figures
+
+
+@implementer(ILoadBalancer)
+class Silent:
+    """Picks the first server, and does not say why."""
+
+    def pick(self, servers, client, now):
+        return servers[0]
+
+    def started(self, server, now): ...
+
+    def connected(self, server, outcome, now): ...
+
+    def finished(self, server, outcome, now): ...
 
 
 class Refusing(First):
@@ -178,6 +199,35 @@ class AskedTests(UpstreamCase):
         self.down("a")
         self.assertEqual(self.upstream.whatif().waits, Held.NONE_UP)
 
+    def test_whatif_nobody_more_may_wait(self):
+        """A client that would find the queue full is not told to wait, but what it would be refused with."""
+        for most, crowd in ((1, "1 clients wait for upstream db already"), (0, "0 clients wait")):
+            self.build("a", max_connections=1, queue=Queue(most))
+            _, other = self.join("a")
+            waiting = self.clients(most)
+            for pause in (False, True):
+                if pause:
+                    self.upstream.pause()
+                whatif = self.upstream.whatif()
+                self.assertEqual((whatif.pick.server, whatif.waits), ("", None))
+                refused = self.failureResultOf(self.client().acquired, PoolExhausted)
+                self.assertEqual(whatif.reason, str(refused.value))
+                self.assertIn(crowd, whatif.reason)
+            self.assertEqual([left.why for left in whatif.pick.choice.left_out], [Why.FULL])
+            for client in waiting:
+                client.acquired.cancel()
+                self.failureResultOf(client.acquired, CancelledError)
+            other.lose()
+
+    def test_whatif_says_why_this_one(self):
+        """It says by which strategy, and what that went by; or nothing, where the balancer does not say."""
+        self.build(balancer=RoundRobin(random.Random(1)), strategy="round_robin")
+        whatif = self.upstream.whatif()
+        self.assertEqual((whatif.pick.server, whatif.strategy), ("a", "round_robin"))
+        self.assertEqual(figures(whatif.pick), {"earned": {"a": 1, "b": 1, "c": 1}})
+        self.build(balancer=Silent())
+        self.assertEqual(self.upstream.whatif().pick, Pick(self.members.choice, "a"))
+
     def test_an_unknown_strategy(self):
         """A strategy that there is not is named beside those that there are."""
         with self.assertRaisesRegex(ValueError, "expected one of round_robin, .*, got 'fair'"):
@@ -223,6 +273,63 @@ class AskedTests(UpstreamCase):
         self.assertIs(first.record.picks[0].choice, second.record.picks[0].choice)
         self.endpoints["a"].accept()
         self.endpoints["b"].accept()
+
+    def test_why_in_the_record(self):
+        """Each attempt has who was picked, and what the balancer compared then: for the next one others are
+        left, and in between connections have come.
+        """
+        self.build(balancer=LeastConnections(random.Random(1)), strategy="least_connections")
+        self.servers["a"].weight = 4
+        self.members.refresh()
+        first = self.client()
+        second = self.client()
+        self.endpoints["a"].refuse()
+        self.assertEqual(
+            (first.record.strategy, first.attempts), ("least_connections", [("a", "connection refused")])
+        )
+        self.assertEqual([pick.server for pick in first.record.picks], ["a", "b"])
+        loads = [figures(pick)["load"] for pick in first.record.picks]
+        self.assertEqual(loads, [{"a": 0.25, "b": 1, "c": 1}, {"b": 1, "c": 1}])
+        (pick,) = second.record.picks
+        self.assertEqual(figures(pick)["active"], {"a": 1, "b": 0, "c": 0})
+        for name in "ab":
+            self.endpoints[name].accept()
+
+    def test_a_balancer_for_one_client(self):
+        """Who picks by a balancer of its own has its name in the record."""
+        record = self.client().record
+        self.assertEqual(record.strategy, "")
+        self.upstream.acquire("", record, Last(random.Random(1)))
+        self.assertEqual((record.strategy, record.picks[-1].server), ("Last", "c"))
+        self.endpoints["a"].accept()
+        self.endpoints["c"].accept()
+
+    def test_a_server_that_was_removed_is_forgotten(self):
+        """Nothing holds a server that was removed, once another was picked, whatever is known of it: that it
+        refused, was slow, or was in its slow start.
+        """
+        for name, make in STRATEGIES.items():
+            self.build(balancer=make(random.Random(1)), slow_start=20.0)
+            gone = Server("gone", "tcp:192.0.2.1:1", 200)
+            self.members.add(gone, self.pool(gone))
+            self.down("a", "b", "c")
+            self.members.weights.begin(gone)
+            _, transport = self.join("gone")
+            transport.lose()
+            client = self.client()
+            self.endpoints["gone"].refuse()
+            self.failureResultOf(client.acquired, ConnectFailed)
+            self.members.remove(gone, "it was removed")
+            self.down("a", "b", "c", up=True)
+            client = self.client()
+            self.endpoints[client.record.picks[0].server].refuse()
+            client.acquired.cancel()
+            self.failureResultOf(client.acquired, CancelledError)
+            seen = weakref.ref(gone)
+            del gone, self.endpoints["gone"], transport
+            gc.collect()
+            self.assertIsNone(seen(), name)
+            self.members.weights.stop()
 
     def test_answers_are_told_to_who_is_timed(self):
         """A balancer that wants to know how soon servers answer is told; for any other nobody looks."""

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from tcpsuite.interfaces import ILoadBalancer, ITimed
+from tcpsuite.core.picks import Told
+from tcpsuite.interfaces import ILoadBalancer, IReasoned, ITimed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import Outcome
 
 
-@implementer(ILoadBalancer, ITimed)
+@implementer(ILoadBalancer, IReasoned, ITimed)
 class LastAnswer:
     """The server whose last answer was the quickest, to the millisecond; of equals the least loaded."""
 
@@ -31,6 +33,10 @@ class LastAnswer:
                 (server.active + 1) / server.weight,
             ),
         )
+
+    def because(self, servers: Sequence[Server], client: str) -> Basis:
+        times = {server.name: self.last[server.name] for server in servers if server.name in self.last}
+        return Told("the quickest last answer; of equals the least loaded", {"last_seconds": times})
 
     def started(self, server: Server, now: float) -> None: ...
 

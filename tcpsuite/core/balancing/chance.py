@@ -108,12 +108,8 @@ class PowerOfTwo(_Lots):
 
     def because(self, servers: Sequence[Server], client: str) -> Basis:
         """What the two have to do; the first to be drawn comes first."""
-        drawn = self._drawn
-        if len(drawn) < 2:
+        if len(self._drawn) < 2:
             return ALONE
-        return Loads(
-            LESS,
-            [server.active for server in drawn],
-            self._allowance.parts(),
-            [server.name for server in drawn],
-        )
+        one, other = self._drawn
+        parts = self._allowance.parts()
+        return Loads(LESS, (one.active, other.active), parts, (one.name, other.name))
