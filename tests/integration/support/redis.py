@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 
 class Redis(Program):
-    """A redis-server on a port of loopback, which keeps nothing."""
+    """A redis-server on a port of loopback, which keeps nothing.
 
-    def __init__(self, port: int, folder: Path) -> None:
+    :param others: further addresses of loopback that it is reached at.
+    """
+
+    def __init__(self, port: int, folder: Path, *others: str) -> None:
         super().__init__(
-            *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
+            *("redis-server", "--port", str(port), "--bind", "127.0.0.1", *others),
+            *("--save", "", "--appendonly", "no"),
             log=folder / f"redis-{port}.log",
         )
         self.port = port
