@@ -88,7 +88,8 @@ class Attempts:
         """Over TLS a connection is made when both know whom they speak to, and not before."""
         secured = held.secured()
         if secured is None:
-            return self._made(None, held)
+            self._settle(held.number)
+            return held
         secured.addErrback(partial(lost_before, "the handshake was over"))
         return secured.addCallbacks(
             self._made, self._refused, callbackArgs=(held,), errbackArgs=(held.number,)

@@ -10,7 +10,7 @@ else that it is given it serves as the epoll reactor does.
 from __future__ import annotations
 
 import socket
-from select import EPOLLIN
+from select import EPOLLIN, EPOLLOUT
 from threading import get_ident
 from typing import Any
 
@@ -140,17 +140,20 @@ class TcpsuiteReactor(EPollReactor):
 
     def addReader(self, reader: Any) -> None:
         """Tell ``reader`` when it can read."""
-        super().addReader(reader)
         if isinstance(reader, Stream):
+            # Past what asks whether it is a file, for a socket is none.
+            self._add(reader, self._reads, self._writes, self._selectables, EPOLLIN, EPOLLOUT)
             self._streams[reader.fileno()] = reader
+        else:
+            super().addReader(reader)
 
     def removeReader(self, reader: Any) -> None:
         """Tell it so no more."""
         if isinstance(reader, Stream):
-            fd = reader.fileno()
-            if self._streams.pop(fd, None) is None:
-                return
-        super().removeReader(reader)
+            if self._streams.pop(reader.fileno(), None) is not None:
+                self._remove(reader, self._reads, self._writes, self._selectables, EPOLLIN, EPOLLOUT)
+        else:
+            super().removeReader(reader)
 
     def addWriter(self, writer: Any) -> None:
         """Have ``writer`` write: a connection at the end of the turn, and then, as all else, when it can."""

@@ -220,7 +220,7 @@ class Relay:
     def stop_watching(self) -> None:
         """Take the protocols out of the way of the bytes, if both transports can do without them."""
         one, other = self._client.transport, self._server.transport
-        if _joinable(one) and _joinable(other):
+        if _plain(one) and _plain(other) and one.connected and other.connected:
             one.join(other)
 
     def finished(self, side: Side) -> None:
@@ -329,10 +329,6 @@ class Relay:
     def _stop_waiting(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-
-
-def _joinable(transport: Any) -> TypeGuard[Stream]:
-    return _plain(transport) and bool(transport.connected)
 
 
 def _plain(transport: Any) -> TypeGuard[Stream]:
