@@ -28,10 +28,10 @@ help:  ## what can be made
 run: .venv/run  ## set up if needed, then serve the demonstration on loopback until Ctrl-C
 	@exec .venv/bin/python -m tcpsuite run $(ARGS)
 
-# Their folders are not in here: paths of sockets are short.
+# Their folders are not in here, nor deep: paths of sockets are short.
 test: .venv/dev  ## set up if needed, then run the tests (ARGS="-k gateway" goes to pytest)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT INT TERM && \
-		PYTEST_DEBUG_TEMPROOT=$$folder .venv/bin/python -m pytest $(WORKERS) $(ARGS)
+		.venv/bin/python -m pytest --basetemp=$$folder/t $(WORKERS) $(ARGS)
 
 trial: .venv/dev  ## the pure and protocol tests, by Twisted's own runner
 	@.venv/bin/trial tests
