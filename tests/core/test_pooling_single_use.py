@@ -138,6 +138,14 @@ class WarmTests(SynchronousTestCase):
         self.assertEqual(self.state.lost(1, 3.0, 0.0), [])
         self.assertEqual(self.state.tick(100.0), [])
 
+    def test_what_was_begun_before_the_end_and_made_behind_it(self):
+        """One that was given up is closed if it is made all the same; if it is not, that is no setback."""
+        self.state.take(2.0)
+        self.state.close()
+        self.assertEqual(self.state.connected(3, 2.1, 0.0), [Close(3, End.UNWANTED)])
+        self.assertEqual(self.state.failed(3, "refused", 2.1, 0.0), [])
+        self.assertEqual(self.state.stats()["failed"], 0)
+
 
 class RefillTests(SynchronousTestCase):
     """How the supply is filled up."""

@@ -138,6 +138,25 @@ def test_abort_connection_sends_nothing_more(same, place, queued):
     assert (received, end, told[-1], logged) == (b"", RESET, ("it", "lost", "ConnectionAborted"), [])
 
 
+@IN_ALL_PLACES
+def test_abort_connection_is_told_when_the_turn_is_over(same, place):
+    """Nobody hears of an abort inside the call to ``abortConnection``, nor has it to wait for a timer."""
+
+    def deed(self):
+        self.transport.abortConnection()
+        self.stage.tell(self.name, "aborted")
+
+    def scene(stage):
+        _, peer = _play(stage, place, deed)
+        stage.until(lambda: peer.end)
+        return [
+            what for what in stage.told if what[1] in ("aborted", "lost")
+        ], stage.reactor.getDelayedCalls()
+
+    (told, timers), logged = same(scene)
+    assert (told, timers, logged) == ([("it", "aborted"), ("it", "lost", "ConnectionAborted")], [], [])
+
+
 def test_an_abort_in_a_read_sends_nothing_that_there_is_room_for(same):
     """When a connection can be read and written at once, and the read aborts it, nothing is written."""
 
