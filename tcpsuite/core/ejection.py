@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -15,6 +16,8 @@ SHORTEST = 10.0
 """Seconds that a server is out the first time: time for a process to be started again."""
 LONGEST = 300.0
 """Seconds that it is out at most: nobody wants to wait longer for one that is well again."""
+TRUSTED = 5.0
+"""Seconds that a server which was asked and is well is not asked again: who brought it about may go on."""
 
 
 @frozen
@@ -36,6 +39,12 @@ class _Record:
 
     row: int = 0
     """Faults in a row, up to now."""
+    doubts: int = 0
+    """And what may have been faults, between them."""
+    asked: bool = False
+    """Whether it is being asked."""
+    trusted: float = -inf
+    """Until when it is not asked."""
     level: int = 0
     """How often the shortest time is doubled for its next ejection."""
     last: float = 0.0
@@ -53,6 +62,9 @@ class Ejector:
     further time, ``longest`` at most.  For every stretch without a fault that is as long as its last ejection
     was, one doubling is taken back.  While it is out nothing is counted: what is heard then began before.  It
     returns when its time is over, as any other: it takes as many faults in a row to eject it again.
+
+    What may be a fault, and may be a client's doing, is a doubt.  As many of these in a row, or of both,
+    eject nobody: they have the server asked, and what it answers decides.
 
     At most half of the servers are out at once, and so never the only one.  Those are the servers that it was
     given: who knows that one takes no connections for another reason (it is down, say) removes it meanwhile,
@@ -100,7 +112,7 @@ class Ejector:
         return self._let_in(out[: max(0, len(out) - self._room)], now)
 
     def observe(self, server: str, ok: bool, now: float, error: str = "") -> Ejection | None:
-        """A connection to ``server`` went well, or it could not be made or was reset by the server.
+        """A connection to ``server`` went well, or it could not be made, or else failed by its fault.
 
         :param error: what went wrong, for the reason.
         :return: the ejection that this brings about, if it does.  Carry it out: no new connections until
@@ -110,19 +122,48 @@ class Ejector:
         if record is None or record.until is not None:
             return None
         if ok:
-            record.row = 0
+            record.row = record.doubts = 0
             return None
         record.row += 1
         self._calm_down(record, now)
-        if record.row < self._errors or len(self.ejected) >= self._room:
+        if record.row < self._errors or not self._has_room:
             return None
-        record.last = min(self._shortest * 2**record.level, self._longest)
-        record.until = now + record.last
-        if record.last < self._longest:
-            record.level += 1
         faults = "1 fault" if record.row == 1 else f"{record.row} faults in a row"
-        reason = f"{faults}: {error}" if error else faults
-        return Ejection(server, record.until, record.last, reason)
+        return self._eject(server, record, now, f"{faults}: {error}" if error else faults)
+
+    def suspect(self, server: str, now: float) -> bool:
+        """A connection to ``server`` failed so that the server may be at fault, or its client.
+
+        :return: whether the server is to be asked now; say what it :meth:`answered`.
+        """
+        record = self._records.get(server)
+        if record is None or record.until is not None:
+            return False
+        record.doubts += 1
+        enough = record.row + record.doubts >= self._errors
+        if not enough or record.asked or now < record.trusted or not self._has_room:
+            return False
+        record.asked = True
+        return True
+
+    def answered(self, server: str, ok: bool, now: float, error: str = "") -> Ejection | None:
+        """``server`` was asked, being suspected, and is well, or is not.
+
+        :param error: what is wrong with it.
+        :return: the ejection that this brings about; none when a connection has gone well meanwhile.
+        """
+        record = self._records.get(server)
+        if record is None or not record.asked:
+            return None
+        record.asked = False
+        if ok:
+            record.doubts, record.trusted = 0, now + TRUSTED
+            return None
+        failed = record.row + record.doubts
+        if failed < self._errors or not self._has_room:
+            return None
+        self._calm_down(record, now)
+        return self._eject(server, record, now, f"{failed} faults in a row, and a check failed: {error}")
 
     def returning(self, now: float) -> tuple[str, ...]:
         """The servers whose time is over by ``now``: from here on they are in again."""
@@ -136,6 +177,18 @@ class Ejector:
     def _room(self) -> int:
         return len(self._records) // 2
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self.ejected) < self._room
+
+    def _eject(self, server: str, record: _Record, now: float, reason: str) -> Ejection:
+        record.last = min(self._shortest * 2**record.level, self._longest)
+        record.until = now + record.last
+        record.asked = False
+        if record.last < self._longest:
+            record.level += 1
+        return Ejection(server, record.until, record.last, reason)
+
     def _out(self) -> list[tuple[float, str]]:
         return sorted(
             (record.until, server) for server, record in self._records.items() if record.until is not None
@@ -144,7 +197,7 @@ class Ejector:
     def _let_in(self, servers: Sequence[str], now: float) -> tuple[str, ...]:
         for server in servers:
             record = self._records[server]
-            record.until, record.since, record.row = None, now, 0
+            record.until, record.since, record.row, record.doubts = None, now, 0, 0
         return tuple(servers)
 
     def _calm_down(self, record: _Record, now: float) -> None:

@@ -15,7 +15,7 @@ from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import ILoadBalancer
-from tcpsuite.net.checks import build_checker, build_ejector
+from tcpsuite.net.checks import build_checker, build_ejector, build_second_look
 from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.members import Members
@@ -49,11 +49,12 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
         servers,
         {server.name: make_pool(server) for server in servers},
         reactor,
+        watch=partial(build_checker, name, servers, options.health, reactor, chance),
         ejector=build_ejector(servers, options.health),
+        second_look=build_second_look(name, options.health, reactor),
         slow_start=options.slow_start,
         cut_when_down=options.cut_when_down,
     )
-    members.checker = build_checker(name, servers, options.health, reactor, chance, members.moved)
     return Upstream(
         name,
         members,

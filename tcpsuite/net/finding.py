@@ -77,7 +77,7 @@ class Finder:
         self._closed = False
         # Those whose last fault was that they could not be connected to.
         self._refusing: set[Server] = set()
-        members.changed = self.room.serve
+        members.listen(self.room.serve)
 
     def __repr__(self) -> str:
         return f"<Finder of {self._upstream} {self.room!r}>"
@@ -268,7 +268,10 @@ class Finder:
             self._members.note(server, outcome)
         self._members.ended(server)
         self.tell(search.balancer.finished, server, outcome, self._clock.seconds())
-        self._members.judge(server, outcome.ok, outcome.error)
+        if outcome.ok:
+            self._members.judge(server, True)
+        else:
+            self._members.suspect(server, outcome.error)
 
     def _without(self, search: Search, now: float) -> Deferred[ILease]:
         """There is no server for it now: wait for one, if that is any use."""

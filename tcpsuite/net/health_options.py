@@ -132,7 +132,8 @@ class HealthOptions:
     ejection_errors: int = option(
         5,
         "So many real connections in a row that could not be made, or that the server reset without a "
-        "word, eject it: it gets no new ones for a while. At most half of the servers are ejected at once.",
+        "word, eject it: it gets no new ones for a while. With hybrid it is asked before resets do. At most "
+        "half of the servers are ejected at once.",
         check=between(1, 10_000),
     )
     ejection_time: Duration = option(

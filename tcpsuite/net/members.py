@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.ejection import Ejector
     from tcpsuite.core.health import Transition
-    from tcpsuite.interfaces import IConnectionPool, Outcome
+    from tcpsuite.interfaces import IConnectionPool, IHealthCheck, Outcome
     from tcpsuite.net.healthcheck import HealthChecker
 
 
@@ -37,12 +37,14 @@ class Members:
     :param servers: in the order of the configuration.
     :param pools: by the server's name.
     :param clock: an ``IReactorTime``.
+    :param watch: makes what checks them and keeps their ``up``; called with :meth:`moved`, by which that
+        tells of each that has gone up or down.  Without it, or if it makes nothing, they stay as they are.
     :param ejector: judges by real connections; ``None``: nobody is ejected.
+    :param second_look: asks a server that resets connections, before it is ejected; ``None``: nobody does.
     :param slow_start: seconds that a server which comes back takes to its whole weight; 0: none.
     :param cut_when_down: whether the connections of a server that goes down are reset.
     :ivar servers: in the order of the configuration, those added behind.
-    :ivar checker: keeps ``up`` of the servers, and says so by :meth:`moved`; ``None``: they stay as they are.
-    :ivar changed: called when :attr:`usable` may have changed.
+    :ivar checker: what was made to check them, if anything.
     """
 
     log = Logger()
@@ -54,17 +56,19 @@ class Members:
         pools: Mapping[str, IConnectionPool],
         clock: Any,
         *,
+        watch: Callable[[Callable[[Server, Transition], None]], HealthChecker | None] = lambda _: None,
         ejector: Ejector | None = None,
+        second_look: IHealthCheck | None = None,
         slow_start: float = 0.0,
         cut_when_down: bool = False,
     ) -> None:
         self.upstream = upstream
         self.servers = tuple(servers)
         self.pools = dict(pools)
-        self.checker: HealthChecker | None = None
-        self.changed: Callable[[], None] = lambda: None
+        self.checker = watch(self.moved)
         self.weights = Weights(self.servers, clock, slow_start, self.refresh)
-        self._ejections = Ejections(upstream, ejector, clock, self._ejected_or_back)
+        self._ejections = Ejections(upstream, ejector, clock, self._ejected_or_back, second_look)
+        self._listeners: list[Callable[[], object]] = []
         self._cut_when_down = cut_when_down
         self._using: dict[Server, set[Connection]] = {server: set() for server in self.servers}
         self._blamed: set[Server] = set()  # whose last connection did not go well
@@ -109,6 +113,10 @@ class Members:
         known = ", ".join(server.name for server in self.servers)
         raise ChangeRefused(f"upstream {self.upstream} has no server {name!r}; it has {known}")
 
+    def listen(self, changed: Callable[[], object]) -> None:
+        """Have ``changed`` called whenever :attr:`usable` may have changed."""
+        self._listeners.append(changed)
+
     def start(self) -> None:
         """Begin health checks, and warm connections if there are to be any."""
         self._running = True
@@ -149,7 +157,7 @@ class Members:
             self.refresh()
 
     def judge(self, server: Server, ok: bool, error: str = "") -> None:
-        """A real connection to ``server`` went well; or it could not be made, or the server reset it."""
+        """A real connection to ``server`` went well; or it could not be made."""
         if ok:
             if server not in self._blamed:
                 return  # it is as good as it was
@@ -157,6 +165,12 @@ class Members:
         elif server in self._using:
             self._blamed.add(server)
         self._ejections.judge(server, ok, error)
+
+    def suspect(self, server: Server, error: str) -> None:
+        """``server`` reset a real connection, of itself or for what a client has sent."""
+        if server in self._using:
+            self._blamed.add(server)
+        self._ejections.suspect(server, error)
 
     def note(self, server: Server, outcome: Outcome) -> None:
         """An attempt to connect to ``server`` ended so, or a connection by its fault: for the report."""
@@ -240,7 +254,8 @@ class Members:
     def refresh(self) -> None:
         """Who may be picked may have changed."""
         self._usable = self._choice = None
-        self.changed()
+        for changed in self._listeners:
+            changed()
 
     def status(self, server: Server) -> dict[str, Any]:
         """What there is to know of a server, as plain data."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from tcpsuite.core.slow_start import STEPS, share
+from tcpsuite.interfaces import Outcome
 from tcpsuite.net.alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from tcpsuite.core.ejection import Ejector
+    from twisted.internet.defer import Deferred
+
+    from tcpsuite.core.ejection import Ejection, Ejector
     from tcpsuite.core.servers import Server
+    from tcpsuite.interfaces import IHealthCheck
 
 
 class Weights:
@@ -100,17 +105,25 @@ class Ejections:
     :param ejector: knows the servers; ``None``: nobody is ejected.
     :param clock: an ``IReactorTime``.
     :param changed: called with a server that was ejected, or has returned.
+    :param second_look: asks a server that is suspected, and decides; ``None``: suspicion is enough.
     """
 
     log = Logger()
 
     def __init__(
-        self, upstream: str, ejector: Ejector | None, clock: Any, changed: Callable[[Server], None]
+        self,
+        upstream: str,
+        ejector: Ejector | None,
+        clock: Any,
+        changed: Callable[[Server], None],
+        second_look: IHealthCheck | None = None,
     ) -> None:
         self._upstream = upstream
         self._ejector = ejector
         self._clock = clock
         self._changed = changed
+        self._second_look = second_look
+        self._looking: dict[Server, Deferred[Any]] = {}
         self._out: dict[str, Server] = {}
         self._alarm = Alarm(clock, self._look)
 
@@ -118,10 +131,51 @@ class Ejections:
         return f"<Ejections of {self._upstream}: {', '.join(self._out) or 'none'}>"
 
     def judge(self, server: Server, ok: bool, error: str = "") -> None:
-        """A real connection to ``server`` went well; or it could not be made, or the server reset it."""
-        if self._ejector is None:
-            return
-        ejection = self._ejector.observe(server.name, ok, self._clock.seconds(), error)
+        """A real connection to ``server`` went well; or it could not be made."""
+        if self._ejector is not None:
+            self._carry_out(self._ejector.observe(server.name, ok, self._clock.seconds(), error), server)
+
+    def suspect(self, server: Server, error: str) -> None:
+        """The server reset a real connection, of itself or for what a client has sent."""
+        if self._second_look is None:
+            self.judge(server, False, error)
+        elif self._ejector is not None and self._ejector.suspect(server.name, self._clock.seconds()):
+            looking = self._looking[server] = maybeDeferred(self._second_look.check, server)
+            looking.addErrback(lambda failure: Outcome(False, failure.getErrorMessage()))
+            looking.addCallback(self._looked, server, looking)
+
+    def join(self, server: Server) -> None:
+        """It takes connections: from now on it is judged."""
+        if self._ejector is not None:
+            self._ejector.add(server.name)
+
+    def leave(self, server: Server) -> None:
+        """It takes none, whatever real connections say: half of those that are left may be ejected."""
+        server.ejected = False
+        self._out.pop(server.name, None)
+        if (looking := self._looking.pop(server, None)) is not None:
+            looking.cancel()
+        if self._ejector is not None:
+            self._let_in(self._ejector.remove(server.name, self._clock.seconds()))
+            self._set_alarm()
+
+    def stop(self) -> None:
+        """Leave those out who are out; nobody is judged any more."""
+        self._alarm.stop()
+        self._ejector = None
+        while self._looking:
+            self._looking.popitem()[1].cancel()
+
+    def _looked(self, outcome: Outcome, server: Server, looking: Deferred[Any]) -> None:
+        if self._looking.get(server) is not looking:
+            return  # it takes no connections any more
+        del self._looking[server]
+        if self._ejector is not None:
+            ok = outcome.ok or outcome.local
+            answered = self._ejector.answered(server.name, ok, self._clock.seconds(), outcome.error)
+            self._carry_out(answered, server)
+
+    def _carry_out(self, ejection: Ejection | None, server: Server) -> None:
         if ejection is None:
             return
         server.ejected = True
@@ -135,24 +189,6 @@ class Ejections:
         )
         self._set_alarm()
         self._changed(server)
-
-    def join(self, server: Server) -> None:
-        """It takes connections: from now on it is judged."""
-        if self._ejector is not None:
-            self._ejector.add(server.name)
-
-    def leave(self, server: Server) -> None:
-        """It takes none, whatever real connections say: half of those that are left may be ejected."""
-        server.ejected = False
-        self._out.pop(server.name, None)
-        if self._ejector is not None:
-            self._let_in(self._ejector.remove(server.name, self._clock.seconds()))
-            self._set_alarm()
-
-    def stop(self) -> None:
-        """Leave those out who are out; nobody is judged any more."""
-        self._alarm.stop()
-        self._ejector = None
 
     def _let_in(self, names: Iterable[str]) -> None:
         servers = [self._out.pop(name) for name in names]

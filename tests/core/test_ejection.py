@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.ejection import Ejection, Ejector
+from tcpsuite.core.ejection import TRUSTED, Ejection, Ejector
 
 
 def faults(ejector: Ejector, server: str, number: int, now: float) -> Ejection | None:
@@ -154,6 +154,81 @@ class EjectorTests(SynchronousTestCase):
         self.assertEqual(ejector.observe("a", False, 0.0), Ejection("a", 30.0, 30.0, "1 fault"))
 
 
+class DoubtTests(SynchronousTestCase):
+    """Two servers.  What may be a client's doing ejects none of them by itself."""
+
+    def setUp(self) -> None:
+        self.ejector = Ejector("ab")
+
+    def doubts(self, number: int, now: float = 1.0) -> list[bool]:
+        """Of so many doubts about one, which have it asked."""
+        return [self.ejector.suspect("a", now) for _ in range(number)]
+
+    def test_enough_of_them_have_it_asked(self) -> None:
+        """The fifth in a row has the server asked; while it is asked nobody asks again."""
+        self.assertEqual(self.doubts(9), [False] * 4 + [True] + [False] * 4)
+        self.assertEqual(self.ejector.ejected, ())
+
+    def test_not_well(self) -> None:
+        """A server that was asked and is not well is ejected as by faults; back, it begins anew."""
+        self.doubts(5)
+        self.assertEqual(
+            self.ejector.answered("a", False, 2.0, "it is mute"),
+            Ejection("a", 12.0, 10.0, "5 faults in a row, and a check failed: it is mute"),
+        )
+        self.assertEqual(self.doubts(9, 3.0), [False] * 9)
+        self.assertEqual(self.ejector.returning(12.0), ("a",))
+        self.assertEqual(self.doubts(5, 12.0), [False] * 4 + [True])
+
+    def test_well(self) -> None:
+        """A server that is well is not ejected, nor asked again for a while, however its clients go on."""
+        self.doubts(5)
+        self.assertIsNone(self.ejector.answered("a", True, 2.0))
+        self.assertEqual(self.doubts(99, 1.9 + TRUSTED), [False] * 99)
+        self.assertEqual(self.doubts(1, 2.0 + TRUSTED), [True])
+
+    def test_faults_among_them(self) -> None:
+        """Doubts make no faults of faults: a few of these and many doubts have the server asked, five faults
+        eject it whatever it answers.
+        """
+        self.assertIsNone(faults(self.ejector, "a", 3, 1.0))
+        self.assertEqual(self.doubts(2), [False, True])
+        self.assertIsNone(self.ejector.answered("a", True, 1.0))
+        self.assertIsNone(faults(self.ejector, "a", 1, 1.0))
+        self.assertIsNotNone(faults(self.ejector, "a", 1, 1.0))
+
+    def test_a_success_between(self) -> None:
+        """What went well takes doubts back, those too about which it is being asked."""
+        self.doubts(4)
+        self.ejector.observe("a", True, 1.0)
+        self.assertEqual(self.doubts(5), [False] * 4 + [True])
+        self.ejector.observe("a", True, 1.0)
+        self.assertIsNone(self.ejector.answered("a", False, 1.0, "refused"))
+        self.assertEqual(self.doubts(5), [False] * 4 + [True])
+
+    def test_no_room(self) -> None:
+        """Where no more may be ejected nobody is asked; nor is who was asked before that ejected."""
+        self.doubts(5)
+        faults(self.ejector, "b", 5, 1.0)
+        self.assertIsNone(self.ejector.answered("a", False, 1.0, "refused"))
+        self.assertEqual(self.doubts(5), [False] * 5)
+
+    def test_unknown(self) -> None:
+        """An answer that nobody has asked for, or about a server that is gone, is of no interest."""
+        self.assertIsNone(self.ejector.answered("a", False, 1.0))
+        self.doubts(5)
+        self.ejector.remove("a", 1.0)
+        self.assertIsNone(self.ejector.answered("a", False, 1.0))
+        self.assertFalse(self.ejector.suspect("a", 1.0))
+
+    def test_ejected_meanwhile(self) -> None:
+        """Faults that eject it while it is asked have decided: the answer changes nothing."""
+        self.doubts(5)
+        self.assertIsNotNone(faults(self.ejector, "a", 5, 1.0))
+        self.assertIsNone(self.ejector.answered("a", True, 1.0))
+        self.assertEqual(self.ejector.ejected, ("a",))
+
+
 NAMES = st.sampled_from("abcdef")
 
 
@@ -183,6 +258,20 @@ class AnyHistory(RuleBasedStateMachine):
                 assert 10.0 <= ejection.seconds <= 60.0
                 assert ejection.until == self.now + ejection.seconds
                 self.out[server] = ejection.until
+
+    @rule(server=NAMES, number=st.integers(1, 4), ok=st.booleans())
+    def doubt(self, server: str, number: int, ok: bool) -> None:
+        """Nobody is ejected for doubts that was asked and is well; who is not well only if there is room."""
+        asked = True in [self.ejector.suspect(server, self.now) for _ in range(number)]
+        if asked:
+            assert server in self.rows
+            assert server not in self.out
+            assert len(self.out) < len(self.rows) // 2
+        ejection = self.ejector.answered(server, ok, self.now)
+        assert (ejection is not None) == (asked and not ok)
+        if ejection is not None:
+            assert 10.0 <= ejection.seconds <= 60.0
+            self.out[server] = ejection.until
 
     @rule(server=NAMES)
     def succeed(self, server: str) -> None:

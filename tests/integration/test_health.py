@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tests.integration.support.programs import free_port, need, wait_until
 from tests.integration.support.redis import Redis, server_behind
@@ -73,14 +75,17 @@ def test_a_server_that_hangs(serve: Callable[..., Suite], tmp_path: Path, runnin
 
 
 @contextmanager
-def resetting(port: int) -> Iterator[None]:
-    """A server that resets every connection as soon as something comes."""
+def resetting(port: int, wait: bool = False) -> Iterator[None]:
+    """A server that resets every connection, at once or when something has come."""
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", port)) as server:
 
         def run() -> None:
             while True:
                 accepted, _ = server.accept()
-                if accepted.recv(100) == b"end":
+                if wait and not over.is_set():
+                    accepted.recv(100)
+                if over.is_set():
                     return accepted.close()
                 reset(accepted)
 
@@ -89,9 +94,17 @@ def resetting(port: int) -> Iterator[None]:
         try:
             yield
         finally:
-            with socket.create_connection(("127.0.0.1", port)) as last:
-                last.sendall(b"end")
+            over.set()
+            socket.create_connection(("127.0.0.1", port)).close()
             thread.join()
+
+
+def ask(gateway: Suite) -> int | str:
+    """Whom a new client gets; why not, if it gets nobody."""
+    try:
+        return server_behind(gateway.ports["cache"])
+    except OSError as error:
+        return type(error).__name__
 
 
 def test_a_server_that_resets(serve: Callable[..., Suite], tmp_path: Path, running: ExitStack) -> None:
@@ -99,26 +112,71 @@ def test_a_server_that_resets(serve: Callable[..., Suite], tmp_path: Path, runni
     need("redis-server")
     b = running.enter_context(Redis(free_port(), tmp_path)).started()
     port = free_port()
-    running.enter_context(resetting(port))
-    text = 'health = { interval = "200ms", ejection_time = "2s" }\n'
+    running.enter_context(resetting(port, wait=True))
+    text = 'health = { mode = "passive", ejection_time = "2s" }\n'
     gateway = serve(GATEWAY + text, ports={"a": port, "b": b.port})
 
-    def ask() -> int | str:
-        try:
-            return server_behind(gateway.ports["cache"])
-        except OSError as error:
-            return type(error).__name__
-
-    first = [ask() for _ in range(10)]
+    first = [ask(gateway) for _ in range(10)]
     assert first.count("ConnectionResetError") == first.count(b.port) == 5
     assert servers(gateway)["a"]["ejected"]
     assert servers(gateway)["a"]["up"]
-    assert [ask() for _ in range(6)] == [b.port] * 6
+    assert [ask(gateway) for _ in range(6)] == [b.port] * 6
 
     wait_until(lambda: not servers(gateway)["a"]["ejected"], "a was back")
-    assert "ConnectionResetError" in [ask() for _ in range(4)]
+    assert "ConnectionResetError" in [ask(gateway) for _ in range(4)]
     told = health(gateway)["a"]
     assert told["checks"]["last_failure"] is None
     assert told["connections"]["last_failure"]["error"]
     assert "server a of cache is ejected for 2 s: 5 faults in a row" in gateway.output
+    gateway.finish()
+
+
+def test_a_server_that_resets_whoever_comes(
+    serve: Callable[..., Suite], tmp_path: Path, running: ExitStack
+) -> None:
+    """A server whose port answers its checks, and which resets whoever comes, is asked again and ejected."""
+    need("redis-server")
+    b = running.enter_context(Redis(free_port(), tmp_path)).started()
+    port = free_port()
+    running.enter_context(resetting(port))
+    gateway = serve(GATEWAY, ports={"a": port, "b": b.port})
+
+    def ejected() -> bool:
+        ask(gateway)
+        return bool(servers(gateway)["a"]["ejected"])
+
+    wait_until(ejected, "a was ejected")
+    assert servers(gateway)["a"]["up"]
+    assert {ask(gateway) for _ in range(6)} == {b.port}
+    assert "server a of cache is ejected for 10 s: 5 faults in a row" in gateway.output
+    gateway.finish()
+
+
+HOSTILE = b"POST / HTTP/1.1\r\nHost: cache\r\n\r\n" + bytes(40_000)
+"""Redis takes it for an attack, and drops it with a reset, without a word."""
+
+
+@pytest.mark.parametrize(("mode", "ejected"), [("hybrid", False), ("passive", True)])
+def test_a_client_that_has_itself_reset(
+    serve: Callable[..., Suite], tmp_path: Path, running: ExitStack, mode: str, ejected: bool
+) -> None:
+    """A client that servers reset for what it says can have none ejected where servers are asked; where
+    they are not it can.
+    """
+    need("redis-server")
+    a, b = (running.enter_context(Redis(free_port(), tmp_path)).started() for _ in "ab")
+    text = f'health = {{ mode = "{mode}" }}\n'
+    gateway = serve(GATEWAY + text, ports={"a": a.port, "b": b.port})
+    for _ in range(40):
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", gateway.ports["cache"]), timeout=10) as client,
+        ):
+            client.sendall(HOSTILE)
+            client.recv(1)
+    known = servers(gateway)
+    assert sum(each["resets"] for each in known.values()) >= 20
+    assert any(each["ejected"] for each in known.values()) is ejected
+    assert len({ask(gateway) for _ in range(4)}) == (1 if ejected else 2)
+    assert ("is ejected" in gateway.output) is ejected
     gateway.finish()

@@ -135,8 +135,7 @@ class CheckedTests(SynchronousTestCase):
         clock, endpoint, server = MemoryReactorClock(), ScriptedEndpoint(), Server("a", "tcp:192.0.2.1:1")
         pool = ConnectionPool(server, endpoint, clock, settings=PoolSettings("preconnect"))
         checker = HealthChecker("db", [server], TCPCheck(clock, 2.0), clock)
-        members = Members("db", [server], {"a": pool}, clock)
-        members.checker = checker
+        members = Members("db", [server], {"a": pool}, clock, watch=lambda moved: checker)
         upstream = Upstream("db", members, RoundRobin(random.Random(1)), clock)
         upstream.start()
         clock.advance(1)

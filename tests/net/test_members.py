@@ -73,7 +73,7 @@ class UsableTests(MembersCase):
     def test_who_is_told(self):
         """Whoever waits for servers is told when one may have become usable."""
         told = []
-        self.members.changed = lambda: told.append(self.names())
+        self.members.listen(lambda: told.append(self.names()))
         self.move("b", False)
         self.move("b", True)
         self.members.administer(self.servers["a"], DRAIN)
@@ -84,7 +84,7 @@ class UsableTests(MembersCase):
         """That connections come and go is told only where it fills a server, or makes room in it."""
         self.build("a", max_connections=2)
         told = []
-        self.members.changed = lambda: told.append(self.names())
+        self.members.listen(lambda: told.append(self.names()))
         server = self.servers["a"]
         for step in (self.members.begun, self.members.begun, self.members.ended, self.members.ended):
             step(server)
@@ -257,9 +257,13 @@ class CheckedTests(MembersCase):
 
     def setUp(self):
         super().setUp()
-        self.build("ab")
         self.check = Asked()
-        self.checker = self.members.checker = HealthChecker(
+        self.build("ab", watch=self.watch)
+        self.upstream.start()
+        self.clock.advance(1)
+
+    def watch(self, moved):
+        self.checker = HealthChecker(
             "db",
             self.servers.values(),
             self.check,
@@ -267,10 +271,9 @@ class CheckedTests(MembersCase):
             health=lambda: RiseFall(2, 3),
             schedule=Schedule(5.0, jitter=0.0),
             chance=random.Random(1),
-            changed=self.members.moved,
+            changed=moved,
         )
-        self.upstream.start()
-        self.clock.advance(1)
+        return self.checker
 
     def test_checked_from_the_start(self):
         """All are checked when the upstream starts.  One that is added takes no connections until it was
@@ -356,7 +359,7 @@ class ChangedTests(MembersCase):
         self.members.judge(self.servers["a"], False)
         self.assertEqual(self.names(), "bc")
         told = []
-        self.members.changed = lambda: told.append(self.names())
+        self.members.listen(lambda: told.append(self.names()))
         self.members.remove(self.servers["b"], "not wanted")
         self.members.remove(self.servers["c"], "not wanted")
         self.assertEqual(told, ["c", "", "a"])

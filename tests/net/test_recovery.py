@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from tcpsuite.core.ejection import Ejector
+from tcpsuite.core.ejection import TRUSTED, Ejector
 from tcpsuite.core.servers import Server
+from tcpsuite.interfaces import IHealthCheck, Outcome
 from tcpsuite.net.recovery import Ejections, Weights
 
 
@@ -129,8 +132,8 @@ class EjectionsTests(SynchronousTestCase):
         self.ejections.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def make(self, ejector):
-        return Ejections("db", ejector, self.clock, self.changed)
+    def make(self, ejector, second_look=None):
+        return Ejections("db", ejector, self.clock, self.changed, second_look)
 
     def changed(self, server):
         self.told.append((server.name, server.ejected))
@@ -233,3 +236,98 @@ class EjectionsTests(SynchronousTestCase):
         self.faults("b")
         self.clock.advance(99)
         self.assertEqual((self.out, self.clock.getDelayedCalls()), (["a"], []))
+
+    def test_suspicion_is_enough(self):
+        """Where nobody asks servers, resets eject as refusals do."""
+        self.ejections.suspect(self.servers["a"], "reset")
+        self.ejections.suspect(self.servers["a"], "reset")
+        self.assertEqual(self.out, ["a"])
+
+
+class SecondLookTests(EjectionsTests):
+    """The same, and a server that resets connections is asked."""
+
+    def make(self, ejector, second_look=None):
+        self.look = Asked()
+        return super().make(ejector, self.look)
+
+    def resets(self, name, times=2):
+        for _ in range(times):
+            self.ejections.suspect(self.servers[name], "reset")
+
+    def test_suspicion_is_enough(self):
+        """Resets alone eject nobody; the server is asked once."""
+        self.resets("a", 9)
+        self.assertEqual((self.look.names, self.out), (["a"], []))
+
+    def test_not_well(self):
+        """One that is not well is ejected, with the reason."""
+        self.resets("a")
+        with capturedLogs() as events:
+            self.look.answers[0].callback(Outcome(False, "it is mute"))
+        self.assertEqual((self.out, self.told), (["a"], [("a", True)]))
+        self.assertEqual(events[0]["reason"], "2 faults in a row, and a check failed: it is mute")
+
+    def test_well(self):
+        """One that is well stays, and is asked again only after a while."""
+        self.resets("a")
+        self.look.answers[0].callback(Outcome(True))
+        self.resets("a")
+        self.assertEqual((self.look.names, self.out), (["a"], []))
+        self.clock.advance(TRUSTED)
+        self.resets("a")
+        self.assertEqual(self.look.names, ["a", "a"])
+
+    def test_not_known(self):
+        """For want of something here nobody is ejected."""
+        self.resets("a")
+        self.look.answers[0].callback(Outcome(False, "no descriptor", local=True))
+        self.assertEqual(self.out, [])
+
+    def test_a_broken_check(self):
+        """A check that fails to give an outcome has failed."""
+        self.resets("a")
+        self.look.answers[0].errback(ValueError("oops"))
+        self.assertEqual(self.out, ["a"])
+
+    def test_leaves_while_it_is_asked(self):
+        """One that takes no connections any more is asked no more, and its answer ejects nobody."""
+        self.resets("a")
+        self.ejections.leave(self.servers["a"])
+        self.assertEqual((self.look.cancelled, self.out), (1, []))
+
+    def test_comes_back_while_it_is_asked(self):
+        """One that is back is asked anew when there is reason to."""
+        self.resets("a")
+        self.ejections.leave(self.servers["a"])
+        self.ejections.join(self.servers["a"])
+        self.resets("a")
+        self.assertEqual((self.look.names, self.out), (["a", "a"], []))
+        self.look.answers[1].callback(Outcome(False, "it is mute"))
+        self.assertEqual(self.out, ["a"])
+
+    def test_stopped_while_it_is_asked(self):
+        """Behind a stop nobody is asked."""
+        self.resets("a")
+        self.ejections.stop()
+        self.assertEqual((self.look.cancelled, self.out), (1, []))
+        self.resets("b")
+        self.assertEqual(self.look.names, ["a"])
+
+
+@implementer(IHealthCheck)
+class Asked:
+    """A check that the test answers."""
+
+    def __init__(self):
+        self.names = []
+        self.answers: list[Deferred[Outcome]] = []
+        self.cancelled = 0
+
+    def check(self, server):
+        self.names.append(server.name)
+        self.answers.append(Deferred(self.cancel))
+        return self.answers[-1]
+
+    def cancel(self, answer):
+        self.cancelled += 1

@@ -63,6 +63,8 @@ class UpstreamCase(SynchronousTestCase):
         slow_start: float = 0.0,
         cut_when_down: bool = False,
         ejector: Any = None,
+        second_look: Any = None,
+        watch: Any = lambda moved: None,
         **options: Any,
     ) -> None:
         """Servers of these names; an upstream that has them."""
@@ -76,7 +78,9 @@ class UpstreamCase(SynchronousTestCase):
             self.servers.values(),
             {name: self.pool(server) for name, server in self.servers.items()},
             self.clock,
+            watch=watch,
             ejector=ejector,
+            second_look=second_look,
             slow_start=slow_start,
             cut_when_down=cut_when_down,
         )

@@ -13,6 +13,7 @@ from tcpsuite.core.scripts.send_expect import SendExpect, literally, parse_bytes
 from tcpsuite.core.scripts.smtp import SMTP
 from tcpsuite.interfaces import IHealthCheck
 from tcpsuite.net.checks.naming import authority_namer, host_namer
+from tcpsuite.net.checks.second_look import WHILE, InTurn, StayCheck
 from tcpsuite.net.checks.talk import TalkCheck
 from tcpsuite.net.checks.tcp import TCPCheck
 from tcpsuite.net.healthcheck import HealthChecker
@@ -113,6 +114,17 @@ def build_ejector(servers: Iterable[Server], options: HealthOptions) -> Ejector 
         shortest=options.ejection_time,
         longest=options.max_ejection_time,
     )
+
+
+def build_second_look(upstream: str, options: HealthOptions, reactor: Any) -> IHealthCheck | None:
+    """What asks a server on which real connections cast doubt, as the table says; ``None`` when nobody asks
+    servers, or nobody doubts them.
+
+    :raises StartError: when a check of somebody's own cannot be built, or is none.
+    """
+    if not (options.active and options.passive):
+        return None
+    return InTurn((_build_check(upstream, options, reactor), StayCheck(reactor, options.timeout + WHILE)))
 
 
 def _build_check(upstream: str, options: HealthOptions, reactor: Any) -> IHealthCheck:
