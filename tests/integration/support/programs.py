@@ -46,10 +46,10 @@ def need(*programs: str) -> None:
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives to clients.
 
-    None that another process of these tests is given: it may not listen yet.
+    None that another process of these tests is given, or a script in benchmarks/: it may not listen yet.
     """
     while True:
-        port = random.randrange(10_000 + WORKER, 32_000, WORKERS)
+        port = random.randrange(10_000 + WORKER, 20_000, WORKERS)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
