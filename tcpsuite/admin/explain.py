@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tcpsuite.core.choosing import Choice, Why
 from tcpsuite.core.picks import Pick, Told
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,11 +32,11 @@ MEANINGS: Mapping[Why, str] = {
     Why.BACKUP: "others that come before it may be used",
     Why.TRIED: "it failed for this client a moment ago",
 }
-HELD: Mapping[Held, str] = {
-    Held.PAUSED: "an operator's pause",
-    Held.FULL: "servers with as many connections as they take",
-    Held.NONE_UP: "no server that is up and has not just failed it",
-    Held.RETRIES: "as many others on their way to another server as may be at once",
+HELD: Mapping[WhyHeld, str] = {
+    WhyHeld.PAUSED: "an operator's pause",
+    WhyHeld.FULL: "servers with as many connections as they take",
+    WhyHeld.NONE_UP: "no server that is up and has not just failed it",
+    WhyHeld.RETRIES: "as many others on their way to another server as may be at once",
 }
 
 _NO_PICK = Pick(Choice(()))
@@ -64,7 +64,7 @@ def explanation(connection: Connection, now: float) -> dict[str, Any]:
         "bytes_out": connection.bytes_out,
         "held": {
             "milliseconds": _milliseconds(connection.held),
-            **_held(Held(connection.held_why) if connection.held_why else None),
+            **_held(WhyHeld(connection.held_why) if connection.held_why else None),
         },
         "attempts": [
             {**pick_data(pick or _NO_PICK), **_attempt(attempt)}
@@ -174,7 +174,7 @@ def _choice(told: Mapping[str, Any], strategy: str) -> Iterator[str]:
         yield f"   not {each['server']}: {each['why']}, {each['meaning']}"
 
 
-def _held(why: Held | None) -> dict[str, str]:
+def _held(why: WhyHeld | None) -> dict[str, str]:
     return {"why": "", "meaning": ""} if why is None else {"why": why.value, "meaning": HELD[why]}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.connections import Connection, Ledger
     from tcpsuite.core.picks import Pick
-    from tcpsuite.core.queueing import Held
+    from tcpsuite.core.queueing import WhyHeld
     from tcpsuite.core.servers import Administration, Server
 
 MOST_CONNECTIONS = 100
@@ -78,7 +78,7 @@ class WhatifView(Protocol):
     def strategy(self) -> str: ...
 
     @property
-    def waits(self) -> Held | None: ...
+    def waits(self) -> WhyHeld | None: ...
 
 
 class OperatorView(Protocol):

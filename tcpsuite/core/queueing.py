@@ -20,7 +20,7 @@ MOST = 1000
 """Clients that wait at most: each holds a descriptor, and what it has said."""
 
 
-class Held(Enum):
+class WhyHeld(Enum):
     """Why a client waits."""
 
     PAUSED = "paused"  # an operator holds all clients back, or lets them go on at a pace
@@ -34,7 +34,7 @@ class Waiting:
     """A client that waits."""
 
     taker: int
-    why: Held
+    why: WhyHeld
     since: float
     again: float | None = None
     """When servers that have failed it may be tried again; ``None`` for never."""
@@ -85,7 +85,7 @@ class Queue:
         """
         return self.paused or bool(self._pace)
 
-    def enter(self, taker: int, why: Held, now: float, limit: float, again: float | None = None) -> bool:
+    def enter(self, taker: int, why: WhyHeld, now: float, limit: float, again: float | None = None) -> bool:
         """``taker`` begins to wait, for ``limit`` seconds at most.
 
         :param again: when servers that have failed it may be tried again.
@@ -100,7 +100,7 @@ class Queue:
             self._resting.add(taker, again)
         return True
 
-    def turn_away(self, taker: int, why: Held, now: float) -> Waiting:
+    def turn_away(self, taker: int, why: WhyHeld, now: float) -> Waiting:
         """``taker`` would have to wait, and has no time for that."""
         self.timed_out += 1
         return Waiting(taker, why, now)

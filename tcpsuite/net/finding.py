@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tcpsuite.core.choosing import Why, candidates, why_not
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted, RemoteError
 from tcpsuite.interfaces import Outcome
 from tcpsuite.net.shortage import Complaints
@@ -85,7 +85,7 @@ class Finder:
     def find(self, search: Search) -> Deferred[ILease]:
         """Begin a search; see :meth:`tcpsuite.net.upstream.Upstream.acquire`."""
         if self.room.goes_first and not self._closed:
-            return self._hold(search, Held.PAUSED if self.room.queue.held_back else Held.FULL)
+            return self._hold(search, WhyHeld.PAUSED if self.room.queue.held_back else WhyHeld.FULL)
         return self._next(search)
 
     def turn_away(self) -> None:
@@ -97,15 +97,15 @@ class Finder:
         self._closed = True
         self.turn_away()
 
-    def would_wait(self) -> Held | None:
+    def would_wait(self) -> WhyHeld | None:
         """Why a client that came now would have to wait, if it would."""
         if self.room.queue.held_back:
-            return Held.PAUSED
+            return WhyHeld.PAUSED
         if self._members.usable:
             return None
         if any(why_not(server) is Why.FULL for server in self._members.servers):
-            return Held.FULL if self.patience.queue_timeout else None
-        return Held.NONE_UP if self.patience.hold_timeout else None
+            return WhyHeld.FULL if self.patience.queue_timeout else None
+        return WhyHeld.NONE_UP if self.patience.hold_timeout else None
 
     @property
     def nobody_more(self) -> str:
@@ -140,7 +140,7 @@ class Finder:
             if not usable:
                 return self._without(search, now)
             if tried and not self._may_retry(search):
-                return self._hold(search, Held.RETRIES)
+                return self._hold(search, WhyHeld.RETRIES)
             server = search.balancer.pick(usable, search.client, now)
             if server is None:
                 return self._give_up(search, f"the balancer of {self._upstream} refused")
@@ -276,7 +276,7 @@ class Finder:
     def _without(self, search: Search, now: float) -> Deferred[ILease]:
         """There is no server for it now: wait for one, if that is any use."""
         if any(why_not(server) is Why.FULL for server in self._members.servers if server not in search.tried):
-            return self._hold(search, Held.FULL)
+            return self._hold(search, WhyHeld.FULL)
         return self._hold_or_refuse(search, now)
 
     def _hold_or_refuse(self, search: Search, now: float) -> Deferred[ILease]:
@@ -289,7 +289,7 @@ class Finder:
                 # Those that came together are not to come back together.
                 rest = TURN_AROUND * (1 + self._chance.random() / 2)
                 again = now + min(left, rest) if search.tried else None
-                return self._hold(search, Held.NONE_UP, left, again)
+                return self._hold(search, WhyHeld.NONE_UP, left, again)
         self._note_none(search)
         return self._give_up(search)
 
@@ -299,7 +299,7 @@ class Finder:
         search.found_none(members.choice_without(search.tried, ()) if search.tried else members.choice)
 
     def _hold(
-        self, search: Search, why: Held, limit: float | None = None, again: float | None = None
+        self, search: Search, why: WhyHeld, limit: float | None = None, again: float | None = None
     ) -> Deferred[ILease]:
         self._settle(search)
         since = self._clock.seconds()
@@ -308,7 +308,7 @@ class Finder:
         def waited(result: Any) -> Any:
             search.waited(why, self._clock.seconds() - since)
             if isinstance(result, Failure):
-                if why is not Held.PAUSED:
+                if why is not WhyHeld.PAUSED:
                     self._note_none(search)
                 if search.tried and result.check(NoServer, PoolExhausted):
                     # What has failed it tells more than for how long it waited then.
@@ -326,6 +326,6 @@ class Finder:
     def _could_go(self, search: Search, waiting: Waiting) -> bool:
         if waiting.again is not None:
             return waiting.again <= self._clock.seconds() and bool(self._members.usable)
-        if waiting.why is Held.RETRIES and not self._budget.has_room(self._active):
+        if waiting.why is WhyHeld.RETRIES and not self._budget.has_room(self._active):
             return False
         return bool(candidates(self._members.servers, search.tried) if search.tried else self._members.usable)

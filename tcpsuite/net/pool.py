@@ -11,8 +11,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.pooling.events import Waiting
-from tcpsuite.core.queueing import Held as WhyHeld
-from tcpsuite.core.queueing import Queue
+from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.errors import Closed, Cut, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
 from tcpsuite.net.deadlines import Deadlines

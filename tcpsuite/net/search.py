@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from tcpsuite.core.connections import Attempt
 from tcpsuite.core.picks import Pick
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.interfaces import IReasoned
 
@@ -47,24 +47,24 @@ class Patience:
     pause_timeout: float = 30.0
     """A client waits so long for a paused upstream to be resumed."""
 
-    def limit(self, why: Held) -> float:
+    def limit(self, why: WhyHeld) -> float:
         """Seconds that a client waits at most."""
         match why:
-            case Held.PAUSED:
+            case WhyHeld.PAUSED:
                 return self.pause_timeout
-            case Held.FULL | Held.RETRIES:
+            case WhyHeld.FULL | WhyHeld.RETRIES:
                 return self.queue_timeout
-            case Held.NONE_UP:
+            case WhyHeld.NONE_UP:
                 return self.hold_timeout
 
-    def late(self, why: Held, upstream: str, none: str) -> Exception:
+    def late(self, why: WhyHeld, upstream: str, none: str) -> Exception:
         """The error for a client that has waited so long; ``none`` says why there is no server."""
         match why:
-            case Held.PAUSED:
+            case WhyHeld.PAUSED:
                 return PoolExhausted(f"upstream {upstream} held clients back{_for(self.pause_timeout)}")
-            case Held.FULL | Held.RETRIES:
+            case WhyHeld.FULL | WhyHeld.RETRIES:
                 return PoolExhausted(f"the servers of {upstream} were full{_for(self.queue_timeout)}")
-            case Held.NONE_UP:
+            case WhyHeld.NONE_UP:
                 return NoServer(f"{none}, for {self.hold_timeout:g} s")
 
 
@@ -109,7 +109,7 @@ class Search:
             attempt = Attempt(server.name, error, seconds)
             self.record.attempts = (*self.record.attempts[-MOST_NOTED:], attempt)
 
-    def waited(self, why: Held, seconds: float) -> None:
+    def waited(self, why: WhyHeld, seconds: float) -> None:
         """It has waited so long."""
         if self.record is not None:
             self.record.held += seconds

@@ -13,7 +13,7 @@ from tcpsuite.net.alarm import Alarm
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tcpsuite.core.queueing import Held, Waiting
+    from tcpsuite.core.queueing import Waiting, WhyHeld
 
 Who = TypeVar("Who")
 
@@ -57,7 +57,7 @@ class WaitingRoom(Generic[Who]):
         return self.queue.held_back or (self._serving and bool(self._held))
 
     def hold(
-        self, who: Who, why: Held, limit: float, full: Exception, again: float | None = None
+        self, who: Who, why: WhyHeld, limit: float, full: Exception, again: float | None = None
     ) -> Deferred[None]:
         """``who`` waits, for ``limit`` seconds at most; without any it is late at once.
 

@@ -13,7 +13,7 @@ from tcpsuite.interfaces import IReasoned
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tcpsuite.core.queueing import Held
+    from tcpsuite.core.queueing import WhyHeld
     from tcpsuite.interfaces import ILoadBalancer
     from tcpsuite.net.members import Members
 
@@ -27,7 +27,7 @@ class Whatif:
     """Why nobody, or why it cannot be said; empty otherwise."""
     strategy: str = ""
     """The balancer's name."""
-    waits: Held | None = None
+    waits: WhyHeld | None = None
     """Why it would have to wait first; ``None`` when it would not."""
 
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection, Counted, Ledger, Reason
 from tcpsuite.core.picks import Pick, Told
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import ChangeRefused
 
@@ -63,7 +63,7 @@ class FakeWhatif:
     pick: Pick
     reason: str = ""
     strategy: str = "least_connections"
-    waits: Held | None = None
+    waits: WhyHeld | None = None
 
 
 @define
@@ -102,7 +102,7 @@ class FakeUpstream:
     nobody: str = "no server of cache takes connections: of 2, 2 no weight"
     operator: FakeOperator = Factory(FakeOperator)
     resuming: float = 0.0
-    waits: Held | None = None
+    waits: WhyHeld | None = None
     changed: list[FakeChange] = Factory(lambda: [FakeChange("b", "weight", 5, 1)])
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tcpsuite.admin.site import MAX_BODY
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Administration
 from tests.admin.asking import Asking
 
@@ -61,7 +61,7 @@ class WhatifTests(Asking):
 
     def test_waits(self) -> None:
         """A client that would have to wait first is told so, and for what."""
-        self.suite.upstreams["cache"].waits = Held.PAUSED
+        self.suite.upstreams["cache"].waits = WhyHeld.PAUSED
         got = self.get("/api/v1/whatif?upstream=cache&client=192.0.2.1").json
         self.assertEqual((got["server"], got["waits"]["why"]), ("b", "paused"))
         self.assertEqual(got["waits"]["meaning"], "an operator's pause")

@@ -15,7 +15,7 @@ from tcpsuite.admin.explain import HELD, MEANINGS, explanation, tell, tell_whati
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Attempt, Connection, Counted, Ledger, Reason
 from tcpsuite.core.picks import Pick, Told
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tests.admin.support import connection
 
 FIRST = Choice(("a", "b"), (LeftOut("c", Why.DOWN), LeftOut("d", Why.BACKUP)), ("b",), (1, 0.75))
@@ -115,7 +115,7 @@ class DataTests(SynchronousTestCase):
 
     def test_words_for_all(self) -> None:
         """There are words for everything that can keep a server or a client back."""
-        self.assertEqual((set(MEANINGS), set(HELD)), (set(Why), set(Held)))
+        self.assertEqual((set(MEANINGS), set(HELD)), (set(Why), set(WhyHeld)))
 
 
 class TextTests(SynchronousTestCase):

@@ -19,7 +19,7 @@ from twisted.logger import capturedLogs
 
 from tcpsuite.admin.http import AdminListener, AdminOptions
 from tcpsuite.cli import client, main
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Administration
 from tcpsuite.options import Endpoints, Secret
 from tests.admin.support import FakeChange, FakeSuite, busy_suite
@@ -100,11 +100,11 @@ async def test_whatif(bench: Bench) -> None:
     result = await invoke("whatif", "--upstream=cache", "--admin", bench.url, TCPSUITE_ADMIN_TOKEN=TOKEN)
     assert (result.exit_code, result.stderr) == (1, "")
     assert result.stdout == "a client on a UNIX socket would get no server, no server is up\n"
-    bench.suite.upstreams["cache"].waits = Held.PAUSED
+    bench.suite.upstreams["cache"].waits = WhyHeld.PAUSED
     assert (await bench.run("whatif", "--upstream", "cache", "--client", "::1")).startswith(
         "::1 would wait for a server: paused, an operator's pause; then it would go to b\n"
     )
-    bench.suite.upstreams["cache"].waits = Held.NONE_UP
+    bench.suite.upstreams["cache"].waits = WhyHeld.NONE_UP
     assert (await bench.run("whatif", "--upstream", "cache")) == (
         "a client on a UNIX socket would wait for a server: none_up, no server that is up and has not"
         " just failed it, no server is up\n"

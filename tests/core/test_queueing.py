@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.deadlines import GRAIN
-from tcpsuite.core.queueing import Held, Queue, Waiting
+from tcpsuite.core.queueing import Queue, Waiting, WhyHeld
 
 
 class QueueTests(SynchronousTestCase):
@@ -18,7 +18,7 @@ class QueueTests(SynchronousTestCase):
 
     def enter(self, *takers: int, now: float = 0.0, limit: float = 5.0) -> None:
         for taker in takers:
-            self.assertTrue(self.queue.enter(taker, Held.FULL, now, limit))
+            self.assertTrue(self.queue.enter(taker, WhyHeld.FULL, now, limit))
 
     def waiting(self) -> list[int]:
         return [each.taker for each in self.queue]
@@ -34,17 +34,17 @@ class QueueTests(SynchronousTestCase):
     def test_in_the_order_in_which_they_came(self) -> None:
         """Those who wait are told in their order, each with why and since when."""
         self.enter(1, 2)
-        self.assertTrue(self.queue.enter(3, Held.NONE_UP, 0.5, 5.0))
+        self.assertTrue(self.queue.enter(3, WhyHeld.NONE_UP, 0.5, 5.0))
         self.assertEqual(
             list(self.queue),
-            [Waiting(1, Held.FULL, 0.0), Waiting(2, Held.FULL, 0.0), Waiting(3, Held.NONE_UP, 0.5)],
+            [Waiting(1, WhyHeld.FULL, 0.0), Waiting(2, WhyHeld.FULL, 0.0), Waiting(3, WhyHeld.NONE_UP, 0.5)],
         )
         self.assertEqual(len(self.queue), 3)
 
     def test_no_more_than_there_is_room_for(self) -> None:
         """Who comes when it is full is refused and counted, until somebody has left."""
         self.enter(1, 2, 3)
-        self.assertFalse(self.queue.enter(4, Held.FULL, 0.0, 5.0))
+        self.assertFalse(self.queue.enter(4, WhyHeld.FULL, 0.0, 5.0))
         self.assertEqual(self.queue.stats(0.0)["refused"], 1)
         self.queue.leave(2, 1.0)
         self.enter(4)
@@ -53,12 +53,12 @@ class QueueTests(SynchronousTestCase):
     def test_a_queue_for_nobody(self) -> None:
         """With room for none everybody is refused, and nothing is due."""
         self.queue = Queue(0)
-        self.assertFalse(self.queue.enter(1, Held.FULL, 0.0, 5.0))
+        self.assertFalse(self.queue.enter(1, WhyHeld.FULL, 0.0, 5.0))
         self.assertIsNone(self.queue.due(0.0))
 
     def test_no_time_to_wait(self) -> None:
         """Who has no time to wait is counted among those whose time was over, and is not there."""
-        self.assertEqual(self.queue.turn_away(1, Held.FULL, 2.0), Waiting(1, Held.FULL, 2.0))
+        self.assertEqual(self.queue.turn_away(1, WhyHeld.FULL, 2.0), Waiting(1, WhyHeld.FULL, 2.0))
         self.assertEqual((self.waiting(), self.queue.stats(2.0)["timed_out"]), ([], 1))
 
     def test_whose_time_is_over(self) -> None:
@@ -67,9 +67,9 @@ class QueueTests(SynchronousTestCase):
         self.enter(2, limit=1.0)
         self.assertEqual(self.queue.due(0.0), 1.0)
         self.assertEqual(self.queue.expire(0.999), [])
-        self.assertEqual(self.queue.expire(1.0), [Waiting(2, Held.FULL, 0.0)])
+        self.assertEqual(self.queue.expire(1.0), [Waiting(2, WhyHeld.FULL, 0.0)])
         self.assertEqual((self.waiting(), self.queue.due(1.0)), ([1], 2.0))
-        self.assertEqual(self.queue.expire(9.0), [Waiting(1, Held.FULL, 0.0)])
+        self.assertEqual(self.queue.expire(9.0), [Waiting(1, WhyHeld.FULL, 0.0)])
         self.assertEqual(self.queue.expire(99.0), [])
         self.assertIsNone(self.queue.due(99.0))
         self.assertEqual(self.queue.timed_out, 2)
@@ -214,8 +214,8 @@ class QueueMachine(RuleBasedStateMachine):
         if not self.until:
             self.period = 0.0
 
-    @rule(limit=st.sampled_from([0.0, 0.5, 1.0, 3.0]), why=st.sampled_from(Held))
-    def enter(self, limit: float, why: Held) -> None:
+    @rule(limit=st.sampled_from([0.0, 0.5, 1.0, 3.0]), why=st.sampled_from(WhyHeld))
+    def enter(self, limit: float, why: WhyHeld) -> None:
         self.taker += 1
         assert self.queue.enter(self.taker, why, self.now, limit) is (len(self.until) < self.MOST)
         if len(self.until) < self.MOST:

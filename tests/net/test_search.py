@@ -13,7 +13,7 @@ from tcpsuite.core.balancing.turns import FIRST
 from tcpsuite.core.choosing import Choice
 from tcpsuite.core.connections import Attempt
 from tcpsuite.core.picks import Pick
-from tcpsuite.core.queueing import Held
+from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.interfaces import ILoadBalancer
@@ -33,22 +33,22 @@ class PatienceTests(SynchronousTestCase):
     def test_for_each_reason(self) -> None:
         """Who waits does so as long as its reason says, and hears it in the words of the reason."""
         patience = Patience(queue_timeout=1.5, hold_timeout=2.0, pause_timeout=60.0)
-        limits = {Held.PAUSED: 60.0, Held.FULL: 1.5, Held.NONE_UP: 2.0, Held.RETRIES: 1.5}
-        self.assertEqual({why: patience.limit(why) for why in Held}, limits)
+        limits = {WhyHeld.PAUSED: 60.0, WhyHeld.FULL: 1.5, WhyHeld.NONE_UP: 2.0, WhyHeld.RETRIES: 1.5}
+        self.assertEqual({why: patience.limit(why) for why in WhyHeld}, limits)
         errors = {
-            Held.PAUSED: PoolExhausted("upstream db held clients back for 60 s"),
-            Held.FULL: PoolExhausted("the servers of db were full for 1.5 s"),
-            Held.NONE_UP: NoServer("all down, for 2 s"),
-            Held.RETRIES: PoolExhausted("the servers of db were full for 1.5 s"),
+            WhyHeld.PAUSED: PoolExhausted("upstream db held clients back for 60 s"),
+            WhyHeld.FULL: PoolExhausted("the servers of db were full for 1.5 s"),
+            WhyHeld.NONE_UP: NoServer("all down, for 2 s"),
+            WhyHeld.RETRIES: PoolExhausted("the servers of db were full for 1.5 s"),
         }
-        found = {why: patience.late(why, "db", "all down") for why in Held}
+        found = {why: patience.late(why, "db", "all down") for why in WhyHeld}
         self.assertEqual({why: repr(error) for why, error in found.items()}, _reprs(errors))
 
     def test_without_any(self) -> None:
         """Who may not wait is not told for how long it has."""
         patience = Patience(queue_timeout=0.0, pause_timeout=0.0)
-        self.assertEqual(str(patience.late(Held.FULL, "db", "")), "the servers of db were full")
-        self.assertEqual(str(patience.late(Held.PAUSED, "db", "")), "upstream db held clients back")
+        self.assertEqual(str(patience.late(WhyHeld.FULL, "db", "")), "the servers of db were full")
+        self.assertEqual(str(patience.late(WhyHeld.PAUSED, "db", "")), "upstream db held clients back")
 
 
 class SearchTests(SynchronousTestCase):
@@ -64,8 +64,8 @@ class SearchTests(SynchronousTestCase):
         self.search.found_none(nobody)
         self.search.attempted(A, "refused", 0.5)
         self.search.attempted(B, "", 0.25)
-        self.search.waited(Held.PAUSED, 2.0)
-        self.search.waited(Held.FULL, 1.0)
+        self.search.waited(WhyHeld.PAUSED, 2.0)
+        self.search.waited(WhyHeld.FULL, 1.0)
         self.assertEqual(self.record.picks, (Pick(choice, "a", FIRST), Pick(nobody)))
         self.assertEqual(self.record.attempts, (Attempt("a", "refused", 0.5), Attempt("b", "", 0.25)))
         self.assertEqual((self.record.held, self.record.held_why), (3.0, "full"))
@@ -76,7 +76,7 @@ class SearchTests(SynchronousTestCase):
         search.picked(A, [A], Choice(("a",)))
         search.found_none(Choice(()))
         search.attempted(A, "", 0.5)
-        search.waited(Held.FULL, 1.0)
+        search.waited(WhyHeld.FULL, 1.0)
         self.assertIsNone(search.record)
 
     def test_a_balancer_that_does_not_say_why(self) -> None:
@@ -122,5 +122,5 @@ class Silent:
     def finished(self, server: Server, outcome: Outcome, now: float) -> None: ...
 
 
-def _reprs(errors: Mapping[Held, Exception]) -> dict[Held, str]:
+def _reprs(errors: Mapping[WhyHeld, Exception]) -> dict[WhyHeld, str]:
     return {why: repr(error) for why, error in errors.items()}

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from tcpsuite.core.balancing import STRATEGIES, First, LeastConnections, RoundRobin
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.picks import Pick
-from tcpsuite.core.queueing import Held, Queue
+from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, PoolExhausted
 from tcpsuite.interfaces import ILoadBalancer, ITimed
@@ -191,13 +191,13 @@ class AskedTests(UpstreamCase):
         self.assertIsNone(self.upstream.whatif().waits)
         self.upstream.pause()
         whatif = self.upstream.whatif()
-        self.assertEqual((whatif.pick.server, whatif.waits), ("a", Held.PAUSED))
+        self.assertEqual((whatif.pick.server, whatif.waits), ("a", WhyHeld.PAUSED))
         self.upstream.resume()
         _, other = self.join("a")
-        self.assertEqual(self.upstream.whatif().waits, Held.FULL)
+        self.assertEqual(self.upstream.whatif().waits, WhyHeld.FULL)
         other.lose()
         self.down("a")
-        self.assertEqual(self.upstream.whatif().waits, Held.NONE_UP)
+        self.assertEqual(self.upstream.whatif().waits, WhyHeld.NONE_UP)
 
     def test_whatif_nobody_more_may_wait(self):
         """A client that would find the queue full is not told to wait, but what it would be refused with."""

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.queueing import Held, Queue, Waiting
+from tcpsuite.core.queueing import Queue, Waiting, WhyHeld
 from tcpsuite.errors import NoServer, PoolExhausted
 from tcpsuite.net.waiting import WaitingRoom
 
@@ -36,7 +36,7 @@ class WaitingRoomTests(SynchronousTestCase):
 
     def hold(self, *names: str, limit: float = 5.0) -> None:
         for name in names:
-            turn = self.turns[name] = self.room.hold(name, Held.FULL, limit, PoolExhausted())
+            turn = self.turns[name] = self.room.hold(name, WhyHeld.FULL, limit, PoolExhausted())
             turn.addCallback(self.take, name)
 
     def take(self, _: None, name: str) -> None:

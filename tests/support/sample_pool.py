@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
-from tcpsuite.core.queueing import Held as WhyHeld
-from tcpsuite.core.queueing import Queue
+from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.errors import Closed, ConnectFailed, Cut, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
 from tcpsuite.net.attempts import Attempts
