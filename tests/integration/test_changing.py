@@ -130,12 +130,15 @@ def test_why(serve: Callable[..., Suite]) -> None:
     assert (first["server"], first["error"], first["candidates"]) == ("a", "connection refused", ["a", "b"])
     assert (second["server"], second["error"], second["candidates"]) == ("b", "", ["b"])
     assert second["left_out"][0]["why"] == "tried"
+    assert (page["strategy"], first["figures"]["earned"]) == ("round_robin", {"a": 1, "b": 1})
+    assert second["figures"] == {"weight": {"b": 1}, "earned": {"b": 2}}
     assert page["reason"] == "client_closed"
 
     text = command(suite, "explain", connection_id).stdout
     assert "1. a: failed after " in text
     assert "2. b: connected in " in text
     assert "   not a: tried, it failed for this client a moment ago\n" in text
+    assert "   by round_robin: the one that had earned most; " in text
     asked = run(BIN / "tcpsuite", "explain", connection_id, "--json", "--config", suite.config)
     assert json.loads(asked.stdout) == page
     env = {**os.environ, "STATE_DIRECTORY": str(suite.config.parent / "state")}
