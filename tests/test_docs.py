@@ -6,15 +6,23 @@ import doctest
 import random
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from twisted.trial.unittest import SynchronousTestCase
+import pytest_twisted
+from attrs import evolve
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.protocols.wire import Echo
 
 from tcpsuite.config import load
 from tcpsuite.core.servers import Server
+from tcpsuite.errors import PoolExhausted
 from tcpsuite.net.assembly import build_upstream
-from tcpsuite.net.options import UpstreamOptions
+from tcpsuite.net.options import ServerOptions, UpstreamOptions
+from tcpsuite.options import ClientEndpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMED_BLOCK = re.compile(r"^```(?:python|toml)\n# (\S+\.(?:py|toml))\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -27,7 +35,7 @@ def example(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    for name in ("nearest", "test_nearest", "memcached"):
+    for name in ("nearest", "test_nearest", "memcached", "quota", "test_quota"):
         sys.modules.pop(name, None)
 
 
@@ -46,13 +54,15 @@ def test_a_balancer_named_in_the_file_picks(example):
     assert picked == [servers[1], servers[0]] * 2
 
 
-def test_the_contract_suite_of_the_example_passes(example):
+@pytest.mark.parametrize(
+    ("module", "case"), [("test_nearest", "LastOctetTests"), ("test_quota", "QuotaTests")]
+)
+def test_the_contract_suite_of_the_example_passes(example, module, case):
     """The example's own test passes, and would not be empty."""
-    import test_nearest  # type: ignore[import-not-found]
     from twisted.python.reflect import prefixedMethodNames
     from twisted.trial.reporter import TestResult
 
-    case: type[SynchronousTestCase] = test_nearest.LastOctetTests
+    case = getattr(import_module(module), case)
     names = prefixedMethodNames(case, "test_")
     result = TestResult()
     for name in names:
@@ -80,6 +90,30 @@ def test_a_check_named_in_the_file_asks(example):
     assert not Version().heard(b"VERSI")
     with pytest.raises(Unwell, match="answered 'ERROR'"):
         Version().heard(b"ERROR\r\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pool_named_in_the_file_lends(example):
+    """The example's configuration leads to the example's pool: a third lease of one name is refused until one
+    of the two others is over.
+    """
+    config = load(str(example / "cache.toml"))
+    assert not [fault for fault in config.doubts if "pool" in fault.path]
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Echo))
+    server = ServerOptions("a", ClientEndpoint(f"tcp:127.0.0.1:{port.getHost().port}"))
+    upstream = build_upstream(
+        "cache", evolve(config.config.upstreams["cache"], servers=(server,)), reactor, random.Random(1)
+    )
+    pool = upstream.pools["a"]
+    assert type(pool).__name__ == "Quota"
+    first, _second = [await upstream.acquire(holder="the report") for _ in range(2)]
+    with pytest.raises(PoolExhausted, match="the report has 2 connections already"):
+        await upstream.acquire(holder="the report")
+    assert await upstream.execute(lambda lease: lease.server.name) == "a"
+    pool.release(first)
+    pool.release(await upstream.acquire(holder="the report"))
+    await upstream.stop()
+    await port.stopListening()
 
 
 def test_buffers_and_pools_answer_as_their_page_says():

@@ -10,15 +10,13 @@ import pytest_twisted
 from click.testing import CliRunner
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import StringTransport
+from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
 from tcpsuite.cli import main
 from tcpsuite.config.walk import options_of
 from tcpsuite.core.pooling.settings import MODES, PRESET_FIELDS, PRESETS, concerns
-from tcpsuite.errors import ProtocolError
-from tcpsuite.net.pool_options import PoolOptions
+from tcpsuite.net.pool_options import HOOKS, PoolOptions
 from tcpsuite.options import Duration, Provider, parse_duration
 
 CHECKOUT = Path(__file__).parents[1]
@@ -52,9 +50,12 @@ def test_every_option_is_told_of_and_the_modes_that_look_at_it():
     for name, (default, modes) in told.items():
         option = options[name]
         assert read(default, option.type) == option.default, name
-        said = set(MODES) - {"on_demand"} if modes == "all but on_demand" else set(modes.split(", "))
-        if name in ("reset", "validate"):
-            assert said == {"session"} | ({"message"} if name == "validate" else set())
+        everywhere = {"all": set(MODES), "all but on_demand": set(MODES) - {"on_demand"}}
+        said = everywhere.get(modes) or set(modes.split(", "))
+        if name == "provider":
+            assert said == set(MODES)
+        elif name in HOOKS:
+            assert said == set(HOOKS[name])
         else:
             assert said == {mode for mode in MODES if concerns(name, mode)}, name
 
@@ -76,34 +77,6 @@ def test_the_commands_print_what_stands_there(tmp_path, monkeypatch):
     assert [command.split()[0] for command, _ in commands] == ["pool-size", "check"]
     for command, output in commands:
         assert CliRunner().invoke(main, command.split()).output == output
-
-
-class Lent:
-    """A lease on a transport of strings."""
-
-    def __init__(self) -> None:
-        self.transport = StringTransport()
-
-    def attach(self, protocol: Protocol) -> None:
-        self.protocol = protocol
-        protocol.makeConnection(self.transport)
-
-
-def test_the_hook_asks_and_judges_the_answer():
-    """It says its word, and its Deferred tells whether the server agreed."""
-    found = re.search(r"```python\n# clean\.py\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    names: dict[str, Any] = {}
-    exec(found[1], names)
-    for answer, outcome in ((b"OK\r\n", None), (b"NO\r\n", ProtocolError)):
-        lease = Lent()
-        results: list[Any] = []
-        names["discard"](lease).addBoth(results.append)
-        assert lease.transport.value() == b"DISCARD ALL\r\n"
-        assert not results
-        lease.protocol.dataReceived(answer)
-        (result,) = results
-        assert result is None if outcome is None else result.check(outcome)
 
 
 class Pong(LineReceiver):

@@ -9,7 +9,6 @@ from attrs import fields
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
 from tcpsuite.core.pooling.settings import (
-    MESSAGE,
     ON_DEMAND,
     PRECONNECT,
     PRESETS,
@@ -18,7 +17,7 @@ from tcpsuite.core.pooling.settings import (
     concerns,
     problems,
 )
-from tcpsuite.net.pool_options import PoolOptions
+from tcpsuite.net.pool_options import HOOKS, PoolOptions
 from tcpsuite.options import OptionError
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     Remarks = Iterator[tuple[Path, str]]
 
 _DEFAULTS = PoolSettings()
+_CLEANERS = {"reset", "provider"}
 _CLIENTS = "how many clients a server has is bounded by its own max_connections"
 
 
@@ -62,7 +62,7 @@ def misfits(tree: Tree, structure: Converter) -> Iterator[Fault]:
             for problem in problems(pool.settings())
             if problem.impossible and unread.isdisjoint(problem.names)
         ]
-        if pool.mode == SESSION and not pool.reset and "reset" not in unread:
+        if pool.mode == SESSION and not (pool.reset or pool.provider) and unread.isdisjoint(_CLEANERS):
             text = "session needs a reset, for the next client must not meet what the last one left"
             remarks.append(((*path, "mode"), text))
         if pool.settings().reuses and name in relayed:
@@ -113,7 +113,7 @@ def doubts(config: Config, tree: Tree) -> Remarks:
                     f"({server.max_connections})"
                 )
                 yield _place(tree, path, ("min_connections",)), text
-        for option, text in _silent(pool):
+        for option, text in () if pool.provider else _silent(pool):
             if not tree.inherited((*path, option)):
                 yield (*path, option), text
 
@@ -141,7 +141,6 @@ def _silent(pool: PoolOptions) -> Iterator[tuple[str, str]]:
             and pool.max_connections > pool.min_connections
         ):
             yield own.name, f"no more than min_connections ({pool.min_connections}) are kept warm: {_CLIENTS}"
-    if pool.reset and pool.mode != SESSION:
-        yield "reset", nothing
-    if pool.validate and pool.mode not in (SESSION, MESSAGE):
-        yield "validate", nothing
+    for option, modes in HOOKS.items():
+        if getattr(pool, option) and pool.mode not in modes:
+            yield option, nothing

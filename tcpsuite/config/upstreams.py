@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from inspect import signature
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tcpsuite.config.walk import options_of
 from tcpsuite.core.balancing import STRATEGIES
-from tcpsuite.core.pooling.settings import MESSAGE, SESSION
 from tcpsuite.errors import StartError
-from tcpsuite.interfaces import IHealthCheck
+from tcpsuite.interfaces import IConnectionPool, IHealthCheck
 from tcpsuite.net.assembly import build_balancer
 from tcpsuite.net.health_options import TYPES
+from tcpsuite.net.pool_options import HOOKS
 from tcpsuite.net.resets import RESETS
 from tcpsuite.options import error_text, format_duration, import_provider
 
@@ -58,15 +58,18 @@ def unusable(config: Config) -> Remarks:
                 _see_check(health.type)
             except TypeError as error:
                 yield (*path, "health", "type"), _unusable(health.type, error)
-        for option, hook, modes in (
-            ("reset", pool.reset, (SESSION,)),
-            ("validate", pool.validate, (SESSION, MESSAGE)),
-        ):
+        for option, modes in HOOKS.items():
+            hook = getattr(pool, option)
             if hook and hook not in RESETS and pool.mode in modes:
                 try:
                     _see_call(hook, "lease")
                 except TypeError as error:
                     yield (*path, "pool", option), _unusable(hook, error)
+        if pool.provider:
+            try:
+                _see_pool(pool.provider)
+            except TypeError as error:
+                yield (*path, "pool", "provider"), _unusable(pool.provider, error)
 
 
 def _unusable(provider: str, error: BaseException) -> str:
@@ -79,13 +82,27 @@ def _see_check(name: str) -> None:
     :raises TypeError: when it cannot.
     """
     _see_call(name, "reactor", "timeout")
+    _see_class(name, IHealthCheck)
+
+
+def _see_pool(name: str) -> None:
+    """See that a pool can be had of ``name``.
+
+    :raises TypeError: when it cannot.
+    """
+    _see_call(name, "server", "endpoint", "reactor", settings="settings", connect_timeout="connect_timeout")
+    _see_class(name, IConnectionPool)
+
+
+def _see_class(name: str, interface: Any) -> None:
+    """See that what ``name`` names says what it implements, if it is a class."""
     provider = import_provider(name)
-    if isinstance(provider, type) and not IHealthCheck.implementedBy(provider):
-        raise TypeError("it does not say that it implements IHealthCheck")
+    if isinstance(provider, type) and not interface.implementedBy(provider):
+        raise TypeError(f"it does not say that it implements {interface.__name__}")
 
 
-def _see_call(name: str, *arguments: str) -> None:
-    """See that what ``name`` names can be called with so many arguments.
+def _see_call(name: str, *arguments: str, **named: str) -> None:
+    """See that what ``name`` names can be called with these arguments.
 
     :raises TypeError: when it cannot.
     """
@@ -94,9 +111,10 @@ def _see_call(name: str, *arguments: str) -> None:
     except ValueError:
         return  # some of what is written in C does not tell
     try:
-        called.bind(*arguments)
+        called.bind(*arguments, **named)
     except TypeError as error:
-        wanted = " and ".join(arguments)
+        *others, last = *arguments, *(f"{name}=" for name in named)
+        wanted = f"{', '.join(others)} and {last}" if others else last
         raise TypeError(f"it is called with {wanted}, and {error}") from None
 
 

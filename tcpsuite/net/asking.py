@@ -1,16 +1,18 @@
-"""Asking a connection that nobody has whether it works, or to forget who had it last."""
+"""Asking a connection that nobody has: to get ready, whether it works, to forget who had it last."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
 from tcpsuite.core.pooling.settings import SESSION
-from tcpsuite.errors import TcpsuiteError
+from tcpsuite.errors import ConnectFailed, TcpsuiteError
+from tcpsuite.net.endpoints import failure_text, lost_before
 from tcpsuite.net.leases import PooledLease
 from tcpsuite.net.shortage import COMPLAINT_INTERVAL
 
@@ -27,15 +29,48 @@ if TYPE_CHECKING:
     Hook = Callable[[ILease], Any]
 
 
+@frozen
+class Hooks:
+    """What asks the connections of a pool: each is called with a lease that nobody else has.
+
+    It is a yes when the call returns, or the Deferred or coroutine that it gives is done; a no when it fails,
+    gives ``False``, or takes too long.
+    """
+
+    prepare: Hook | None = None
+    """Makes a new connection ready: a greeting, a login."""
+    reset: Hook | None = None
+    """Has a connection forget who had it last; in the mode ``session``, which has to have it."""
+    validate: Hook | None = None
+    """Sees whether a connection works; without it the kernel is asked."""
+
+    def verify(self, settings: PoolSettings) -> Hooks:
+        """These very hooks, if they go with such a pool.
+
+        :raises ValueError: when they do not.
+        """
+        mode = settings.mode
+        if mode == SESSION and self.reset is None:
+            raise ValueError(
+                "a pool in the mode session needs a reset: the next taker is to meet nothing of the last one"
+            )
+        if mode != SESSION and self.reset is not None:
+            raise ValueError(f"a pool in the mode {mode} resets nothing: reset goes with session")
+        for name, hook in (("prepare", self.prepare), ("validate", self.validate)):
+            if hook is not None and not settings.reuses:
+                raise ValueError(
+                    f"a pool in the mode {mode} lends nothing again: {name} goes with session and message"
+                )
+        return self
+
+
 class Questions:
     """What one pool asks of its connections while nobody has them.
 
     :param server: where they lead.
     :param settings: those of the pool.
     :param clock: an ``IReactorTime``.
-    :param reset: called with a lease, to have it forget who had it last; for the mode ``session``.
-    :param validate: called with a lease, to see whether it works; ``None`` when to ask the kernel will do.
-        Each is a yes unless it fails, says ``False``, or takes longer than ``validation_timeout``.
+    :param hooks: what asks.
     :param answered: called with a connection, and whether it may be lent; perhaps at once.
     :raises ValueError: when the mode and the hooks do not go together.
     """
@@ -47,36 +82,50 @@ class Questions:
         server: Server,
         settings: PoolSettings,
         clock: Any,
-        reset: Hook | None,
-        validate: Hook | None,
+        hooks: Hooks,
         answered: Callable[[Held, bool], object],
     ) -> None:
-        if settings.mode == SESSION and reset is None:
-            raise ValueError(
-                "a pool in the mode session needs a reset: the next taker is to meet nothing of the last one"
-            )
-        if settings.mode != SESSION and reset is not None:
-            raise ValueError(f"a pool in the mode {settings.mode} resets nothing: reset goes with session")
-        if not settings.reuses and validate is not None:
-            raise ValueError(f"a pool in the mode {settings.mode} lends nothing again, and validates nothing")
         self._server = server
         self._timeout = settings.validation_timeout
         self._clock = clock
-        self._reset = reset
-        self._validate = validate
+        self._hooks = hooks.verify(settings)
         self._answered = answered
         self._silent_until: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"<Questions to {self._server.name}>"
 
+    def prepare(self, held: Held) -> Deferred[None] | None:
+        """Make a new connection ready for its first taker; ``None`` when there is nothing to be done.
+
+        :return: fires when it is.  Fails with :class:`~tcpsuite.errors.ConnectFailed` when it is not to be
+            had so, and is reset; to cancel it ends in the same way.  Somebody else keeps its time.
+        """
+        if self._hooks.prepare is None or held.gone:
+            return None
+        lease = self._lease(held)
+
+        def over(why: str) -> None:
+            held.asked = None
+            lease.revoke()
+            if not why and not held.fit():
+                why = "something was left on it, or is under way"
+            if why:
+                held.cut()
+                raise ConnectFailed(f"it could not be prepared: {why}")
+            held.take_back()
+            lease.end(self._clock.seconds())
+
+        held.asked = self._answer("prepares", self._hooks.prepare, held, lease)
+        return held.asked.addCallback(over)
+
     def validate(self, held: Held) -> None:
         """See whether a connection works."""
-        self._ask(held, "validates", self._validate)
+        self._ask(held, "validates", self._hooks.validate)
 
     def reset(self, held: Held) -> None:
         """Clean a connection for its next taker."""
-        self._ask(held, "resets", self._reset)
+        self._ask(held, "resets", self._hooks.reset)
 
     def _ask(self, held: Held, what: str, hook: Hook | None) -> None:
         fit = held.fit()
@@ -84,41 +133,51 @@ class Questions:
             self._answered(held, fit)
             return
 
-        def over(fine: bool) -> None:
+        def over(why: str) -> None:
             held.asked = None
             lease.revoke()
-            self._answered(held, fine and held.fit())
+            self._answered(held, not why and held.fit())
 
-        held.lease = lease = PooledLease(self._server, held, "the pool", self._clock.seconds())
-        held.asked = self._answer(what, hook, lease)
+        lease = self._lease(held)
+        held.asked = self._answer(what, hook, held, lease)
+        held.asked.addTimeout(self._timeout, self._clock)
         held.asked.addCallback(over)
 
-    def _answer(self, what: str, hook: Hook, lease: ILease) -> Deferred[bool]:
-        """Call ``hook`` with the lease; wait for its Deferred or coroutine, until its silence is an answer.
+    def _lease(self, held: Held) -> PooledLease:
+        lease = held.lease = PooledLease(self._server, held, "the pool", self._clock.seconds())
+        return lease
 
-        The result never fails.  To cancel it makes it a no at once, whatever the hook thinks of that: one
-        that goes on when it is told to end would keep the connection, and its room, for ever.
+    def _answer(self, what: str, hook: Hook, held: Held, lease: ILease) -> Deferred[str]:
+        """Call ``hook`` with the lease of a connection; wait for its Deferred or coroutine.
+
+        :return: fires with why it is a no, in words; empty for a yes.  It never fails.  To cancel it makes it
+            a no at once, whatever the hook thinks of that: one that goes on when it is told to end would keep
+            the connection, and its room, for ever.
         """
         asked: Deferred[Any] = maybeDeferred(hook, lease)
-        answer: Deferred[bool] = Deferred(lambda answer: answer.callback(False))
 
-        def say(fine: bool) -> None:
+        def end(answer: Deferred[str]) -> None:
+            answer.callback("the connection was lost" if held.gone else "it was given up")
+
+        def over(why: str) -> str:
+            asked.cancel()
+            return why
+
+        answer = Deferred(end).addCallback(over)
+
+        def say(why: str) -> None:
             if not answer.called:
-                answer.callback(fine)
+                answer.callback(why)
 
         def failed(failure: Failure) -> None:
             # What no server can bring about is a fault of the hook, and would look like a server's for ever.
             if not failure.check(TcpsuiteError, ConnectionClosed, CancelledError, TimedOut):
                 self._complain(what, failure)
-            say(False)
+            say(failure_text(lost_before("that was done", failure)))
 
-        def over(fine: bool) -> bool:
-            asked.cancel()
-            return fine
-
-        answer.addTimeout(self._timeout, self._clock)
-        answer.addCallback(over)
-        asked.addCallbacks(lambda said: say(said is not False), failed)
+        asked.addCallbacks(lambda said: say("the hook said no" if said is False else ""), failed)
+        if held.gone:
+            answer.cancel()  # it was lost inside the call: nobody could tell yet that it is asked
         return answer
 
     def _complain(self, what: str, failure: Failure) -> None:

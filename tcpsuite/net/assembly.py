@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from attrs import fields
 
 from tcpsuite.core.balancing import STRATEGIES
-from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import StartError
-from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.interfaces import IConnectionPool, ILoadBalancer
 from tcpsuite.net.checks import build_checker, build_ejector, build_second_look
 from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.members import Members
 from tcpsuite.net.operating import Operator
 from tcpsuite.net.pool import ConnectionPool
+from tcpsuite.net.pool_options import HOOKS
 from tcpsuite.net.providing import provide
 from tcpsuite.net.resets import RESETS
 from tcpsuite.net.search import Patience
@@ -28,11 +28,10 @@ from tcpsuite.net.upstream import Upstream
 from tcpsuite.options import OptionError, import_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from random import Random
 
-    from tcpsuite.net.asking import Hook
     from tcpsuite.net.options import ServerOptions, UpstreamOptions
+    from tcpsuite.net.pool_options import PoolOptions
 
 
 def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Random) -> Upstream:
@@ -94,34 +93,34 @@ def _build_pool(
     chance: Random,
     deadlines: Deadlines,
     server: Server,
-) -> ConnectionPool:
-    pool = options.pool
-    settings = pool.settings()
-    # What the mode does not look at is a warning of the file's check, and no reason not to start.
-    reset = pool.reset if settings.mode == SESSION else ""
-    validate = pool.validate if settings.reuses else ""
-    return ConnectionPool(
-        server,
-        server_endpoint(reactor, server.address, options.socket),
-        reactor,
-        settings=settings,
-        connect_timeout=options.connect_timeout,
-        chance=chance,
-        deadlines=deadlines,
-        reset=_hook(upstream, reset, RESETS),
-        validate=_hook(upstream, validate, {}),
-    )
+) -> IConnectionPool:
+    own = options.pool.provider
+    endpoint = server_endpoint(reactor, server.address, options.socket)
+    said = {
+        "settings": options.pool.settings(),
+        "connect_timeout": options.connect_timeout,
+        **_hooks(upstream, options.pool),
+    }
+    if not own:
+        return ConnectionPool(server, endpoint, reactor, chance=chance, deadlines=deadlines, **said)
+    pool: IConnectionPool = provide(IConnectionPool, upstream, own, {}, server, endpoint, reactor, **said)
+    return pool
 
 
-def _hook(upstream: str, name: str, built_in: Mapping[str, Hook]) -> Hook | None:
-    """What is called with a lease that nobody has; ``None`` for nothing."""
-    if not name:
-        return None
-    try:
-        hook: Hook = built_in.get(name) or import_provider(name)
-    except OptionError as error:
-        raise StartError(f"upstream {upstream}: {name} cannot be used: {error}") from error
-    return hook
+def _hooks(upstream: str, pool: PoolOptions) -> dict[str, Any]:
+    """What asks the connections of a pool, by name.
+
+    What the mode does not look at is a warning of the file's check, and no reason not to start.
+    """
+    hooks: dict[str, Any] = {}
+    for option, modes in HOOKS.items():
+        name = getattr(pool, option)
+        if name and pool.mode in modes:
+            try:
+                hooks[option] = RESETS.get(name) or import_provider(name)
+            except OptionError as error:
+                raise StartError(f"upstream {upstream}: {name} cannot be used: {error}") from error
+    return hooks
 
 
 def build_balancer(upstream: str, options: UpstreamOptions, chance: Random) -> ILoadBalancer:

@@ -14,6 +14,8 @@ from tcpsuite.net.endpoints import failure_text, lost_before
 from tcpsuite.net.shortage import is_shortage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
@@ -26,11 +28,18 @@ class Attempts:
 
     :param endpoint: makes the connections.
     :param deadlines: keep each attempt's time.
+    :param prepare: called with each connection; what it gives, if it does, fires when that is ready.
     """
 
-    def __init__(self, endpoint: IStreamClientEndpoint, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        deadlines: Deadlines,
+        prepare: Callable[[Held], Deferred[None] | None] | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._deadlines = deadlines
+        self._prepare = prepare
         self._under_way: dict[int, tuple[Deferred[Any], Deadline | None]] = {}
         self._given_up: dict[int, Exception] = {}
 
@@ -48,7 +57,7 @@ class Attempts:
 
         :param timeout: seconds.
         :return: fires with ``held`` when it is connected, which may be at once; over TLS, when the handshake
-            is done.  Fails with :class:`~tcpsuite.errors.ConnectFailed` or
+            is done; and when it is prepared.  Fails with :class:`~tcpsuite.errors.ConnectFailed` or
             :class:`~tcpsuite.errors.OutOfResources`; with ``CancelledError`` when it was cancelled, which
             ends the attempt; with what :meth:`give_up` said.
         """
@@ -60,7 +69,7 @@ class Attempts:
         self._under_way[number] = attempt, None
         attempt.addCallbacks(self._connected, self._refused, callbackArgs=(held,), errbackArgs=(number,))
         if number in self._under_way:
-            deadline = self._deadlines.after(timeout, lambda: self._time_out(number, timeout))
+            deadline = self._deadlines.after(timeout, lambda: self._time_out(held, timeout))
             self._under_way[number] = attempt, deadline
         return attempt
 
@@ -88,14 +97,22 @@ class Attempts:
         """Over TLS a connection is made when both know whom they speak to, and not before."""
         secured = held.secured()
         if secured is None:
-            self._settle(held.number)
-            return held
+            return self._secured(None, held)
         secured.addErrback(partial(lost_before, "the handshake was over"))
         return secured.addCallbacks(
+            self._secured, self._refused, callbackArgs=(held,), errbackArgs=(held.number,)
+        )
+
+    def _secured(self, _: None, held: Held) -> Held | Deferred[Held]:
+        preparing = None if self._prepare is None else self._prepare(held)
+        if preparing is None:
+            self._settle(held.number)
+            return held
+        return preparing.addCallbacks(
             self._made, self._refused, callbackArgs=(held,), errbackArgs=(held.number,)
         )
 
-    def _made(self, _secured: None, held: Held) -> Held:
+    def _made(self, _prepared: None, held: Held) -> Held:
         self._settle(held.number)
         return held
 
@@ -108,9 +125,11 @@ class Attempts:
             raise CancelledError
         raise (OutOfResources if is_shortage(failure) else ConnectFailed)(failure_text(failure))
 
-    def _time_out(self, connection: int, timeout: float) -> None:
-        what = "TLS handshake" if self._under_way[connection][0].called else "answer"
-        self.give_up(connection, ConnectFailed(f"no {what} within {round(timeout, 3):g} s"))
+    def _time_out(self, held: Held, timeout: float) -> None:
+        what = "no TLS handshake" if self._under_way[held.number][0].called else "no answer"
+        if held.asked is not None:
+            what = "it was not prepared"
+        self.give_up(held.number, ConnectFailed(f"{what} within {round(timeout, 3):g} s"))
 
 
 class _Only(Factory):

@@ -78,7 +78,8 @@ class UpstreamOptions:
     socket: SocketOptions = option(SocketOptions(), "How the sockets to the servers are set up.")
     connect_timeout: Duration = option(
         Duration(5.0),
-        "A server that has not answered for so long is given up; over TLS, that has not shaken hands.",
+        "A server that has not answered for so long is given up; over TLS, that has not shaken hands; and "
+        "with pool.prepare, that is not ready.",
         check=between(0.01, 3600, "seconds"),
     )
     retries: int = option(

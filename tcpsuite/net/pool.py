@@ -14,6 +14,7 @@ from tcpsuite.core.pooling.events import Waiting
 from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.errors import Closed, Cut, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease
+from tcpsuite.net.asking import Hooks
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.leases import lend
 from tcpsuite.net.stock import Stock
@@ -41,16 +42,19 @@ class ConnectionPool:
         :class:`~tcpsuite.net.connecting.SetUpEndpoint` does.  The pool sets no option, TCP_NODELAY included.
     :param reactor: an ``IReactorTime``.
     :param settings: say how they are supplied; by default on demand.
-    :param connect_timeout: seconds until an attempt is given up, at most
+    :param connect_timeout: seconds until an attempt is given up, ``prepare`` included, at most
         :data:`~tcpsuite.core.deadlines.GRAIN` later.
     :param chance: drawn from for back-off and lifetimes.
     :param deadlines: those of several pools may be kept together.
-    :param reset: cleans a connection for its next taker, in the mode ``session``: called with a lease of its
-        own, and clean when its Deferred or coroutine fires.  When it fails, or takes longer than the
-        settings' ``validation_timeout``, the connection is closed.  That mode has to have one.
-    :param validate: asks a connection whether it works, in the same way, in the modes that lend it again.  By
-        default it does while it is open and the server has said nothing on it unasked; a connection of which
-        the kernel knows better is never lent, whatever is given here.
+    :param prepare: makes a new connection ready for its takers, in the modes that lend it again (a greeting,
+        a login): called with a lease of its own, and done when its Deferred or coroutine fires.  When it
+        fails, gives ``False``, or ``connect_timeout`` is over, there is no connection.
+    :param reset: cleans a connection for its next taker, in the same way, in the mode ``session``, which has
+        to have one.  When it fails, gives ``False``, or takes longer than the settings'
+        ``validation_timeout``, the connection is closed.
+    :param validate: asks a connection whether it works, as ``reset`` does, in the modes that lend it again.
+        By default it does while it is open and the server has said nothing on it unasked; a connection of
+        which the kernel knows better is never lent, whatever is given here.
     :param observer: called with each of :mod:`tcpsuite.core.pooling.events`.
     :raises ValueError: when the settings are such as no pool can follow, or their mode and the hooks do not
         go together.
@@ -66,6 +70,7 @@ class ConnectionPool:
         connect_timeout: float = 5.0,
         chance: random.Random | None = None,
         deadlines: Deadlines | None = None,
+        prepare: Hook | None = None,
         reset: Hook | None = None,
         validate: Hook | None = None,
         observer: Callable[[Event], object] | None = None,
@@ -82,8 +87,7 @@ class ConnectionPool:
             connect_timeout=connect_timeout,
             chance=chance or random.SystemRandom(),
             deadlines=Deadlines(reactor) if deadlines is None else deadlines,
-            reset=reset,
-            validate=validate,
+            hooks=Hooks(prepare, reset, validate),
             witness=self._witness,
         )
         self._room: WaitingRoom[None] = WaitingRoom(

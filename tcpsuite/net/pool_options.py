@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import fields, frozen
 
-from tcpsuite.core.pooling.settings import IDLE_ORDERS, MODES, PRESETS, PoolSettings, bounds
+from tcpsuite.core.pooling.settings import (
+    IDLE_ORDERS,
+    MESSAGE,
+    MODES,
+    PRESETS,
+    SESSION,
+    PoolSettings,
+    bounds,
+)
 from tcpsuite.net.resets import RESETS
 from tcpsuite.options import Duration, OptionError, Provider, between, option
+
+HOOKS: Mapping[str, tuple[str, ...]] = {
+    "prepare": (SESSION, MESSAGE),
+    "reset": (SESSION,),
+    "validate": (SESSION, MESSAGE),
+}
+"""The options that name what asks a connection, each with the modes that do."""
 
 _DEFAULTS = PoolSettings()
 
@@ -106,6 +122,12 @@ class PoolOptions:
     errors_in_row: int = _setting(
         "errors_in_row", "A connection that failed so often without a success between is closed."
     )
+    prepare: Provider = option(
+        Provider(""),
+        "With session and message, what makes a new connection ready, a login say, within connect_timeout: "
+        "module:attribute.",
+        choices=("",),
+    )
     reset: Provider = option(
         Provider(""),
         "With session, what cleans a connection for the next client: redis, or module:attribute.",
@@ -115,6 +137,9 @@ class PoolOptions:
         Provider(""),
         "What asks a connection whether it works, module:attribute; empty: it must be open and silent.",
         choices=("",),
+    )
+    provider: Provider = option(
+        Provider(""), "A pool of your own in place of this one, module:attribute.", choices=("",)
     )
 
     def __init__(self, mode: str = _DEFAULTS.mode, preset: str = "", **given: Any) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
     from tcpsuite.errors import TcpsuiteError
     from tcpsuite.interfaces import ILease
-    from tcpsuite.net.asking import Hook
+    from tcpsuite.net.asking import Hooks
     from tcpsuite.net.deadlines import Deadlines
     from tcpsuite.net.witness import Witness
 
@@ -65,6 +65,7 @@ class Stock:
 
     Its parameters are those of :class:`~tcpsuite.net.pool.ConnectionPool`, but for:
 
+    :param hooks: what asks its connections.
     :param witness: is told of what happens.
     :ivar state: decides.
     """
@@ -79,8 +80,7 @@ class Stock:
         connect_timeout: float,
         chance: Random,
         deadlines: Deadlines,
-        reset: Hook | None,
-        validate: Hook | None,
+        hooks: Hooks,
         witness: Witness,
     ) -> None:
         self.state: SingleUse | Reuse
@@ -92,12 +92,12 @@ class Stock:
         self._settings = settings
         self._reactor = reactor
         self._reuses = settings.reuses
-        self._questions = Questions(server, settings, reactor, reset, validate, self._answered)
+        self._questions = Questions(server, settings, reactor, hooks, self._answered)
         self._connect_timeout = connect_timeout
         self._chance = chance
         self._deadlines = deadlines
         self._witness = witness
-        self._attempts = Attempts(endpoint, deadlines)
+        self._attempts = Attempts(endpoint, deadlines, self._questions.prepare if hooks.prepare else None)
         self._takers = Takers(self._give_up)
         self._held: dict[int, Held] = {}
         self._to_do: deque[Decision] = deque()

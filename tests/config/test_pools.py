@@ -171,7 +171,8 @@ class MisfitsTests(PoolCase):
             self.folder.faults(LONE + 'mode = "session"\n'),
             [f"x.toml:4: upstream.pg.pool.mode: session {NEEDS_RESET}"],
         )
-        for good in ('mode = "message"\n', 'mode = "session"\nreset = "redis"\n'):
+        own = 'mode = "session"\nprovider = "tcpsuite.net.pool:ConnectionPool"\n'
+        for good in ('mode = "message"\n', 'mode = "session"\nreset = "redis"\n', own):
             self.assertEqual(self.folder.faults(LONE + good), [])
 
     def test_behind_a_gateway(self) -> None:
@@ -285,7 +286,12 @@ class DoubtsTests(PoolCase):
                 "x.toml:5: upstream.pg.pool.reset: it says nothing with mode message",
             ],
         )
+        for hook in ("prepare", "validate"):
+            self.assertEqual(
+                self.doubts(LONE + f'{hook} = "builtins:len"\nidle_timeout = "1m"\n'),
+                [f"x.toml:4: upstream.pg.pool.{hook}: it says nothing with mode on_demand"],
+            )
+        own = 'provider = "tcpsuite.net.pool:ConnectionPool"\nmax_uses = 7\n'
         self.assertEqual(
-            self.doubts(LONE + 'validate = "os:getpid"\nidle_timeout = "1m"\n'),
-            ["x.toml:4: upstream.pg.pool.validate: it says nothing with mode on_demand"],
+            self.doubts(LONE + own), [], "what a pool of somebody's own looks at is its own affair"
         )

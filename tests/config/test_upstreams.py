@@ -34,6 +34,13 @@ class Undeclared:
         pass
 
 
+class UndeclaredPool:
+    """Something that is built like a pool."""
+
+    def __init__(self, server: Any, endpoint: Any, reactor: Any, **options: Any) -> None:
+        pass
+
+
 def balancer(chance: Random, bound: float) -> None:
     """Wants more than it is given."""
 
@@ -169,7 +176,7 @@ class UnusableTests(UpstreamCase):
             return self.folder.lines(self.folder.load(unused, *self.settings(options)).broken)
 
         self.assertEqual(broken(**mode, pool__reset="redis", pool__validate=f"{HERE}:a_hook"), [])
-        for option in ("reset", "validate"):
+        for option in ("prepare", "reset", "validate"):
             own = {"pool__reset": "redis"} | {f"pool__{option}": "os:getpid"}
             (line,) = broken(**mode, **own)
             self.assertEqual(
@@ -178,3 +185,17 @@ class UnusableTests(UpstreamCase):
                 "too many positional arguments",
             )
         self.assertEqual(broken(pool__validate="os:getpid"), [])
+
+    def test_pool(self) -> None:
+        """A pool is not built: it must take what it is called with, and a class say what it implements."""
+        self.assertEqual(self.broken(pool__provider="tcpsuite.net.pool:ConnectionPool"), [])
+        (line,) = self.broken(pool__provider="os:getpid")
+        self.assertEqual(
+            line,
+            "--set: upstream.pg.pool.provider: os:getpid cannot be used: it is called with server, endpoint, "
+            "reactor, settings= and connect_timeout=, and too many positional arguments",
+        )
+        (line,) = self.broken(pool__provider=f"{HERE}:UndeclaredPool")
+        self.assertTrue(
+            line.endswith("Pool cannot be used: it does not say that it implements IConnectionPool"), line
+        )

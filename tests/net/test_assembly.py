@@ -28,6 +28,7 @@ from tcpsuite.net.members import Members
 from tcpsuite.net.options import ServerOptions, UpstreamOptions
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.pool_options import PoolOptions
+from tcpsuite.net.resets import reset_redis
 from tcpsuite.net.upstream import Upstream
 from tcpsuite.options import ClientEndpoint, Duration, Provider
 from tcpsuite.testing.endpoints import ScriptedEndpoint
@@ -43,6 +44,20 @@ OPTIONS = UpstreamOptions(
 def no_balancer(chance):
     """Builds what is no balancer."""
     return object()
+
+
+def no_pool(server, endpoint, reactor, **options):
+    """Builds what is no pool."""
+    return object()
+
+
+called: list[tuple[Server, dict[str, object]]] = []
+
+
+def own_pool(server, endpoint, reactor, **options):
+    """Notes what it is called with."""
+    called.append((server, options))
+    return ConnectionPool(server, endpoint, reactor, **options)
 
 
 class BuildTests(SynchronousTestCase):
@@ -125,6 +140,35 @@ class BuildTests(SynchronousTestCase):
         reset = f"{__name__}:nothing"
         with self.assertRaisesRegex(StartError, f"upstream db: {reset} cannot be used"):
             self.build(pool=PoolOptions("session", reset=Provider(reset)))
+        for pool in (f"{__name__}:no_pool", f"{__name__}:nothing"):
+            with self.assertRaisesRegex(StartError, f"upstream db: {pool} cannot be used"):
+                self.build(pool=PoolOptions(provider=Provider(pool)))
+
+    def test_somebodys_own_pool(self):
+        """It is called for each server with what the file says, and the hooks that it names; so may ours."""
+        called.clear()
+        pool = PoolOptions(
+            "session",
+            max_connections=7,
+            prepare=Provider(f"{__name__}:own_hook"),
+            reset=Provider("redis"),
+            provider=Provider(f"{__name__}:own_pool"),
+        )
+        upstream = self.build(pool=pool, connect_timeout=Duration(3.0))
+        self.assertEqual([server.name for server, _ in called], ["a", "b"])
+        for _, said in called:
+            self.assertEqual(
+                said,
+                {
+                    "settings": PoolSettings("session", max_connections=7),
+                    "connect_timeout": 3.0,
+                    "prepare": own_hook,
+                    "reset": reset_redis,
+                },
+            )
+        self.assertIsInstance(upstream.pools["b"], ConnectionPool)
+        ours = self.build(pool=PoolOptions(provider=Provider("tcpsuite.net.pool:ConnectionPool")))
+        self.assertEqual(ours.pools["a"].server.name, "a")
 
 
 class CheckedTests(SynchronousTestCase):
@@ -211,10 +255,18 @@ class AgreeingServer(Factory):
             PoolOptions("message", validate=Provider(f"{__name__}:own_hook"), validate_idle=Duration(0.0)),
             [(1, b"mine")],
         ),
+        (PoolOptions("message", prepare=Provider(f"{__name__}:own_hook")), []),
         (PoolOptions("message"), []),
         (PoolOptions("message", reset=Provider("redis")), []),
     ],
-    ids=["redis", "own reset", "own validation", "neither", "a reset that the mode does not look at"],
+    ids=[
+        "redis",
+        "own reset",
+        "own validation",
+        "own preparation",
+        "neither",
+        "a reset that the mode does not look at",
+    ],
 )
 @pytest_twisted.ensureDeferred
 async def test_what_is_named_is_called_between_two_leases(pool, between):
@@ -233,5 +285,7 @@ async def test_what_is_named_is_called_between_two_leases(pool, between):
     finally:
         await upstream.stop()
         await port.stopListening()
+    if pool.prepare:
+        assert factory.heard.pop(0) == (1, b"mine"), "before the first"
     first, second = (factory.heard.index((1, said)) for said in (b"first", b"second"))
     assert factory.heard[first + 1 : second] == between

@@ -52,13 +52,14 @@ class ReuseCase(SynchronousTestCase):
         self.endpoint = ScriptedEndpoint()
         self.events = []
 
-    def make(self, mode="message", *, reset=None, validate=None, **settings):
+    def make(self, mode="message", *, prepare=None, reset=None, validate=None, **settings):
         given = {"min_connections": 0, "max_connections": 1, "lifetime_jitter": 0.0, **settings}
         self.pool = ConnectionPool(
             SERVER,
             self.endpoint,
             self.clock,
             settings=PoolSettings(mode, **given),
+            prepare=prepare,
             reset=reset,
             validate=validate,
             observer=self.events.append,

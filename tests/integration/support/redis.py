@@ -15,12 +15,13 @@ class Redis(Program):
     """A redis-server on a port of loopback, which keeps nothing.
 
     :param others: further addresses of loopback that it is reached at.
+    :param password: that it wants; empty for none.
     """
 
-    def __init__(self, port: int, folder: Path, *others: str) -> None:
+    def __init__(self, port: int, folder: Path, *others: str, password: str = "") -> None:
         super().__init__(
             *("redis-server", "--port", str(port), "--bind", "127.0.0.1", *others),
-            *("--save", "", "--appendonly", "no"),
+            *("--save", "", "--appendonly", "no", "--requirepass", password),
             log=folder / f"redis-{port}.log",
         )
         self.port = port
