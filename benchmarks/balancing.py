@@ -37,7 +37,7 @@ from random import Random
 
 from tcpsuite.core.balancing import STRATEGIES, IPHash
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import ILoadBalancer, ITimed, Outcome
+from tcpsuite.interfaces import ILearning, ILoadBalancer, ITimed, Outcome
 
 GOALS = {10: 2.0, 100: 10.0}
 MORE = 0.5
@@ -123,8 +123,9 @@ def picking(
                     picked = balancer.pick(usable, client, now)
             spent += time.process_time_ns() - begun
             picked.active += 1
-            if ITimed.providedBy(balancer):
+            if ILearning.providedBy(balancer):
                 balancer.connected(picked, Outcome(True, seconds=chance.random() / 100), now)
+            if ITimed.providedBy(balancer):
                 balancer.answered(picked, chance.random() / 100, now)
             usable[chance.randrange(number)].active = chance.randrange(50)
         return spent / picks / 1000
@@ -258,7 +259,8 @@ def share_of_slow(balancer: ILoadBalancer, rate: float, seed: int) -> float:
         picked = balancer.pick(usable, "", now)
         got[picked] += 1
         picked.active += 1
-        balancer.connected(picked, Outcome(True, seconds=0.0001), now)
+        if ILearning.providedBy(balancer):
+            balancer.connected(picked, Outcome(True, seconds=0.0001), now)
         took = (0.050 if picked is usable[2] else 0.001) * chance.uniform(0.8, 1.2)
         heappush(ends, (now + took, next(order), picked, took))
     return got[usable[2]] / got.total()

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.servers import Server
 from tcpsuite.core.slow_start import STEPS, share
-from tcpsuite.interfaces import ITimed, Outcome
+from tcpsuite.interfaces import ILearning, ITimed, Outcome
 
 LOADS = {"idle": 0.02, "some": 1.0, "busy": 20.0}
 """Connections that each server has on average."""
@@ -64,21 +64,20 @@ class Traffic:
 
     def steps(self, picks: int, chance: Random) -> Iterator[Step]:
         balancer = STRATEGIES[self.strategy](chance)
-        timed = ITimed.providedBy(balancer)
+        timed, learns = ITimed.providedBy(balancer), ILearning.providedBy(balancer)
         rate = picks * STEPS / WINDOW
         seconds = self.load * len(self.servers) / rate
 
         def pick(among: list[Server]) -> Server:
             self.now += chance.expovariate(rate)
             while self.ends and self.ends[0][0] <= self.now:
-                end, _, server = heappop(self.ends)
+                server = heappop(self.ends)[-1]
                 server.active -= 1
-                balancer.finished(server, Outcome(True), end)
             picked = balancer.pick(among, f"10.{chance.randrange(1 << 24)}", self.now)
             assert picked is not None
             picked.active += 1
-            balancer.started(picked, self.now)
-            balancer.connected(picked, Outcome(True, seconds=0.001), self.now)
+            if learns:
+                ILearning(balancer).connected(picked, Outcome(True, seconds=0.001), self.now)
             if timed:
                 ITimed(balancer).answered(picked, 0.001, self.now)
             heappush(self.ends, (self.now + chance.expovariate(1 / seconds), next(self.order), picked))

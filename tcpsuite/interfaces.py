@@ -73,6 +73,13 @@ class ILoadBalancer(Interface):
         :return: one of ``servers``, or ``None`` to refuse the client.
         """
 
+
+class ILearning(Interface):
+    """A balancer that also wants to know what becomes of its picks.
+
+    To one that does not provide this nothing is told: how many connections a server has, its ``active`` says.
+    """
+
     def started(server: Server, now: float) -> None:
         """A connection to ``server`` is being made; its ``active`` counts it already."""
 

@@ -17,7 +17,7 @@ from attrs import define, frozen
 
 from tcpsuite.core.choosing import candidates
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import Outcome
+from tcpsuite.interfaces import ILearning, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -158,6 +158,7 @@ class _Simulation(_Course):
     ) -> None:
         super().__init__(servers)
         self._balancer = balancer
+        self._learner: ILearning | None = ILearning(balancer, None)
         self._connect_times = connect_times
         self._usable: Sequence[Server] | None = None
 
@@ -172,16 +173,18 @@ class _Simulation(_Course):
         super().begin(server, event)
         if server.full:
             self._usable = None
-        self._balancer.started(server, event.at)
-        if (took := self._connect_times.get(server.name)) is not None:
-            self._balancer.connected(server, Outcome(True, seconds=took), event.at)
+        if self._learner is not None:
+            self._learner.started(server, event.at)
+            if (took := self._connect_times.get(server.name)) is not None:
+                self._learner.connected(server, Outcome(True, seconds=took), event.at)
 
     def end(self, server: Server, event: Event, now: float) -> None:
         """As an upstream tells it."""
         if server.full:
             self._usable = None
         super().end(server, event, now)
-        self._balancer.finished(server, Outcome(True, seconds=event.seconds), now)
+        if self._learner is not None:
+            self._learner.finished(server, Outcome(True, seconds=event.seconds), now)
 
 
 def _connect_times(events: Iterable[Event]) -> dict[str, float]:

@@ -181,7 +181,8 @@ class Finder:
 
     def _attempt(self, server: Server, search: Search, begun: float, timeout: float) -> Deferred[ILease]:
         self._members.begun(server)
-        self.tell(search.balancer.started, server, begun)
+        if search.learner is not None:
+            self.tell(search.learner.started, server, begun)
         try:
             acquired = self._members.pools[server.name].acquire(timeout, search.holder)
         except Exception:
@@ -248,12 +249,15 @@ class Finder:
         """No connection came of it, by no fault of the server."""
         search.attempted(server, why, seconds)
         self._members.ended(server)
-        self.tell(search.balancer.finished, server, Outcome(True, seconds=seconds), self._clock.seconds())
+        if search.learner is not None:
+            outcome = Outcome(True, seconds=seconds)
+            self.tell(search.learner.finished, server, outcome, self._clock.seconds())
 
     def _tried(self, server: Server, search: Search, outcome: Outcome) -> None:
         search.attempted(server, outcome.error, outcome.seconds)
         self._members.note(server, outcome)
-        self.tell(search.balancer.connected, server, outcome, self._clock.seconds())
+        if search.learner is not None:
+            self.tell(search.learner.connected, server, outcome, self._clock.seconds())
 
     def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
         if search.record is not None:
@@ -267,7 +271,8 @@ class Finder:
             server.last_error = outcome.error
             self._members.note(server, outcome)
         self._members.ended(server)
-        self.tell(search.balancer.finished, server, outcome, self._clock.seconds())
+        if search.learner is not None:
+            self.tell(search.learner.finished, server, outcome, self._clock.seconds())
         if outcome.ok:
             self._members.judge(server, True)
         else:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.interfaces import ILoadBalancer
+    from tcpsuite.interfaces import ILearning, ILoadBalancer
 
 
 _log = Logger()
@@ -82,6 +82,8 @@ class Search:
     client: str
     record: Connection | None
     balancer: ILoadBalancer
+    learner: ILearning | None = None
+    """The balancer, if it wants to know what becomes of its picks."""
     holder: str = ""
     """Who it is, for people."""
     deadline: float | None = None

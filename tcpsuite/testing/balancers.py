@@ -1,5 +1,6 @@
-"""What every :class:`~tcpsuite.interfaces.ILoadBalancer` keeps to, and an
-:class:`~tcpsuite.interfaces.ITimed` and :class:`~tcpsuite.interfaces.IReasoned` besides.
+"""What every :class:`~tcpsuite.interfaces.ILoadBalancer` keeps to, and besides an
+:class:`~tcpsuite.interfaces.ILearning`, :class:`~tcpsuite.interfaces.ITimed` and
+:class:`~tcpsuite.interfaces.IReasoned`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from tcpsuite.core.choosing import choice
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import ILoadBalancer, IReasoned, ITimed, Outcome
+from tcpsuite.interfaces import ILearning, ILoadBalancer, IReasoned, ITimed, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,8 +52,9 @@ def servers(*weights: float) -> tuple[Server, ...]:
 class LoadBalancerContract(Case):
     """Mix into a ``SynchronousTestCase``, and give ``make_balancer``.
 
-    A balancer that provides :class:`~tcpsuite.interfaces.ITimed` is told of first bytes too, one that
-    provides :class:`~tcpsuite.interfaces.IReasoned` is asked why it picked.
+    A balancer that provides :class:`~tcpsuite.interfaces.ILearning` is told what becomes of its picks, one
+    that provides :class:`~tcpsuite.interfaces.ITimed` of first bytes, and one that provides
+    :class:`~tcpsuite.interfaces.IReasoned` is asked why it picked.
 
     :cvar weighted: whether, in the long run and with many clients, each server gets its weight's share of
         connections.  Set it to ``False`` for a rule that has another aim.
@@ -81,11 +83,11 @@ class LoadBalancerContract(Case):
     def _start(self, balancer: ILoadBalancer, server: Server, now: float = 0.0) -> None:
         """As an upstream does: first it is counted, then told."""
         server.active += 1
-        balancer.started(server, now)
+        self._tell(balancer, server, "started", now)
 
     def _finish(self, balancer: ILoadBalancer, server: Server, now: float = 0.0) -> None:
         server.active -= 1
-        balancer.finished(server, OK, now)
+        self._tell(balancer, server, "finished", now)
 
     def _serve(self, balancer: ILoadBalancer, usable: Sequence[Server], clients: Iterable[str]) -> list[str]:
         """Give each client a connection that stays; the names of the servers picked."""
@@ -100,17 +102,20 @@ class LoadBalancerContract(Case):
         return names
 
     def _tell(self, balancer: ILoadBalancer, server: Server, word: str, now: float = 1.0) -> None:
-        match word:
-            case "started":
-                balancer.started(server, now)
-            case "connected":
-                balancer.connected(server, OK, now)
-            case "failed":
-                balancer.connected(server, FAILED, now)
-            case "answered" if ITimed.providedBy(balancer):
+        if word == "answered":
+            if ITimed.providedBy(balancer):
                 cast(ITimed, balancer).answered(server, 0.003, now)
-            case "finished":
-                balancer.finished(server, OK, now)
+        elif ILearning.providedBy(balancer):
+            learner = cast(ILearning, balancer)
+            match word:
+                case "started":
+                    learner.started(server, now)
+                case "connected":
+                    learner.connected(server, OK, now)
+                case "failed":
+                    learner.connected(server, FAILED, now)
+                case "finished":
+                    learner.finished(server, OK, now)
 
     def _why(self, balancer: ILoadBalancer, usable: Sequence[Server], client: str) -> Basis:
         """What the last pick went by; a rule of which nothing is known says so here."""
@@ -130,11 +135,13 @@ class LoadBalancerContract(Case):
         return told
 
     def test_provides_the_interface(self) -> None:
-        """It has all that the interface asks for; and so for first bytes, if it wants to be told of them, and
-        for saying why.
+        """It has all that the interface asks for; and so for what else it wants to be told, and for saying
+        why.
         """
         balancer = self._new()
         self.assertTrue(verifyObject(ILoadBalancer, balancer))
+        if ILearning.providedBy(balancer) or hasattr(balancer, "connected"):
+            self.assertTrue(verifyObject(ILearning, balancer))
         if ITimed.providedBy(balancer) or hasattr(balancer, "answered"):
             self.assertTrue(verifyObject(ITimed, balancer))
         if IReasoned.providedBy(balancer) or hasattr(balancer, "because"):
@@ -188,7 +195,7 @@ class LoadBalancerContract(Case):
             picked = self._pick(balancer, present, chance.choice(CLIENTS), now)
             if picked is not None:
                 self._start(balancer, picked, now)
-                balancer.connected(picked, chance.choice([OK, FAILED]), now)
+                self._tell(balancer, picked, chance.choice(["connected", "failed"]), now)
                 open_.append(picked)
             if chance.random() < 0.5 and open_:
                 self._finish(balancer, open_.pop(chance.randrange(len(open_))), now)
@@ -205,12 +212,12 @@ class LoadBalancerContract(Case):
             if picked is broken:
                 self._start(balancer, broken, now)
                 broken.active -= 1
-                balancer.connected(broken, FAILED, now)
+                self._tell(balancer, broken, "failed", now)
                 picked = self._pick(balancer, everyone[1:], client, now)
             if picked is not None:
                 seconds[picked.name] += 1
                 self._start(balancer, picked, now)
-                balancer.connected(picked, OK, now)
+                self._tell(balancer, picked, "connected", now)
         self.assertNotIn("a", seconds)
         if self.weighted:
             self._assert_shares(seconds, everyone[1:])
@@ -232,7 +239,7 @@ class LoadBalancerContract(Case):
             picked = self._pick(balancer, usable, now=now)
             if picked is not None:
                 self._start(balancer, picked, now)
-                balancer.connected(picked, Outcome(True, seconds=0.0), now)
+                self._tell(balancer, picked, "connected", now)
                 self._finish(balancer, picked, now)
 
     def test_chance_and_time_are_given(self) -> None:

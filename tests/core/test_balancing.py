@@ -23,7 +23,7 @@ from tcpsuite.core.balancing import (
 )
 from tcpsuite.core.balancing.rated import KNOWN
 from tcpsuite.core.servers import Server
-from tcpsuite.interfaces import ITimed, Outcome
+from tcpsuite.interfaces import ILearning, ITimed, Outcome
 from tcpsuite.testing.balancers import LoadBalancerContract, servers
 from tests.support.sample_balancer import LastAnswer
 
@@ -157,8 +157,8 @@ class StrategiesTests(SynchronousTestCase):
                 picked = balancer.pick(usable, f"192.0.2.{client}", float(begin))
                 assert picked is not None
                 picked.active += 1
-                balancer.started(picked, float(begin))
-                balancer.connected(picked, Outcome(True, seconds=0.001), float(begin))
+                if ILearning.providedBy(balancer):
+                    ILearning(balancer).connected(picked, Outcome(True, seconds=0.001), float(begin))
                 if ITimed.providedBy(balancer):
                     ITimed(balancer).answered(picked, 0.001, float(begin))
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tcpsuite.core.picks import Basis
-    from tcpsuite.interfaces import Outcome
 
 A, B = Server("a", "tcp:192.0.2.1:1"), Server("b", "tcp:192.0.2.2:1")
 
@@ -114,12 +113,6 @@ class Silent:
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         return servers[0]
-
-    def started(self, server: Server, now: float) -> None: ...
-
-    def connected(self, server: Server, outcome: Outcome, now: float) -> None: ...
-
-    def finished(self, server: Server, outcome: Outcome, now: float) -> None: ...
 
 
 def _reprs(errors: Mapping[WhyHeld, Exception]) -> dict[WhyHeld, str]:

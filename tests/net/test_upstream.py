@@ -16,7 +16,7 @@ from tcpsuite.core.connections import Connection
 from tcpsuite.core.picks import Pick
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted
-from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.interfaces import ILearning, ILoadBalancer
 from tcpsuite.net.members import Members
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.net.search import Patience
@@ -30,7 +30,7 @@ def record() -> Connection:
     return Connection("1", "192.0.2.7:4711", "192.0.2.7", "gate", "gateway", 0.0, 0.0)
 
 
-@implementer(ILoadBalancer)
+@implementer(ILoadBalancer, ILearning)
 class Told:
     """Picks the first, and notes all that it is told."""
 

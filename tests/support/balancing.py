@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
-from tcpsuite.interfaces import ITimed, Outcome
+from tcpsuite.interfaces import ILearning, ITimed, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,8 +53,8 @@ def traffic(
         assert server is not None
         found[server.name] += 1
         server.active += 1
-        balancer.started(server, now)
-        balancer.connected(server, Outcome(True, seconds=0.0005), now)
+        if ILearning.providedBy(balancer):
+            ILearning(balancer).connected(server, Outcome(True, seconds=0.0005), now)
         took = seconds(server, now)
         heappush(ends, (now + took, next(order), server, took))
     while ends:
@@ -66,4 +66,3 @@ def _end_one(balancer: ILoadBalancer, now: float, _order: int, server: Server, t
     if ITimed.providedBy(balancer):
         ITimed(balancer).answered(server, took, now)
     server.active -= 1
-    balancer.finished(server, Outcome(True, seconds=took), now)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.interfaces import Outcome
 
 
 @implementer(ILoadBalancer, IReasoned, ITimed)
@@ -38,11 +37,5 @@ class LastAnswer:
         times = {server.name: self.last[server.name] for server in servers if server.name in self.last}
         return Told("the quickest last answer; of equals the least loaded", {"last_seconds": times})
 
-    def started(self, server: Server, now: float) -> None: ...
-
-    def connected(self, server: Server, outcome: Outcome, now: float) -> None: ...
-
     def answered(self, server: Server, seconds: float, now: float) -> None:
         self.last[server.name] = seconds
-
-    def finished(self, server: Server, outcome: Outcome, now: float) -> None: ...

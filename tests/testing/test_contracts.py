@@ -15,7 +15,7 @@ from zope.interface import implementer
 from tcpsuite.core.balancing import RoundRobin
 from tcpsuite.core.limits import ResourceLimiter
 from tcpsuite.core.picks import Told
-from tcpsuite.interfaces import ILimiter, ILoadBalancer, ITimed, Outcome, Verdict
+from tcpsuite.interfaces import ILearning, ILimiter, ILoadBalancer, ITimed, Outcome, Verdict
 from tcpsuite.testing.balancers import LoadBalancerContract
 from tcpsuite.testing.limiters import LimiterContract
 
@@ -79,7 +79,18 @@ class Gambling(RoundRobin):
         return Random().choice(servers)
 
 
-class Remembering(RoundRobin):
+class Learning(RoundRobin):
+    """Listens to what becomes of its picks, and does not say that it does."""
+
+    def started(self, server: Server, now: float) -> None: ...
+
+    def connected(self, server: Server, outcome: Outcome, now: float) -> None: ...
+
+    def finished(self, server: Server, outcome: Outcome, now: float) -> None: ...
+
+
+@implementer(ILearning)
+class Remembering(Learning):
     """Expects to be told of a start before an end."""
 
     def __init__(self, chance: Random) -> None:
@@ -93,7 +104,8 @@ class Remembering(RoundRobin):
         self.known.remove(server.name)
 
 
-class Meddling(RoundRobin):
+@implementer(ILearning)
+class Meddling(Learning):
     """Counts the connections itself, where the upstream does."""
 
     def started(self, server: Server, now: float) -> None:
@@ -139,8 +151,8 @@ class Undeclared(RoundRobin):
         pass
 
 
-@implementer(ITimed)
-class Talkative(RoundRobin):
+@implementer(ILearning, ITimed)
+class Talkative(Learning):
     """Takes first bytes of servers only that it has picked."""
 
     def __init__(self, chance: Random) -> None:
@@ -226,12 +238,6 @@ class Incomplete:
 class Wary(Incomplete):
     """All that must be, and no word of why."""
 
-    def started(self, server: Server, now: float) -> None: ...
-
-    def connected(self, server: Server, outcome: Outcome, now: float) -> None: ...
-
-    def finished(self, server: Server, outcome: Outcome, now: float) -> None: ...
-
 
 class Unreasoned(Wary):
     """Says why, and does not say that it can."""
@@ -279,6 +285,7 @@ class LoadBalancerContractTests(SynchronousTestCase):
             (Shortsighted, "test_any_sequence"),
             (Stubborn, "test_weights_change"),
             (Undeclared, "test_provides_the_interface"),
+            (Learning, "test_provides_the_interface"),
             (Talkative, "test_told_in_every_order"),
             (Unreasoned, "test_provides_the_interface"),
             (Wordless, "test_says_why"),

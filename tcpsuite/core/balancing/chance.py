@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from tcpsuite.core.balancing.load import Loads
-from tcpsuite.core.balancing.rated import Rated, Untold
+from tcpsuite.core.balancing.rated import Rated
 from tcpsuite.core.picks import Told
 from tcpsuite.core.slow_start import Allowance
 from tcpsuite.interfaces import ILoadBalancer, IReasoned
@@ -26,11 +26,10 @@ ALONE = Told("there was no other to draw")
 LESS = "of two drawn by lot, each as likely as its weight says, that of less load, (active + 1) / weight"
 
 
-class _Lots(Untold):
+class _Lots:
     """Each server has a stretch of a line, as long as its weight; a lot is a point on the line."""
 
     def __init__(self, chance: Random) -> None:
-        super().__init__(chance)
         self._chance = chance
         self._rated = Rated()
         self._ends: list[float] = []

@@ -11,7 +11,7 @@ from zlib import crc32
 from attrs import define
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.rated import KNOWN, Rated, Untold
+from tcpsuite.core.balancing.rated import KNOWN, Rated
 from tcpsuite.core.balancing.turns import RoundRobin
 from tcpsuite.core.picks import Told
 from tcpsuite.interfaces import ILoadBalancer, IReasoned
@@ -55,7 +55,7 @@ class Bounded:
 
 
 @implementer(ILoadBalancer, IReasoned)
-class IPHash(Untold):
+class IPHash:
     """Each client on a server of its own, as long as that may be used: rendezvous hashing.
 
     Every server draws a number for every client, by hashing both; the best number wins.  When a server leaves
@@ -71,7 +71,6 @@ class IPHash(Untold):
     """
 
     def __init__(self, chance: Random, bounded_load: float = 0.0) -> None:
-        super().__init__(chance)
         if bounded_load and not 1 <= bounded_load < inf:
             raise ValueError(f"bounded_load must be 0, or 1 or more, not {bounded_load}")
         self._bound = bounded_load

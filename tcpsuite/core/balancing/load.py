@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.rated import Untold, forget_oldest
+from tcpsuite.core.balancing.rated import forget_oldest
 from tcpsuite.core.picks import Told
 from tcpsuite.core.slow_start import Allowance
 from tcpsuite.interfaces import ILoadBalancer, IReasoned
@@ -86,7 +86,7 @@ def in_a_slow_start(names: Iterable[str]) -> str:
 
 
 @implementer(ILoadBalancer, IReasoned)
-class LeastConnections(Untold):
+class LeastConnections:
     """The server with the fewest connections for its weight: the least ``(active + 1) / weight``.
 
     The connection to come is counted, so that weights tell among idle servers: a greater one is filled first.
@@ -97,7 +97,6 @@ class LeastConnections(Untold):
     """
 
     def __init__(self, chance: Random) -> None:
-        super().__init__(chance)
         self._turns = Turns()
         self._allowance = Allowance()
         self._order: list[Server] = []

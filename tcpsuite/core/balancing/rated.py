@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from random import Random
 
     from tcpsuite.core.servers import Server
-    from tcpsuite.interfaces import Outcome
 
 KNOWN = 4096
 """Servers of which something is remembered by name, some 400 KB of them, though they may have been removed:
@@ -25,22 +23,6 @@ def forget_oldest(known: dict[str, Known], heard: Callable[[Known], float]) -> N
     if len(known) > KNOWN:
         for name in sorted(known, key=lambda name: heard(known[name]))[: len(known) // 2]:
             del known[name]
-
-
-class Untold:
-    """A rule that needs no chance, and learns nothing from what became of a pick."""
-
-    def __init__(self, chance: Random) -> None:
-        pass
-
-    def started(self, server: Server, now: float) -> None:
-        """Nothing to note: ``server.active`` says it."""
-
-    def connected(self, server: Server, outcome: Outcome, now: float) -> None:
-        """Nothing to note."""
-
-    def finished(self, server: Server, outcome: Outcome, now: float) -> None:
-        """Nothing to note."""
 
 
 class Rated:

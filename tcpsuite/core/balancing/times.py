@@ -14,7 +14,7 @@ from tcpsuite.core.balancing.load import Turns, in_a_slow_start
 from tcpsuite.core.balancing.rated import forget_oldest
 from tcpsuite.core.picks import Told
 from tcpsuite.core.slow_start import Allowance
-from tcpsuite.interfaces import ILoadBalancer, IReasoned, ITimed
+from tcpsuite.interfaces import ILearning, ILoadBalancer, IReasoned, ITimed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ class Times:
         )
 
 
-@implementer(ILoadBalancer, IReasoned, ITimed)
+@implementer(ILoadBalancer, ILearning, IReasoned, ITimed)
 class LeastTime:
     """The server that is likely to answer first: the least ``time * (active + 1) / weight``.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 from zope.interface import implementer
 
-from tcpsuite.core.balancing.rated import KNOWN, Rated, Untold
+from tcpsuite.core.balancing.rated import KNOWN, Rated
 from tcpsuite.core.picks import Told
 from tcpsuite.interfaces import ILoadBalancer, IReasoned
 
@@ -40,7 +40,7 @@ class Earned:
 
 
 @implementer(ILoadBalancer, IReasoned)
-class RoundRobin(Untold):
+class RoundRobin:
     """The servers in turn, each as often as its weight says, its turns spread as evenly as can be.
 
     Each server that may be picked earns its weight; the richest is picked, and pays what all of them earned.
@@ -55,7 +55,6 @@ class RoundRobin(Untold):
     """
 
     def __init__(self, chance: Random) -> None:
-        super().__init__(chance)
         self._rated = Rated()
         self._earned: list[float] = []
         self._total: float = 0
@@ -97,7 +96,7 @@ class RoundRobin(Untold):
 
 
 @implementer(ILoadBalancer, IReasoned)
-class First(Untold):
+class First:
     """The first server, up to its ``max_connections``; then the next: few servers are kept busy, the others
     may sleep.
 
@@ -105,6 +104,9 @@ class First(Untold):
 
     :param chance: not drawn from.
     """
+
+    def __init__(self, chance: Random) -> None:
+        pass
 
     def __repr__(self) -> str:
         return "<First>"
