@@ -61,6 +61,24 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.queue.turn_away(1, WhyHeld.FULL, 2.0), Waiting(1, WhyHeld.FULL, 2.0))
         self.assertEqual((self.waiting(), self.queue.stats(2.0)["timed_out"]), ([], 1))
 
+    def test_the_pace_is_told(self) -> None:
+        """How many are served a second is told while somebody is slowed down, and no longer."""
+        self.enter(1)
+        self.queue.resume(2.0, 0.0)
+        self.assertEqual(self.queue.rate, 2.0)
+        self.queue.pause()
+        self.assertEqual(self.queue.rate, 0.0)
+        self.queue.resume(2.0, 0.0)
+        self.serve(0.0)
+        self.assertEqual(self.queue.rate, 0.0)
+
+    def test_when_servers_may_be_tried_again(self) -> None:
+        """That servers which have failed somebody may be tried again is due, and ends nobody's time."""
+        self.assertTrue(self.queue.enter(1, WhyHeld.NONE_UP, 0.0, 5.0, again=1.0))
+        self.assertEqual(self.queue.due(0.0), 1.0)
+        self.assertEqual(self.queue.expire(1.0), [])
+        self.assertEqual((self.waiting(), self.queue.due(1.0)), ([1], 5.0))
+
     def test_whose_time_is_over(self) -> None:
         """Each is named once when its own time is over, and waits no longer."""
         self.enter(1, limit=2.0)

@@ -204,6 +204,34 @@ def test_drain_and_kill(serve: Callable[..., Suite]) -> None:
     suite.finish()
 
 
+@contextmanager
+def hanging() -> Iterator[int]:
+    """The port of a server with which no connection is ever made: its queue is full, and it accepts none."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = server.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield address[1]
+
+
+def test_kill_what_is_being_made(serve: Callable[..., Suite]) -> None:
+    """A client that is being connected to a server whose connections are cut is counted, and gets another."""
+    with hanging() as port:
+        text = GATEWAY.replace('"tcp:127.0.0.1:<a>" }', f'"tcp:127.0.0.1:{port}" }}')
+        patient = 'connect_timeout = "60s"\nconnect_budget = "60s"\n'
+        suite = serve(text.replace("pause_timeout", f"{patient}pause_timeout"))
+        with socket.create_connection(("127.0.0.1", suite.ports["front"]), timeout=20) as waiting:
+            waiting.sendall(b"x")
+            wait_until(lambda: active(suite) == {"a": 1, "b": 0}, "it was being connected")
+            assert change(suite, "server", "echo/a", "kill-connections") == "echo/a: 1 connection cut"
+            assert waiting.recv(1) == b"x"
+            assert active(suite) == {"a": 0, "b": 1}
+        suite.finish()
+
+
 def test_weight(serve: Callable[..., Suite]) -> None:
     """A new weight is the share from then on, and is shown beside the one of the configuration."""
     suite = serve(GATEWAY)
