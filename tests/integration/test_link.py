@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ upstream = "{name}"
 servers = [{{ name = "far", address = '{address}' }}]
 cut_when_down = true
 hold_timeout = "30s"
-health = {{ type = "{check}", interval = "100ms", timeout = "200ms" }}
+health = {{ type = "{check}", interval = "100ms", timeout = "300ms" }}
 """
 PLAINLY = f"tcp:{FAR}:{PLAIN}"
 SECURELY = rf"tls:localhost:{TLS}:trustRoots={{folder}}:endpoint=tcp\:{FAR}\:{TLS}"
@@ -125,7 +126,9 @@ def test_a_link_that_breaks(gateway: Near, link: Link, running: ExitStack) -> No
     status = gateway.status()
     assert [each["totals"]["ended"] for each in status["listeners"]] == [{"server_down": 1}] * len(UPSTREAMS)
     assert not any(each["servers"][0]["up"] for each in status["upstreams"].values())
-    assert gateway.output.count(" is down: 3 checks in a row failed: no ") == len(UPSTREAMS)
+    for name in UPSTREAMS:
+        (far,) = json.loads(gateway.get(f"/api/v1/health/{name}")[1])["servers"].values()
+        assert far["transition"]["reason"].startswith("3 checks in a row failed: no "), far
 
     clients = ask(gateway, running)
     wait_until(lambda: waiting(gateway) == [1] * len(UPSTREAMS), "all of them waited")
