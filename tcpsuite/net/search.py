@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import Factory, define, frozen
 from twisted.logger import Logger
@@ -12,16 +12,14 @@ from tcpsuite.core.connections import Attempt
 from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
-from tcpsuite.interfaces import IReasoned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection
-    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.interfaces import ILearning, ILoadBalancer
+    from tcpsuite.interfaces import ILearning, ILoadBalancer, IReasoned
 
 
 _log = Logger()
@@ -84,6 +82,8 @@ class Search:
     balancer: ILoadBalancer
     learner: ILearning | None = None
     """The balancer, if it wants to know what becomes of its picks."""
+    reasoner: IReasoned | None = None
+    """The balancer, if it can say why it picked."""
     holder: str = ""
     """Who it is, for people."""
     deadline: float | None = None
@@ -97,8 +97,13 @@ class Search:
     def picked(self, server: Server, servers: Sequence[Server], choice: Choice) -> None:
         """The balancer has just picked ``server`` from ``servers``, of which ``choice`` tells."""
         if self.record is not None:
-            pick = Pick(choice, server.name, self._basis(servers))
-            self.record.picks = (*self.record.picks[-MOST_NOTED:], pick)
+            basis = None
+            if self.reasoner is not None:
+                try:
+                    basis = self.reasoner.because(servers, self.client)
+                except Exception:  # one of somebody's own: the client shall not suffer for it
+                    _log.failure("{balancer} cannot say why it picked", balancer=self.reasoner)
+            self.record.picks = (*self.record.picks[-MOST_NOTED:], Pick(choice, server.name, basis))
 
     def found_none(self, choice: Choice) -> None:
         """There was nobody to pick from, as ``choice`` tells."""
@@ -116,17 +121,6 @@ class Search:
         if self.record is not None:
             self.record.held += seconds
             self.record.held_why = why.value
-
-    def _basis(self, servers: Sequence[Server]) -> Basis | None:
-        balancer: Any = self.balancer  # to adapt it would cost more than to ask it
-        if not IReasoned.providedBy(balancer):
-            return None
-        try:
-            basis: Basis = balancer.because(servers, self.client)
-        except Exception:  # one of somebody's own: the client shall not suffer for it
-            _log.failure("{balancer} cannot say why it picked", balancer=balancer)
-            return None
-        return basis
 
     def failure(self, none: str) -> Exception:
         """The error when no further server is tried; ``none`` says why there is none, if none was."""

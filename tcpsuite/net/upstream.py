@@ -12,7 +12,7 @@ from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.choosing import Why, why_not
 from tcpsuite.core.picks import Pick
 from tcpsuite.core.retrying import RetryBudget
-from tcpsuite.interfaces import ILearning, ITimed
+from tcpsuite.interfaces import ILearning, IReasoned, ITimed
 from tcpsuite.net.finding import Finder
 from tcpsuite.net.leases import lend
 from tcpsuite.net.operating import Change, Operator
@@ -72,6 +72,7 @@ class Upstream:
         self._finder = Finder(name, members, clock, self._patience, self._budget, queue, self._chance)
         self._balancers: dict[str, ILoadBalancer] = {}
         self._learner: ILearning | None = ILearning(balancer, None)
+        self._reasoner: IReasoned | None = IReasoned(balancer, None)
         self.times_answers = ITimed.providedBy(balancer)
 
     def __repr__(self) -> str:
@@ -145,9 +146,10 @@ class Upstream:
             gives the attempt up.
         """
         if balancer is None:
-            search = Search(client, connection, self.balancer, self._learner, holder)
+            search = Search(client, connection, self.balancer, self._learner, self._reasoner, holder)
         else:
-            search = Search(client, connection, balancer, ILearning(balancer, None), holder)
+            learner, reasoner = ILearning(balancer, None), IReasoned(balancer, None)
+            search = Search(client, connection, balancer, learner, reasoner, holder)
         if connection is not None:
             connection.upstream = self.name
             connection.strategy = self.strategy if balancer is None else type(balancer).__name__

@@ -6,7 +6,6 @@ import random
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from tcpsuite.core.balancing import First
 from tcpsuite.core.balancing.turns import FIRST
@@ -16,7 +15,6 @@ from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
-from tcpsuite.interfaces import ILoadBalancer
 from tcpsuite.net.search import Patience, Search
 from tests.support.upstreams import record
 
@@ -54,7 +52,7 @@ class SearchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.record = record()
         self.balancer = First(random.Random(1))
-        self.search = Search("192.0.2.7", self.record, self.balancer)
+        self.search = Search("192.0.2.7", self.record, self.balancer, reasoner=self.balancer)
 
     def test_all_is_noted(self) -> None:
         """Each pick, each attempt, and all its time of waiting are in the record."""
@@ -70,8 +68,8 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual((self.record.held, self.record.held_why), (3.0, "full"))
 
     def test_nothing_is_noted(self) -> None:
-        """Who searches without a record is searched for all the same."""
-        search = Search("", None, self.balancer)
+        """Who searches without a record is searched for all the same, and nobody is asked why."""
+        search = Search("", None, self.balancer, reasoner=Stammering(random.Random(1)))
         search.picked(A, [A], Choice(("a",)))
         search.found_none(Choice(()))
         search.attempted(A, "", 0.5)
@@ -81,8 +79,9 @@ class SearchTests(SynchronousTestCase):
     def test_a_balancer_that_does_not_say_why(self) -> None:
         """A balancer need not be able to say why; when it breaks over that it is logged, and that is all."""
         choice = Choice(("a",))
-        Search("", self.record, Silent()).picked(A, [A], choice)
-        Search("", self.record, Stammering(random.Random(1))).picked(A, [A], choice)
+        stammering = Stammering(random.Random(1))
+        Search("", self.record, self.balancer).picked(A, [A], choice)
+        Search("", self.record, stammering, reasoner=stammering).picked(A, [A], choice)
         self.assertEqual(self.record.picks, (Pick(choice, "a"), Pick(choice, "a")))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
@@ -105,14 +104,6 @@ class Stammering(First):
 
     def because(self, servers: Sequence[Server], client: str) -> Basis:
         raise ZeroDivisionError
-
-
-@implementer(ILoadBalancer)
-class Silent:
-    """Provides what a balancer must, and says nothing."""
-
-    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
-        return servers[0]
 
 
 def _reprs(errors: Mapping[WhyHeld, Exception]) -> dict[WhyHeld, str]:
