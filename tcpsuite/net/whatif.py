@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from tcpsuite.core.picks import Pick
+from tcpsuite.core.picks import Pick, Told
 from tcpsuite.interfaces import IReasoned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.queueing import WhyHeld
+    from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import ILoadBalancer
     from tcpsuite.net.members import Members
 
@@ -45,9 +47,16 @@ def whatif(
     try:
         asked: Any = deepcopy(balancer, {id(each): each for each in (*members.servers, *shared)})
         server = asked.pick(usable, client, now)
-        basis = asked.because(usable, client) if server and IReasoned.providedBy(asked) else None
     except Exception as error:  # a balancer of somebody's own may hold what cannot be copied
         return Whatif(Pick(choice), f"its balancer cannot be asked without a pick: {error}")
     if server is None:
         return Whatif(Pick(choice), f"the balancer of {members.upstream} refused")
-    return Whatif(Pick(choice, server.name, basis))
+    return Whatif(Pick(choice, server.name, _basis(asked, usable, client)))
+
+
+def _basis(asked: ILoadBalancer, usable: Sequence[Server], client: str) -> Basis | None:
+    reasoner: IReasoned | None = IReasoned(asked, None)
+    try:
+        return None if reasoner is None else reasoner.because(usable, client)
+    except Exception as error:  # what it has picked is to be told all the same
+        return Told(f"it cannot say why: {error}")

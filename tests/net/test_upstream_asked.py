@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.balancing import STRATEGIES, First, LeastConnections, RoundRobin
 from tcpsuite.core.choosing import Choice, LeftOut, Why
-from tcpsuite.core.picks import Pick
+from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, PoolExhausted
@@ -40,11 +40,12 @@ class Silent:
     def pick(self, servers, client, now):
         return servers[0]
 
-    def started(self, server, now): ...
 
-    def connected(self, server, outcome, now): ...
+class Stammering(First):
+    """Breaks when it is to say why."""
 
-    def finished(self, server, outcome, now): ...
+    def because(self, servers, client):
+        raise ValueError("w-what?")
 
 
 class Refusing(First):
@@ -227,6 +228,9 @@ class AskedTests(UpstreamCase):
         self.assertEqual(figures(whatif.pick), {"earned": {"a": 1, "b": 1, "c": 1}})
         self.build(balancer=Silent())
         self.assertEqual(self.upstream.whatif().pick, Pick(self.members.choice, "a"))
+        self.build(balancer=Stammering(random.Random(1)))
+        broken = Told("it cannot say why: w-what?")
+        self.assertEqual(self.upstream.whatif().pick, Pick(self.members.choice, "a", broken))
 
     def test_an_unknown_strategy(self):
         """A strategy that there is not is named beside those that there are."""
