@@ -188,8 +188,11 @@ class IConnectionPool(Interface):
         """
 
     def stats() -> dict[str, int | float]:
-        """Counts and seconds by name: connections by what they are doing, those who wait, and what there was
-        since the beginning.
+        """Counts and seconds by name.
+
+        Every pool has these: connections that are ``open``, those being made included, and ``leased``; takers
+        who are ``waiting``; and since the beginning connections ``created`` and ``failed``, and ``leases``.
+        More may say what the others are doing, how long was waited, and why connections were closed.
         """
 
     def pause(limit: float = 30.0) -> None:

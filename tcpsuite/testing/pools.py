@@ -11,78 +11,21 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from tcpsuite.errors import Closed, ConnectFailed, Cut, LeaseError, PoolExhausted, RemoteError
+from tcpsuite.errors import Closed, ConnectFailed, Cut, LeaseError, RemoteError
 from tcpsuite.interfaces import IConnectionPool, ILease, Outcome
 from tcpsuite.testing.endpoints import ScriptedEndpoint
+from tcpsuite.testing.pools_paused import PATIENCE as PATIENCE
+from tcpsuite.testing.pools_paused import PausingPoolContract
 from tcpsuite.testing.takers import Taker as Taker
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
-    from twisted.trial.unittest import SynchronousTestCase
-
-    Case = SynchronousTestCase
-else:
-    Case = object
-
-PATIENCE = 60.0
-"""Seconds within which any pool must have answered who gave no time of its own."""
 
 
-class ConnectionPoolContract(Case):
+class ConnectionPoolContract(PausingPoolContract):
     """Of every kind.  Mix into a ``SynchronousTestCase``, and give ``make_pool``."""
-
-    def make_pool(self, endpoint: ScriptedEndpoint, clock: Clock) -> IConnectionPool:
-        """A pool that was not started, and makes its connections by ``endpoint``."""
-        raise NotImplementedError
-
-    def setUp(self) -> None:
-        """A pool that was started."""
-        super().setUp()
-        self.clock = Clock()
-        self.endpoint = ScriptedEndpoint()
-        self.pool = self.make_pool(self.endpoint, self.clock)
-        self.pool.start()
-        self._accept_all()
-
-    def tearDown(self) -> None:
-        """Close the pool, and see that it leaves nothing."""
-        closed = self.pool.close()
-        self._wait(PATIENCE)
-        self.successResultOf(closed)
-        self.assertEqual(self.endpoint.connecting, 0)
-        self.assertEqual(self.endpoint.open, 0)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-        super().tearDown()
-
-    def _accept_all(self) -> None:
-        while self.endpoint.connecting:
-            self.endpoint.accept()
-
-    def _refuse_all(self) -> None:
-        for _ in range(100):
-            if not self.endpoint.connecting:
-                return
-            self.endpoint.refuse()
-        self.fail("a server that refuses is asked again and again, in one moment")
-
-    def _wait(self, seconds: float) -> None:
-        for _ in range(10):
-            self.clock.advance(seconds / 10)
-            self.endpoint.settle()
-
-    def _lease(self) -> ILease:
-        acquired = self.pool.acquire()
-        self._accept_all()
-        lease: ILease = self.successResultOf(acquired)
-        return lease
-
-    def _attached(self) -> tuple[ILease, Taker]:
-        lease, taker = self._lease(), Taker()
-        lease.attach(taker)
-        return lease, taker
 
     def test_provides_the_interface(self) -> None:
         """The pool and its leases have all that the interfaces ask for."""
@@ -242,25 +185,79 @@ class ConnectionPoolContract(Case):
         self.assertEqual(self.pool.stats().get("leased", 0), leased)
 
     def test_execute_gives_the_result_and_the_connection_back(self) -> None:
-        """What the function gives is given, as it fails it fails, and behind both the lease is released."""
+        """What the function gives is given, as it fails it fails; behind both the lease is over, and behind a
+        failure the connection too, for nobody knows what is left on it.
+        """
         for answer in ("value", ValueError("mine")):
             inner: Deferred[Any] = Deferred()
             leases: list[ILease] = []
+            taker = Taker()
 
-            def work(lease: ILease, leases: Any = leases, inner: Any = inner) -> Deferred[Any]:
+            def work(
+                lease: ILease, leases: Any = leases, inner: Any = inner, taker: Taker = taker
+            ) -> Deferred[Any]:
+                lease.attach(taker)
                 leases.append(lease)
                 return inner  # type: ignore[no-any-return]
 
             done = self.pool.execute(work)
             self._accept_all()
             self.assertNoResult(done)
+            self.assertEqual(self._figures()["leased"], 1)
             if isinstance(answer, Exception):
                 inner.errback(answer)
                 self.failureResultOf(done, ValueError)
             else:
                 inner.callback(answer)
                 self.assertEqual(self.successResultOf(done), answer)
-            self.pool.release(leases[0], reusable=False)
+            self.endpoint.settle()
+            self.successResultOf(leases[0].ended())
+            self.assertEqual(self._figures()["leased"], 0)
+        self.assertEqual(len(taker.events), 2, "it was told of the end")
+
+    def test_counts_what_there_is_and_what_there_was(self) -> None:
+        """The figures that every pool has are those of the connections and takers that the test sees."""
+        self._drain()
+        waiting = self.pool.acquire()
+        self._check_figures(leased=0, waiting=1, leases=0)
+        self._accept_all()
+        lease = self.successResultOf(waiting)
+        self._check_figures(leased=1, waiting=0, leases=1)
+        other = self._lease()
+        self._check_figures(leased=2, waiting=0, leases=2)
+        self.pool.pause()
+        held = self.pool.acquire()
+        self._check_figures(leased=2, waiting=1, leases=2)
+        self.pool.release(lease, reusable=False)
+        self.endpoint.settle()
+        self._check_figures(leased=1, waiting=1, leases=2)
+        held.addErrback(lambda _: None).cancel()
+        self._drain()
+        self.assertFalse(self.successResultOf(other.ended()).ok)
+        self._check_figures(leased=0, waiting=0, leases=2)
+        self.pool.resume()
+        refused = self.pool.acquire()
+        self._refuse_all()
+        self.failureResultOf(refused, ConnectFailed)
+        self._check_figures(leased=0, waiting=0, leases=2)
+
+    def _figures(self) -> dict[str, int | float]:
+        stats, names = self.pool.stats(), ("open", "leased", "waiting", "created", "failed", "leases")
+        return {name: stats[name] for name in names}
+
+    def _check_figures(self, leased: int, waiting: int, leases: int) -> None:
+        endpoint, made = self.endpoint, len(self.endpoint.transports)
+        self.assertEqual(
+            self._figures(),
+            {
+                "open": endpoint.open + endpoint.connecting,
+                "leased": leased,
+                "waiting": waiting,
+                "created": made,
+                "failed": endpoint.asked - endpoint.connecting - endpoint.cancelled - made,
+                "leases": leases,
+            },
+        )
 
     def test_closing_tells_who_waits_and_who_comes(self) -> None:
         """Waiters fail now, newcomers too."""
@@ -315,61 +312,6 @@ class ConnectionPoolContract(Case):
         self.endpoint.settle()
         self.successResultOf(closed)
 
-    def test_a_pause_holds_who_comes(self) -> None:
-        """Who asks while it is paused gets nothing, and a lease when it goes on; who has one keeps it."""
-        lease, taker = self._attached()
-        self.pool.pause()
-        held = self.pool.acquire()
-        self._accept_all()
-        self.assertNoResult(held)
-        self.assertEqual(taker.events, ["made"])
-        self.pool.release(lease)
-        self._accept_all()
-        self.assertNoResult(held)
-        self.pool.resume()
-        self._accept_all()
-        self.pool.release(self.successResultOf(held))
-
-    def test_goes_on_as_fast_as_it_is_told(self) -> None:
-        """Of those who were held two a second go on, in their order."""
-        self.pool.pause()
-        held = [self.pool.acquire() for _ in range(3)]
-        self.pool.resume(2)
-        for number in range(3):
-            self._accept_all()
-            self.assertEqual([each.called for each in held], [True] * (number + 1) + [False] * (2 - number))
-            self.clock.advance(0.5)
-
-    def test_nobody_is_held_for_longer_than_the_pause_allows(self) -> None:
-        """Who was held for so long is told, or at its own time; so is who gives up, and is not served."""
-        self.pool.pause(2.0)
-        short, long, gone = self.pool.acquire(0.5), self.pool.acquire(), self.pool.acquire()
-        gone.cancel()
-        self.failureResultOf(gone, CancelledError)
-        self.clock.advance(0.5)
-        self.failureResultOf(short, PoolExhausted)
-        self.clock.advance(1.4)
-        self.assertNoResult(long)
-        self.clock.advance(0.1)
-        self.failureResultOf(long, PoolExhausted)
-
-    def test_who_is_answered_may_cancel_the_others(self) -> None:
-        """Of those who were held, one that is answered gives up another: the rest are served all the same."""
-        self.pool.release(self._lease())
-        self.pool.pause()
-        first, second, third = (self.pool.acquire() for _ in range(3))
-
-        def cancel(lease: ILease) -> ILease:
-            second.cancel()
-            return lease
-
-        first.addCallback(cancel)
-        self.pool.resume()
-        self._accept_all()
-        self.failureResultOf(second, CancelledError)
-        for each in (first, third):
-            self.successResultOf(each)
-
     def test_who_is_answered_may_ask_and_think_better_of_it(self) -> None:
         """One that is asked for and given up inside an answer is nobody's, and keeps nobody else waiting."""
         self._drain()
@@ -386,18 +328,6 @@ class ConnectionPoolContract(Case):
         self.successResultOf(first)
         self.failureResultOf(other[0], CancelledError)
         self.successResultOf(other[1])
-
-    def test_closing_tells_who_is_held(self) -> None:
-        """Who is held by a pause fails when the pool is closed."""
-        self.pool.pause()
-        held = self.pool.acquire()
-        self.pool.close()
-        self.failureResultOf(held, Closed)
-
-    def _drain(self) -> None:
-        """Have the server end every connection, so that the next one has to be made."""
-        for server in self.endpoint.transports:
-            server.lose(ConnectionLost())
 
 
 class SingleUsePoolContract(ConnectionPoolContract):

@@ -199,6 +199,23 @@ class ReusingPoolContract(ConnectionPoolContract):
                 self.assertEqual(each.events, ["made", b"answer"])
                 self.pool.release(lease)
 
+    def test_what_comes_behind_a_taker_that_was_done_at_once_is_nobodys(self) -> None:
+        """When one has released its lease in ``connectionMade``, what the server says then costs the
+        connection, as whenever nobody has it.
+        """
+        lease, taker = self._lease(), Taker()
+        made = taker.connectionMade
+
+        def done() -> None:
+            made()
+            self.pool.release(lease)
+
+        setattr(taker, "connectionMade", done)  # noqa: B010
+        lease.attach(taker)
+        self._server_of(taker).say(b"late")
+        self.assertEqual(taker.events, ["made"])
+        self.assertTrue(self._server_of(taker).disconnecting)
+
     def test_what_is_released_twice_is_lent_once(self) -> None:
         """A second release does not put a connection into the pool a second time."""
         lease, _taker = self._attached()

@@ -66,6 +66,7 @@ class StackPool:
         self.idle: list[Held] = []
         self.held: set[Held] = set()
         self.closed = False
+        self.created = self.missed = self.leases = 0
         self.closing: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -110,8 +111,14 @@ class StackPool:
         return Deferred.fromCoroutine(acquired())
 
     def stats(self) -> dict[str, int | float]:
-        leased = sum(held.lease is not None for held in self.held)
-        return {"leased": leased, "idle": len(self.idle), "waiting": len(self.queue) + len(self.room.queue)}
+        return {
+            "open": len(self.held) + len(self.making),
+            "leased": sum(held.lease is not None for held in self.held),
+            "waiting": len(self.queue) + len(self.room.queue),
+            "created": self.created,
+            "failed": self.missed,
+            "leases": self.leases,
+        }
 
     def pause(self, limit: float = 30.0) -> None:
         self.limit = limit
@@ -177,11 +184,13 @@ class StackPool:
         now = self.clock.seconds()
         taker = self.takers.settle(self.queue.pop(0))
         held.lease = PooledLease(self.server, held, taker.holder, now)
+        self.leases += 1
         taker.answer.callback(held.lease)
 
     def made(self, held: Held) -> None:
         self.making.discard(held.number)
         self.held.add(held)
+        self.created += 1
         if self.queue:
             self.lend(held)
         elif self.maximum is None or self.closed:
@@ -193,6 +202,7 @@ class StackPool:
         self.making.discard(connection)
         if self.closed:
             return
+        self.missed += 1
         if self.queue:
             self.reject(self.queue[0], ConnectFailed(failure.getErrorMessage()))
         self.serve()
