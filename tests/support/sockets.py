@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MAX_BACKLOG = 28
 """Where in ``struct tcp_info`` a listening socket has its longest backlog (``tcpi_sacked``)."""
+_DATA_SEGMENTS_IN = 152
+"""Where a connection has how many segments with data have come (``tcpi_data_segs_in``)."""
 
 
 def settings(sock: socket.socket) -> dict[str, Any]:
@@ -42,6 +44,13 @@ def backlog(listening: socket.socket) -> int:
     info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     length: int = struct.unpack_from("I", info, _MAX_BACKLOG)[0]
     return length
+
+
+def segments(connection: socket.socket) -> int:
+    """In how many segments what has come on a TCP connection has come."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    number: int = struct.unpack_from("I", info, _DATA_SEGMENTS_IN)[0]
+    return number
 
 
 def write_certificate(folder: Path, host: str = "localhost", days: int = 1) -> Path:
