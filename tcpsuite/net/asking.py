@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     Hook = Callable[[ILease], Any]
 
 
+class NotPrepared(ConnectFailed):
+    """A connection was made, but not ready."""
+
+
 @frozen
 class Hooks:
     """What asks the connections of a pool: each is called with a lease that nobody else has.
@@ -98,8 +102,8 @@ class Questions:
     def prepare(self, held: Held) -> Deferred[None] | None:
         """Make a new connection ready for its first taker; ``None`` when there is nothing to be done.
 
-        :return: fires when it is.  Fails with :class:`~tcpsuite.errors.ConnectFailed` when it is not to be
-            had so, and is reset; to cancel it ends in the same way.  Somebody else keeps its time.
+        :return: fires when it is.  Fails with :class:`NotPrepared` when it is not to be had so, and is reset;
+            to cancel it ends in the same way.  Somebody else keeps its time.
         """
         if self._hooks.prepare is None or held.gone:
             return None
@@ -112,7 +116,7 @@ class Questions:
                 why = "something was left on it, or is under way"
             if why:
                 held.cut()
-                raise ConnectFailed(f"it could not be prepared: {why}")
+                raise NotPrepared(f"it could not be prepared: {why}")
             held.take_back()
             lease.end(self._clock.seconds())
 

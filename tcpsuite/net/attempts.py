@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
 from tcpsuite.errors import ConnectFailed, OutOfResources
+from tcpsuite.net.asking import NotPrepared
 from tcpsuite.net.endpoints import failure_text, lost_before
 from tcpsuite.net.shortage import is_shortage
 
@@ -123,13 +124,17 @@ class Attempts:
         self._settle(connection)
         if failure.check(CancelledError, ConnectingCancelledError):
             raise CancelledError
+        if failure.check(NotPrepared):
+            return failure
         raise (OutOfResources if is_shortage(failure) else ConnectFailed)(failure_text(failure))
 
     def _time_out(self, held: Held, timeout: float) -> None:
-        what = "no TLS handshake" if self._under_way[held.number][0].called else "no answer"
+        time = f"within {round(timeout, 3):g} s"
         if held.asked is not None:
-            what = "it was not prepared"
-        self.give_up(held.number, ConnectFailed(f"{what} within {round(timeout, 3):g} s"))
+            self.give_up(held.number, NotPrepared(f"it was not prepared {time}"))
+            return
+        what = "TLS handshake" if self._under_way[held.number][0].called else "answer"
+        self.give_up(held.number, ConnectFailed(f"no {what} {time}"))
 
 
 class _Only(Factory):

@@ -117,8 +117,8 @@ class ConnectionPool:
         :param holder: who asks, for the warning of a lease that is held for long.
         :raises TypeError: when ``timeout`` is no number; as a ``ValueError`` when it is endless, or none.
         """
-        if timeout is not None and not isfinite(timeout):
-            raise ValueError(f"expected a number of seconds, got {timeout!r}")
+        if timeout is not None:
+            _check_seconds(timeout)
         now = self._reactor.seconds()
         if self._room.goes_first and not self._stock.state.closed:
             answer = self._hold(timeout, holder, now)
@@ -168,7 +168,10 @@ class ConnectionPool:
         comes while the settings' ``max_waiters`` are held is refused at once.
 
         Who had asked before is served, and leases go on.
+
+        :raises TypeError: when ``limit`` is no number; as a ``ValueError`` when it is endless, or none.
         """
+        _check_seconds(limit)
         self._pause_limit = limit
         self._room.pause()
 
@@ -207,3 +210,8 @@ class ConnectionPool:
     def _waited(self, result: Any, wait: int) -> Any:
         self._waits.end(wait, self._reactor.seconds())
         return result
+
+
+def _check_seconds(number: float) -> None:
+    if not isfinite(number):
+        raise ValueError(f"expected a number of seconds, got {number!r}")

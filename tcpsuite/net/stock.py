@@ -26,7 +26,7 @@ from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Refilled
 from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.errors import Closed, ConnectFailed, Cut, LeaseError, OutOfResources, PoolExhausted
 from tcpsuite.net.alarm import Alarm
-from tcpsuite.net.asking import Questions
+from tcpsuite.net.asking import NotPrepared, Questions
 from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.held import Held
 from tcpsuite.net.leases import PooledLease
@@ -294,8 +294,10 @@ class Stock:
     def _failed(self, failure: Failure, connection: int) -> None:
         if failure.check(Cut) or not failure.check(Closed):
             refusal = Refusal.SHORTAGE if failure.check(OutOfResources) else Refusal.FAILED
-            now, chance = self._reactor.seconds(), self._chance.random()
-            self._carry_out(self.state.failed(connection, failure.getErrorMessage(), now, chance, refusal))
+            now, chance, why = self._reactor.seconds(), self._chance.random(), failure.getErrorMessage()
+            if failure.check(NotPrepared):
+                self._witness.not_prepared(why, now)
+            self._carry_out(self.state.failed(connection, why, now, chance, refusal))
         self._tell_closing()
 
     def _close(self, connection: int, why: End) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from tcpsuite.core.pooling.events import Leaked
+from tcpsuite.net.shortage import COMPLAINT_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ class Witness:
     def __init__(self, server: str, observer: Callable[[Event], object] | None) -> None:
         self._server = server
         self._observer = observer
+        self._silent_until = -inf
 
     def __repr__(self) -> str:
         return f"<Witness {self._server} {'observed' if self._observer else 'unobserved'}>"
@@ -38,6 +41,12 @@ class Witness:
             self._observer(kind(*arguments))
         except Exception:  # what goes wrong there must not touch the pool
             self.log.failure("the observer of {server}'s pool is broken", server=self._server)
+
+    def not_prepared(self, why: str, now: float) -> None:
+        """Say in the log, once in a while, why none gets ready: nobody may be waiting to be told."""
+        if now >= self._silent_until:
+            self._silent_until = now + COMPLAINT_INTERVAL
+            self.log.warn("{server}: a new connection is of no use: {why}", server=self._server, why=why)
 
     def leaked(self, connection: int, holder: str, seconds: float) -> None:
         """Say in the log that a lease is held for long, and by whom."""

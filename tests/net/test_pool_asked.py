@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol
+from twisted.logger import capturedLogs, formatEvent
 
 from tcpsuite.core.pooling.events import Created, Waiting
 from tcpsuite.errors import Closed, ConnectFailed, LeaseError, ProtocolError
+from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tcpsuite.testing.pools import Taker
 from tests.net.test_pool_reuse import ReuseCase
 
@@ -309,6 +311,51 @@ class PrepareTests(ReuseCase):
         self.assertEqual(self.endpoint.connecting, 0)
         self.clock.advance(0.2)
         self.assertEqual(self.endpoint.connecting, 1)
+        self.finish()
+
+    def test_the_log_tells_why_none_gets_ready(self):
+        """Of connections that are made ahead nobody waits for one: the log says why, once a minute."""
+
+        def fails(lease):
+            raise ProtocolError("login", "wrong password")
+
+        with capturedLogs() as events:
+            self.make(prepare=fails, min_connections=1)
+            for _ in range(590):
+                while self.endpoint.connecting:
+                    self.endpoint.accept()
+                self.endpoint.settle()
+                self.clock.advance(0.1)
+        self.assertGreater(self.pool.stats()["failed"], 4)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["a: a new connection is of no use: it could not be prepared: wrong password"],
+        )
+        with capturedLogs() as events:
+            for _ in range(310):
+                while self.endpoint.connecting:
+                    self.endpoint.accept()
+                self.endpoint.settle()
+                self.clock.advance(0.1)
+        self.assertEqual(len(events), 1)
+        self.finish()
+
+    def test_one_that_is_lost_before_it_is_asked_is_asked_nothing(self):
+        """A connection that is gone as soon as it is made was not made: no hook is called for it."""
+
+        class Fickle(ScriptedEndpoint):
+            """Says that it has connected when that is over already."""
+
+            def connect(self, protocolFactory):
+                made = super().connect(protocolFactory)
+                self.accept().lose()
+                return made
+
+        self.endpoint = Fickle()
+        self.make(prepare=self.prepare)
+        failure = self.failureResultOf(self.pool.acquire(), ConnectFailed)
+        self.assertEqual(str(failure.value), "it was lost as soon as it was made")
+        self.assertEqual(self.hooks, [])
         self.finish()
 
     def test_it_takes_of_the_time_to_connect(self):

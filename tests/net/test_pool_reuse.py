@@ -207,6 +207,15 @@ class ReuseTests(ReuseCase):
             self.assertFalse(self.successResultOf(lease.ended()).ok)
             self.finish()
 
+    def test_a_pause_has_a_limit_in_seconds(self):
+        """What is none is the caller's mistake, and holds nobody."""
+        self.make()
+        for limit, error in (("5", TypeError), (float("inf"), ValueError), (float("nan"), ValueError)):
+            with self.assertRaises(error):
+                self.pool.pause(limit)
+        self.pool.release(self.lease())
+        self.finish()
+
     def test_what_fails_leaves_nothing_to_the_next(self):
         """A connection on which a function failed is not lent again: nobody knows what is left on it."""
         self.make()
