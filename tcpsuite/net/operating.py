@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.servers import Administration, Server
-from tcpsuite.errors import ChangeRefused
+from tcpsuite.errors import ChangeRefused, StartError
 from tcpsuite.net.endpoints import Parts
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class Operator:
     def add(self, server: Server) -> None:
         """One server more.  Its first health check decides whether it is up.
 
-        :raises ChangeRefused: when its name is taken, its weight is none, or its address is in none of the
-            networks.
+        :raises ChangeRefused: when its name is taken, its weight is none, its address is in none of the
+            networks, or its pool cannot be built.
         """
         if any(known.name == server.name for known in self._members.servers):
             raise ChangeRefused(f"upstream {self._members.upstream} has a server {server.name!r} already")
@@ -103,7 +103,11 @@ class Operator:
                 "its option networks names none that it could be in"
             )
         self._check_address(server.address)
-        self._members.add(server, self._make_pool(server))
+        try:
+            pool = self._make_pool(server)
+        except StartError as error:  # one of somebody's own
+            raise ChangeRefused(str(error)) from error
+        self._members.add(server, pool)
         before = self._removed.get(server.name)
         if before is not None and _is_alike(before, server):
             del self._removed[server.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.servers import Administration, Server
-from tcpsuite.errors import ChangeRefused
+from tcpsuite.errors import ChangeRefused, StartError
 from tcpsuite.net.operating import Change, Operator
 from tests.support.upstreams import UpstreamCase
 
@@ -108,6 +108,16 @@ class OperatorTests(UpstreamCase):
         }
         for server, words in cases.items():
             self.refused(words, self.operator.add, Server(*server))
+
+    def test_not_added_without_a_pool(self):
+        """A pool of somebody's own that cannot be built is a refusal, and no fault of ours."""
+
+        def make_pool(server):
+            raise StartError("upstream db: quota:Quota cannot be used: no room")
+
+        self.operator = Operator(self.members, ["10.0.0.0/24"], make_pool)
+        words = "upstream db: quota:Quota cannot be used: no room"
+        self.refused(words, self.operator.add, Server("d", "tcp:10.0.0.4:1"))
 
     def test_only_a_plain_address(self):
         """From outside neither a name, a path, an option nor another kind of endpoint is taken."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.error import ConnectionLost
@@ -210,6 +210,7 @@ class ReuseTests(ReuseCase):
     def test_a_pause_has_a_limit_in_seconds(self):
         """What is none is the caller's mistake, and holds nobody."""
         self.make()
+        limit: Any
         for limit, error in (("5", TypeError), (float("inf"), ValueError), (float("nan"), ValueError)):
             with self.assertRaises(error):
                 self.pool.pause(limit)
