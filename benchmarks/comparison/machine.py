@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PROCESSORS = sorted(os.sched_getaffinity(0))
 SERVER, BACKEND, LOAD = PROCESSORS[0], PROCESSORS[-2 if len(PROCESSORS) > 2 else -1], PROCESSORS[-1]
@@ -70,14 +70,23 @@ def most_resident(pid: int) -> int:
 
 
 def _kilobytes(pid: int, name: str, field: str) -> int:
-    texts = (Path(f"/proc/{each}/{name}").read_text() for each in family(pid))
-    found = (re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE) for text in texts)
+    found = (re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE) for text in _told(pid, name))
     return sum(int(each[1]) * 1024 for each in found if each)
+
+
+def _told(pid: int, name: str) -> Iterator[str]:
+    """What the kernel tells of the process, and of those of its children that have not ended by now."""
+    for each in family(pid):
+        try:
+            yield Path(f"/proc/{each}/{name}").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            if each == pid:
+                raise
 
 
 def busy_seconds(pid: int) -> float:
     """Processor time that the process and its children have had."""
-    fields = (Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in family(pid))
+    fields = (text.rpartition(")")[2].split() for text in _told(pid, "stat"))
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
 
 
