@@ -123,6 +123,9 @@ class Stock:
             return fail(Closed("the pool is closed"))
         if isinstance(state, SingleUse):
             return self._lend_once(state, timeout, holder, now)
+        while (idle := state.next_idle(now)) is not None and not self._held[idle].fit():
+            # Its end, or a word that nobody asked for, lies in the kernel: the reactor has not seen it yet.
+            self._carry_out(state.unfit(idle, now, self._chance.random()))
         number, taker = self._takers.add(holder, now)
         self._carry_out(state.acquire(number, now))
         if number in self._takers:
@@ -145,6 +148,11 @@ class Stock:
         self._carry_out(decisions)
         if kept:
             lease.end(now)
+
+    def shrink(self) -> None:
+        """Close what is idle above the minimum; what is made ahead for a single use is no more than that."""
+        if isinstance(self.state, Reuse):
+            self._carry_out(self.state.shed())
 
     def close(self) -> None:
         """Take no new work, and answer who waits; leases go on."""

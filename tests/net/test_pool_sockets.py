@@ -91,12 +91,19 @@ async def test_one_connection_serves_one_after_the_other():
             peer.close()
 
 
-@pytest.mark.parametrize("end", [socket.socket.close, reset, finish], ids=["closed", "reset", "finished"])
+@pytest.mark.parametrize("asked_behind", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "end",
+    [socket.socket.close, reset, finish, lambda peer: peer.sendall(b"late")],
+    ids=["closed", "reset", "finished", "spoke"],
+)
 @pytest_twisted.ensureDeferred
-async def test_an_end_that_only_the_kernel_knows_of_is_not_met(end):
-    """A connection whose end has arrived behind its release, but was not yet read, goes to no taker."""
+async def test_an_end_that_only_the_kernel_knows_of_is_not_met(end, asked_behind):
+    """A connection whose end has arrived behind its release, or a word, but was not yet read, goes to no
+    taker, however short it was idle.
+    """
     with listening() as server:
-        async with pool_to(server, validate_idle=0.0) as pool:
+        async with pool_to(server, validate_idle=asked_behind) as pool:
             first = await pool.acquire()
             first.attach(Talk())
             peer = accept(server)

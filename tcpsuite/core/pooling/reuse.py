@@ -124,11 +124,18 @@ class Reuse:
             return []
         decisions = self._warn(now)
         if now >= self._idle.look_at:
-            over, unproved = self._idle.look(now, self._total - len(self._closing) - self._minimum)
+            over, unproved = self._idle.look(now, self._surplus())
             decisions += [self._close(pooled, end) for pooled, end in over]
             self._validating.update({pooled.number: pooled for pooled in unproved})
             decisions += [Validate(pooled.number) for pooled in unproved]
         return decisions + self._serve(now)
+
+    def next_idle(self, now: float) -> int | None:
+        """The connection that a taker who came now would get at once, if there is one."""
+        if not self._idle or self._waiting:
+            return None
+        pooled = self._idle.next()
+        return pooled.number if pooled.may_be_lent(now, self._validate_idle) else None
 
     def acquire(self, taker: int, now: float) -> list[Decision]:
         """``taker`` wants a connection: it gets one, or waits, or is refused when too many wait already.
@@ -137,13 +144,8 @@ class Reuse:
         """
         if self.closed:
             return [Reject(taker, "the pool is closed", Refusal.CLOSED)]
-        if (
-            self._idle
-            and not self._waiting
-            and (pooled := self._idle.next()).may_be_lent(now, self._validate_idle)
-        ):
+        if (idle := self.next_idle(now)) is not None and (pooled := self._idle.pop(idle)):
             # The common case, and nothing else has changed.
-            self._idle.pop(pooled.number)
             return [self._lend(taker, pooled, now)]
         self._waiting[taker] = None
         decisions = self._serve(now)
@@ -276,6 +278,10 @@ class Reuse:
         self._total -= 1
         return self._serve(now)
 
+    def shed(self) -> list[Decision]:
+        """Give up what is idle above the minimum: memory is short."""
+        return [self._close(pooled, End.SHED) for pooled in self._idle.shed(self._surplus())]
+
     def close(self) -> list[Decision]:
         """Take no new work, answer who waits, give up all but the leases."""
         self.closed = True
@@ -299,9 +305,13 @@ class Reuse:
         """How many connections may be begun for those who wait, were it time."""
         return min(len(self._waiting) - self._coming(), self._maximum - self._total)
 
+    def _surplus(self) -> int:
+        """How many connections there are above the minimum."""
+        return self._total - len(self._closing) - self._minimum
+
     def _missing(self) -> int:
         """How many connections may be begun to reach the minimum, were it time."""
-        short = self._minimum - self._total + len(self._closing)
+        short = -self._surplus()
         if short <= 0:
             return 0
         return min(short, self._settings.max_connecting - len(self._connecting), self._maximum - self._total)
