@@ -123,9 +123,9 @@ class Operator:
         if len(self._members.servers) == 1:
             raise ChangeRefused(f"{name} is the last server of upstream {self._members.upstream}")
         if server.active and not force:
+            many = "1 connection" if server.active == 1 else f"{server.active} connections"
             raise ChangeRefused(
-                f"server {name} of upstream {self._members.upstream} has {server.active} connections: "
-                "drain it, or kill them"
+                f"server {name} of upstream {self._members.upstream} has {many}: drain it, or kill them"
             )
         if server in self._configured:
             self._removed[name] = server

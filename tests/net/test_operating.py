@@ -152,7 +152,7 @@ class OperatorTests(UpstreamCase):
     def test_not_removed(self):
         """One that has connections stays unless it is forced, and then they are reset."""
         client, transport = self.join("a")
-        words = "server a of upstream db has 1 connections: drain it, or kill them"
+        words = "server a of upstream db has 1 connection: drain it, or kill them"
         self.refused(words, self.operator.remove, "a")
         self.operator.remove("a", force=True)
         self.assertTrue(transport.disconnected)
