@@ -294,6 +294,16 @@ class ISessionStore(Interface):
         """Fires when everything is stored and nothing is left running.  Safe to call twice."""
 
 
+class IShrinkable(Interface):
+    """Something that keeps what it does not need, in order to be faster: a pool, a cache, a history.
+
+    Pools and the factories of services that provide this are asked when memory is short.
+    """
+
+    def shrink() -> None:
+        """Give back what can be given back at once.  Called again while memory stays short; must not wait."""
+
+
 class IRecorded(Interface):
     """A protocol that wants to see the record of its connection."""
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import gatherResults
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from tcpsuite.core.choosing import candidates, choice
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import ChangeRefused
+from tcpsuite.interfaces import IShrinkable
 from tcpsuite.net.healthcheck import UNCHECKED
 from tcpsuite.net.recovery import Ejections, Weights
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.healthcheck import HealthChecker
 
 
+@implementer(IShrinkable)
 class Members:
     """The servers of one upstream, and the connections to them.
 
@@ -250,6 +253,12 @@ class Members:
         number = server.active
         self.pools[server.name].cut()
         return number
+
+    def shrink(self) -> None:
+        """Have the pools give back what they can."""
+        for pool in self.pools.values():
+            if IShrinkable.providedBy(pool):
+                pool.shrink()
 
     def refresh(self) -> None:
         """Who may be picked may have changed."""

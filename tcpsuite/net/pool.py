@@ -13,7 +13,7 @@ from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.pooling.events import Waiting
 from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.errors import Closed, Cut, PoolExhausted
-from tcpsuite.interfaces import IConnectionPool, ILease
+from tcpsuite.interfaces import IConnectionPool, ILease, IShrinkable
 from tcpsuite.net.asking import Hooks
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.leases import lend
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.asking import Hook
 
 
-@implementer(IConnectionPool)
+@implementer(IConnectionPool, IShrinkable)
 class ConnectionPool:
     """Connections to one server: made on demand, ahead of it, or kept and lent again.
 
@@ -178,6 +178,10 @@ class ConnectionPool:
     def resume(self, rate: float = 0.0) -> None:
         """Serve those who were held in their order, ``rate`` in a second; all at once if it is 0."""
         self._room.resume(rate)
+
+    def shrink(self) -> None:
+        """Close the connections that are idle, down to the minimum."""
+        self._stock.shrink()
 
     def close(self, deadline: float = 0.0) -> Deferred[None]:
         """Take no new work; leases have ``deadline`` seconds to end.  Fires when nothing is left."""

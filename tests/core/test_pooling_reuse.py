@@ -242,6 +242,16 @@ class RetireTests(ReuseCase):
         self.assertEqual(self.state.tick(70.0)[0], Close(1, End.MAX_IDLE))
         self.assertEqual(closed(self.state, End.MAX_IDLE), 1)
 
+    def test_the_surplus_is_shed_at_once_when_memory_is_short(self):
+        """What is idle above the minimum goes, the one first whose last use is longest ago; leases count."""
+        for connection in [self.lease(taker, 0.0) for taker in range(3)]:
+            self.state.release(connection, connection * 10.0)
+        self.assertEqual(self.state.acquire(11, 30.1), [Lease(11, 3)])
+        self.assertEqual(self.state.shed(), [Close(1, End.SHED), Close(2, End.SHED)])
+        self.assertEqual(self.state.release(3, 30.2), [])
+        self.assertEqual(self.state.shed(), [])
+        self.assertEqual(closed(self.state, End.SHED), 2)
+
     def test_nothing_is_idle_for_ever(self):
         """At ``max_idle_time`` even the minimum is replaced."""
         self.state = self.make(health_check_interval=1000.0, max_idle_time=300.0)

@@ -155,6 +155,14 @@ class ReuseMachine(RuleBasedStateMachine):
         self.carry_out(self.state.lost(connection, self.now, 0.5))
 
     @rule()
+    def memory_is_short(self):
+        before = len(self.idle)
+        self.carry_out(self.state.shed())
+        have = len(self.making) + len(self.leased) + len(self.asked) + len(self.idle)
+        assert not self.idle or have <= MINIMUM
+        assert len(self.idle) == before or have >= MINIMUM
+
+    @rule()
     def it_is_closed(self):
         self.carry_out(self.state.close())
         assert not self.waiting

@@ -98,6 +98,27 @@ class ReuseTests(ReuseCase):
         self.endpoint.accept()
         self.finish()
 
+    def test_what_is_idle_is_closed_when_memory_is_short(self):
+        """Down to the minimum, and whoever watches is told why; a lease stays."""
+        self.make(max_connections=2)
+        first, second = self.lease(), self.lease()
+        self.pool.release(first)
+        self.pool.shrink()
+        self.endpoint.settle()
+        self.assertEqual(self.events[-1], Destroyed(1, End.SHED))
+        self.assertEqual([self.pool.stats()[name] for name in ("open", "leased", "closed_shed")], [1, 1, 1])
+        self.pool.release(second)
+        self.finish()
+
+    def test_what_is_made_ahead_for_single_use_stays(self):
+        """It is the minimum already: memory that is short closes none of it."""
+        self.make("preconnect", min_connections=2, max_connections=2)
+        self.endpoint.accept()
+        self.endpoint.accept()
+        self.pool.shrink()
+        self.assertEqual(self.pool.stats()["warm"], 2)
+        self.finish()
+
     def test_a_lease_held_for_long_is_told_of(self):
         """The log names who holds it, once; in a mode where leases leave the pool nobody is suspected."""
         self.make()

@@ -20,6 +20,7 @@ class End(Enum):
     NOT_VALID = "not_valid"
     NOT_RESET = "not_reset"
     LOST = "lost"  # the server ended it, or spoke though nobody had asked
+    SHED = "shed"  # memory was short, and there are more than the minimum
     UNWANTED = "unwanted"  # whoever wanted it has left, or the pool was closed
 
 

@@ -60,6 +60,13 @@ class Idle:
         self._pooled.clear()
         return pooled
 
+    def shed(self, number: int) -> list[Pooled]:
+        """Take out so many, as far as there are, of which the last use is longest ago."""
+        pooled = list(self._pooled.values())[: max(0, number)]
+        for each in pooled:
+            del self._pooled[each.number]
+        return pooled
+
     def look(self, now: float, surplus: int) -> tuple[list[tuple[Pooled, End]], list[Pooled]]:
         """Take those out that are to be idle no longer, and those that are to be asked whether they work.
 
