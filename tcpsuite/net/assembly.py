@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
+from tcpsuite.core.affinity import StickTable
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.queueing import Queue
 from tcpsuite.core.retrying import RetryBudget
@@ -54,6 +55,7 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
         slow_start=options.slow_start,
         cut_when_down=options.cut_when_down,
     )
+    sticks = options.affinity != "off"
     return Upstream(
         name,
         members,
@@ -65,6 +67,7 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
         queue=Queue(options.max_queue),
         operator=Operator(members, options.networks, make_pool),
         chance=chance,
+        stick_table=StickTable(options.affinity_timeout, options.affinity_entries) if sticks else None,
     )
 
 

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 from attrs import NOTHING, frozen
 
+from tcpsuite.core.affinity import ENTRIES, TIMEOUT
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.retrying import SHARE
 from tcpsuite.net.health_options import HealthOptions
@@ -72,6 +73,21 @@ class UpstreamOptions:
         "How a server is picked: round_robin, least_connections, least_time, random, power_of_two, ip_hash, "
         "first, or module:attribute.",
         choices=tuple(STRATEGIES),
+    )
+    affinity: str = option(
+        "off",
+        "What a client is known by, to be led to the server that it had before: ip, its address; or off.",
+        choices=("off", "ip"),
+    )
+    affinity_timeout: Duration = option(
+        Duration(TIMEOUT),
+        "A client that has had no connection for so long is forgotten.",
+        check=between(1, 30 * DAY, "seconds"),
+    )
+    affinity_entries: int = option(
+        ENTRIES,
+        "Clients that are remembered at once; past it the one that was here longest ago is forgotten.",
+        check=between(1, 10_000_000),
     )
     pool: PoolOptions = option(PoolOptions(), "How connections are supplied.")
     health: HealthOptions = option(HealthOptions(), "How servers are checked.")

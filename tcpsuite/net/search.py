@@ -16,6 +16,7 @@ from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tcpsuite.core.affinity import Affinity, Place
     from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.servers import Server
@@ -86,6 +87,10 @@ class Search:
     """The balancer, if it can say why it picked."""
     holder: str = ""
     """Who it is, for people."""
+    affinity: Affinity | None = None
+    """The balancer, if it is to remember where the client was led to."""
+    place: Place | None = None
+    """Where it has remembered that."""
     deadline: float | None = None
     """When attempts end; ``None`` before the first."""
     tried: dict[Server, Exception] = Factory(dict)

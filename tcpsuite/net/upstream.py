@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from tcpsuite.core.affinity import Affinity, StickTable
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.choosing import Why, why_not
 from tcpsuite.core.picks import Pick
@@ -43,6 +44,9 @@ class Upstream:
     :param queue: where clients wait.
     :param operator: changes the servers; by default one that can add none.
     :param chance: for the balancers that :meth:`execute` names; by default the system's.
+    :param stick_table: where it is remembered which server each client had, to be led there again; without
+        it nobody is.
+    :ivar affinity: asked before the balancer, if there is a table.
     :ivar times_answers: whether :meth:`answered` is to be told.
     """
 
@@ -59,6 +63,7 @@ class Upstream:
         queue: Queue | None = None,
         operator: Operator | None = None,
         chance: Random | None = None,
+        stick_table: StickTable | None = None,
     ) -> None:
         self.name = name
         self.members = members
@@ -72,7 +77,9 @@ class Upstream:
         self._finder = Finder(name, members, clock, self._patience, self._budget, queue, self._chance)
         self._balancers: dict[str, ILoadBalancer] = {}
         self._learner: ILearning | None = ILearning(balancer, None)
-        self._reasoner: IReasoned | None = IReasoned(balancer, None)
+        self.affinity = None if stick_table is None else Affinity(stick_table, balancer)
+        self._picker: ILoadBalancer = self.affinity or balancer
+        self._reasoner: IReasoned | None = IReasoned(self._picker, None)
         self.times_answers = ITimed.providedBy(balancer)
 
     def __repr__(self) -> str:
@@ -146,7 +153,8 @@ class Upstream:
             gives the attempt up.
         """
         if balancer is None:
-            search = Search(client, connection, self.balancer, self._learner, self._reasoner, holder)
+            affinity = self.affinity if client else None
+            search = Search(client, connection, self._picker, self._learner, self._reasoner, holder, affinity)
         else:
             learner, reasoner = ILearning(balancer, None), IReasoned(balancer, None)
             search = Search(client, connection, balancer, learner, reasoner, holder)
@@ -188,7 +196,9 @@ class Upstream:
         shared: tuple[Any, ...] = (self._clock,)
         if isinstance(self._chance, SystemRandom):  # it has no state
             shared += (self._chance,)
-        told = whatif(self.members, self.balancer, client, self._clock.seconds(), shared)
+        if self.affinity is not None:  # a copy is asked, and remembers nothing
+            shared += (self.affinity.table,)
+        told = whatif(self.members, self._picker, client, self._clock.seconds(), shared)
         waits = self._finder.would_wait()
         if waits and (full := self._finder.nobody_more):
             told = Whatif(Pick(told.pick.choice), full)
@@ -223,6 +233,7 @@ class Upstream:
             "pause_timeout": self._finder.patience.pause_timeout,
             "queue": self._finder.room.queue.stats(self._clock.seconds()),
             "retries": self._budget.stats(),
+            "affinity": None if self.affinity is None else self.affinity.stats(self._clock.seconds()),
             "servers": [
                 self.members.status(server) | self.operator.status(server) for server in self.servers
             ],

@@ -1,0 +1,416 @@
+"""Which server each client had last, and that it is led there again."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from random import Random
+from typing import TYPE_CHECKING
+
+from attrs import define
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tcpsuite.core.affinity import KEPT, LOOKS, STALE, SWEEP, Affinity, Place, StickTable
+from tcpsuite.core.balancing import RoundRobin
+from tcpsuite.core.choosing import Choice, candidates, choice
+from tcpsuite.core.servers import Administration, Server
+from tcpsuite.interfaces import ILoadBalancer
+from tcpsuite.testing.balancers import LoadBalancerContract, servers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ANN, BEN, CEM = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+
+
+class StickTableTests(SynchronousTestCase):
+    """A table for three clients, and for ten seconds."""
+
+    def setUp(self) -> None:
+        self.table = StickTable(timeout=10.0, most=3)
+
+    def home(self, key: str, now: float) -> str | None:
+        """The server of a client."""
+        place = self.table.find(key, now)
+        return None if place is None else place.server
+
+    def test_remembers(self) -> None:
+        """A client is at home where it was led to last; of another one nothing is known."""
+        self.table.lead(ANN, "a", 0.0)
+        self.table.lead(BEN, "b", 0.0)
+        self.table.lead(ANN, "c", 1.0)
+        self.assertEqual([self.home(key, 1.0) for key in (ANN, BEN, CEM)], ["c", "b", None])
+        self.assertEqual(repr(self.table), "<StickTable 2 of 3>")
+
+    def test_forgets_in_time(self) -> None:
+        """A client is forgotten when it was not led anywhere for as long as the time-out."""
+        self.table.lead(ANN, "a", 0.0)
+        self.table.lead(ANN, "a", 5.0)
+        self.assertEqual(self.home(ANN, 14.999), "a")
+        self.assertIsNone(self.home(ANN, 15.0))
+
+    def test_a_connection_is_a_use(self) -> None:
+        """While a client has a connection it is not forgotten; its time begins when the last one ends."""
+        place = self.table.lead(ANN, "a", 0.0)
+        place.open = 2
+        self.table.leave(place, 50.0)
+        self.assertEqual(self.home(ANN, 1000.0), "a")
+        self.table.leave(place, 1000.0)
+        self.assertEqual((self.home(ANN, 1009.0), self.home(ANN, 1010.0)), ("a", None))
+
+    def test_what_is_over_is_taken_out(self) -> None:
+        """With each new client some are taken out whose time is over; the others when somebody looks."""
+        table = StickTable(timeout=10.0, most=100)
+        for number in range(20):
+            table.lead(f"{number}", "a", 0.0)
+        table.lead("late", "a", 9.0)
+        for _ in range(2):
+            table.lead("new", "a", 10.0)  # who is known brings nothing about
+        self.assertEqual(len(table), 22 - STALE)
+        table.expire(10.0, 5)
+        self.assertEqual(len(table), 17 - STALE)
+        table.expire(10.0, SWEEP)
+        self.assertEqual(len(table), 2)
+        table.expire(1000.0, SWEEP)
+        self.assertEqual(len(table), 0)
+
+    def test_bounded(self) -> None:
+        """Past the bound the client is forgotten that was not used for longest."""
+        for now, key in enumerate((ANN, BEN, CEM)):
+            self.table.lead(key, "a", now)
+        self.table.lead(ANN, "a", 3.0)
+        self.table.lead("new", "a", 4.0)
+        self.assertEqual([self.home(key, 4.0) for key in (ANN, BEN, CEM, "new")], ["a", None, "a", "a"])
+
+    def test_who_has_a_connection_stays(self) -> None:
+        """Past the bound who has a connection is passed over, however old it is, for one that has none."""
+        place = self.table.lead(ANN, "a", 0.0)
+        place.open = 1
+        for now, key in enumerate((BEN, CEM, "dan", "eve"), 1):
+            self.table.lead(key, "a", now)
+        self.assertEqual([self.home(key, 4.0) for key in (ANN, BEN, CEM)], ["a", None, None])
+        self.assertEqual(len(self.table), 3)
+
+    def test_all_have_a_connection(self) -> None:
+        """The bound holds also when everybody has a connection; the end of one that was forgotten changes
+        nothing, even when its client is known again.
+        """
+        table = StickTable(most=LOOKS + 1)
+        places = [table.lead(f"{number}", "a", 0.0) for number in range(LOOKS + 1)]
+        for place in places:
+            place.open = 1
+        table.lead("new", "a", 1.0)
+        self.assertEqual(len(table), LOOKS + 1)
+        forgotten = next(place for place in places if table.find(place.key, 1.0) is None)
+        again = table.lead(forgotten.key, "b", 2.0)
+        again.open = 1
+        table.leave(forgotten, 3.0)
+        self.assertEqual((again.used, again.open), (2.0, 1))
+
+    def test_forget(self) -> None:
+        """One is forgotten, or all are; how many were known is told."""
+        for key in (ANN, BEN, CEM):
+            self.table.lead(key, "a", 0.0)
+        self.assertEqual((self.table.forget(ANN), self.table.forget(ANN)), (True, False))
+        self.assertEqual((self.table.clear(), self.table.clear()), (2, 0))
+        self.assertEqual(len(self.table), 0)
+
+    def test_mark(self) -> None:
+        """The mark tells whether there is anything new to be stored."""
+        marks = [self.table.mark]
+        place = self.table.lead(ANN, "a", 1.0)
+        marks.append(self.table.mark)
+        self.table.find(ANN, 2.0)
+        self.assertEqual(self.table.mark, marks[-1])
+        self.table.lead(ANN, "b", 2.0)
+        marks.append(self.table.mark)
+        place.open = 1
+        self.table.leave(place, 3.0)
+        marks.append(self.table.mark)
+        self.table.lead(BEN, "b", 3.0)
+        marks.append(self.table.mark)
+        self.table.clear()
+        self.assertEqual(self.table.mark, marks[0])
+        self.assertEqual(len(set(marks)), len(marks))
+
+    def test_restored(self) -> None:
+        """What was known is known again, those who were there last first; what is over is not."""
+        known = [
+            Place("late", "a", 9.0),
+            Place("over", "a", -5.0),
+            *(Place(f"{n}", "b", n) for n in range(4)),
+        ]
+        self.table.restore(known, 10.0)
+        self.assertEqual({place.key for place in self.table.places()}, {"2", "3", "late"})
+        self.table.lead("new", "c", 10.0)
+        self.assertEqual([self.home(key, 10.0) for key in ("2", "3", "late")], [None, "b", "a"])
+        self.table.restore([Place("over", "a", -5.0)], 10.0)
+        self.assertEqual(self.table.places(), [])
+
+
+@define
+class Known:
+    """A client as the model knows it."""
+
+    server: str
+    used: float
+    open: int = 0
+
+
+class StickTableMachine(RuleBasedStateMachine):
+    """The table does what a list does that is looked through from its beginning each time."""
+
+    MOST = 6
+    TIMEOUT = 5.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = StickTable(self.TIMEOUT, self.MOST)
+        self.model: list[tuple[str, Known]] = []
+        self.leases: list[tuple[Place, Known]] = []
+        self.now = 0.0
+
+    def known(self, key: str) -> Known | None:
+        return next((known for name, known in self.model if name == key), None)
+
+    def drop(self, known: Known) -> None:
+        self.model = [each for each in self.model if each[1] is not known]
+
+    def to_the_end(self, known: Known) -> None:
+        (each,) = (each for each in self.model if each[1] is known)
+        self.drop(known)
+        self.model.append(each)
+        known.used = self.now
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 5.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(key=st.sampled_from("abcdefghijkl"), server=st.sampled_from("xy"), connect=st.booleans())
+    def lead(self, key: str, server: str, connect: bool) -> None:
+        known = self.known(key)
+        if known is None:
+            for _ in range(STALE):
+                if self.model and self.now - self.model[0][1].used >= self.TIMEOUT:
+                    self.pass_over_or_forget()
+            if len(self.model) >= self.MOST:
+                had = len(self.model)
+                for _ in range(LOOKS):
+                    if len(self.model) == had:
+                        self.pass_over_or_forget()
+                if len(self.model) == had:
+                    del self.model[0]
+            known = Known(server, self.now)
+            self.model.append((key, known))
+        known.server = server
+        self.to_the_end(known)
+        place = self.table.lead(key, server, self.now)
+        if connect:
+            place.open += 1
+            known.open += 1
+            self.leases.append((place, known))
+
+    def pass_over_or_forget(self) -> None:
+        _, oldest = self.model[0]
+        if oldest.open:
+            self.to_the_end(oldest)
+        else:
+            del self.model[0]
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        place, known = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
+        known.open -= 1
+        if any(each is known for _, each in self.model):
+            self.to_the_end(known)
+        self.table.leave(place, self.now)
+
+    @rule(key=st.sampled_from("abcdefghijkl"))
+    def forget(self, key: str) -> None:
+        known = self.known(key)
+        assert self.table.forget(key) is (known is not None)
+        if known is not None:
+            self.drop(known)
+
+    @rule(most=st.integers(0, 4))
+    def expire(self, most: int) -> None:
+        for _ in range(most):
+            if self.model and self.now - self.model[0][1].used >= self.TIMEOUT:
+                self.pass_over_or_forget()
+        self.table.expire(self.now, most)
+
+    @rule()
+    def restart(self) -> None:
+        """Connections are gone, the rest is as it was; of those last used at one time any may be first."""
+        places = [Place(each.key, each.server, each.used) for each in self.table.places()]
+        self.table.restore(places, self.now)
+        order = [place.key for place in self.table.places()]
+        fresh = [(key, known) for key, known in self.model if self.now - known.used < self.TIMEOUT]
+        self.model = [(key, Known(known.server, known.used)) for key, known in fresh]
+        self.model.sort(key=lambda each: (each[1].used, order.index(each[0])))
+        self.leases.clear()
+
+    @invariant()
+    def they_agree(self) -> None:
+        found = {place.key: (place.server, place.open) for place in self.table.places()}
+        assert found == {key: (known.server, known.open) for key, known in self.model}
+        assert len(self.table) == len(found) <= self.MOST
+        for key in "abcdefghijkl":
+            known, place = self.known(key), self.table.find(key, self.now)
+            alive = known is not None and (known.open or self.now - known.used < self.TIMEOUT)
+            assert bool(place) is bool(alive)
+
+
+StickTableMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+StickTableModelTests = StickTableMachine.TestCase
+
+
+@implementer(ILoadBalancer)
+class Mute:
+    """Picks the last, and does not say why."""
+
+    def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
+        return servers[-1]
+
+
+class AffinityTests(SynchronousTestCase):
+    """Three servers in turns."""
+
+    def setUp(self) -> None:
+        self.servers = servers(1, 1, 1)
+        self.a, self.b, self.c = self.servers
+        self.affinity = Affinity(StickTable(timeout=10.0), RoundRobin(Random(1)))
+        self.usable = candidates(self.servers)
+
+    def go(self, client: str = ANN, now: float = 0.0) -> tuple[str, str]:
+        """Where a client is led, and what is said of that."""
+        picked = self.affinity.pick(self.usable, client, now)
+        assert picked is not None
+        there_was = choice(self.servers, self.usable)
+        basis = self.affinity.because(self.usable, client)
+        if client:
+            self.affinity.led(client, picked.name, there_was, now)
+        return picked.name, basis.told(there_was, picked.name).rule
+
+    def test_kept(self) -> None:
+        """Who comes again goes where it was, and the balancer is not asked: the others have its turns."""
+        self.assertEqual([self.go(client)[0] for client in (ANN, BEN, ANN, ANN, BEN, CEM)], list("abaabc"))
+        self.assertEqual(self.go(ANN), ("a", KEPT.rule))
+        self.assertEqual(self.affinity.picks, {"new": 3, "kept": 4})
+
+    def test_new(self) -> None:
+        """Of who comes for the first time, or too late, what is said is what the balancer says."""
+        turns = RoundRobin(Random(1))
+        turns.pick(self.usable, ANN, 0.0)
+        said = turns.because(self.usable, ANN).told(Choice(("a", "b", "c"), weights=(1, 1, 1)), "a").rule
+        self.assertEqual(self.go(ANN), ("a", said))
+        self.assertEqual(self.go(ANN, now=10.0)[0], "b")
+        self.assertEqual(self.affinity.picks, {"new": 2})
+
+    def test_broken(self) -> None:
+        """What keeps its server from new connections moves a client, for good; it is counted and told."""
+        for why, changes in (
+            ("maint", {"administration": Administration.MAINT}),
+            ("draining", {"administration": Administration.DRAIN}),
+            ("down", {"up": False}),
+            ("ejected", {"ejected": True}),
+            ("no_weight", {"weight": 0}),
+            ("full", {"max_connections": 1, "active": 1}),
+        ):
+            self.setUp()
+            self.assertEqual(self.go()[0], "a")
+            for name, value in changes.items():
+                setattr(self.a, name, value)
+            self.usable = candidates(self.servers)
+            server, rule = self.go()
+            self.assertEqual(server, "b")
+            moved = f"affinity with a is broken, {why.replace('_', ' ')}; the one that had earned most"
+            self.assertEqual(rule[: len(moved)], moved)
+            for name in changes:
+                setattr(self.a, name, getattr(Server("a", ""), name))
+            self.usable = candidates(self.servers)
+            self.assertEqual(self.go()[0], "b")
+            self.assertEqual(self.affinity.picks, {"new": 1, why: 1, "kept": 1})
+
+    def test_a_backup_is_no_home(self) -> None:
+        """A client that was on a backup leaves it when another server may be picked again."""
+        self.c.backup = True
+        self.a.up = self.b.up = False
+        self.usable = candidates(self.servers)
+        self.assertEqual([self.go()[0], self.go()[0]], ["c", "c"])
+        self.a.up = self.b.up = True
+        self.usable = candidates(self.servers)
+        self.assertEqual(self.go()[0], "a")
+        self.assertEqual(self.affinity.picks, {"new": 1, "kept": 1, "backup": 1})
+
+    def test_removed(self) -> None:
+        """A server that is gone is looked for no longer; nobody need have taken its clients out."""
+        self.go()
+        self.servers = self.servers[1:]
+        self.usable = candidates(self.servers)
+        self.assertEqual(self.go()[1][:36], "affinity with a is broken, removed; ")
+        self.assertEqual(self.affinity.picks, {"new": 1, "removed": 1})
+
+    def test_addresses(self) -> None:
+        """All of an address counts, also of IPv6; an IPv4 address is itself also where IPv6 is spoken."""
+        self.assertEqual(self.go("2001:db8::1")[0], "a")
+        self.assertEqual(self.go("2001:db8::2")[0], "b")
+        self.assertEqual(self.go("2001:db8::1")[0], "a")
+        self.assertEqual((self.go(ANN)[0], self.go(f"::ffff:{ANN}")[0]), ("c", "c"))
+
+    def test_no_address(self) -> None:
+        """Clients on UNIX sockets are not told from one another: the balancer is asked for each."""
+        self.assertEqual([self.go("")[0] for _ in range(4)], list("abca"))
+        self.assertEqual((len(self.affinity.table), self.affinity.picks), (0, {}))
+
+    def test_a_balancer_that_says_nothing(self) -> None:
+        """A balancer of somebody's own need not say why."""
+        self.affinity = Affinity(StickTable(), Mute())
+        self.assertEqual(self.go(), ("c", ""))
+        self.c.up = False
+        self.usable = candidates(self.servers)
+        self.assertEqual(self.go(), ("b", "affinity with c is broken, down; it does not say why this one"))
+
+    def test_a_copy_that_is_asked(self) -> None:
+        """A pick alone changes nothing that is remembered: a copy with the same table may be asked."""
+        self.go(ANN)
+        shared = (*self.servers, self.affinity.table)
+        for client, server in ((ANN, "a"), (BEN, "b"), (BEN, "b")):
+            copy = deepcopy(self.affinity, {id(each): each for each in shared})
+            picked = copy.pick(self.usable, client, 0.0)
+            self.assertEqual((picked and picked.name, copy.picks), (server, {"new": 1}))
+        self.assertEqual(self.go(BEN)[0], "b")
+
+    def test_looking(self) -> None:
+        """One client is looked up, and forgotten, in whatever way its address is written; so are all."""
+        self.go(ANN, now=1.0)
+        self.assertEqual(self.affinity.look(ANN, 3.5), {"server": "a", "idle": 2.5, "open": 0})
+        place = self.affinity.led(ANN, "b", Choice(("b",)), 4.0)
+        place.open = 1
+        self.assertEqual(self.affinity.look(f"::ffff:{ANN}", 50.0), {"server": "b", "idle": 0.0, "open": 1})
+        self.assertIsNone(self.affinity.look(BEN, 3.5))
+        self.assertEqual((self.affinity.forget(BEN), self.affinity.forget(f"::ffff:{ANN}")), (0, 1))
+        for client in (ANN, BEN, CEM):
+            self.go(client)
+        self.assertEqual((self.affinity.forget(), len(self.affinity.table)), (3, 0))
+        self.assertEqual(repr(self.affinity)[:28], "<Affinity before <RoundRobin")
+
+    def test_figures(self) -> None:
+        """The figures tell how many are remembered, without those whose time is over."""
+        self.go(ANN)
+        self.go(ANN)
+        self.assertEqual(
+            self.affinity.stats(1.0), {"entries": 1, "most": 100_000, "picks": {"new": 1, "kept": 1}}
+        )
+        self.assertEqual(self.affinity.stats(10.0)["entries"], 0)
+
+
+class AffinityContractTests(LoadBalancerContract, SynchronousTestCase):
+    """Where it knows nobody it is the balancer behind it."""
+
+    def make_balancer(self, chance: Random) -> ILoadBalancer:
+        return Affinity(StickTable(), RoundRobin(chance))
