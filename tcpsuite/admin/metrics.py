@@ -69,6 +69,7 @@ def families(
         _listeners(status.listeners),
         _servers(status.upstreams),
         _upstreams(status.upstreams),
+        _affinity(status.upstreams),
         _admin(changes, refusals),
         _sessions(status.sessions),
         _process(process),
@@ -271,6 +272,29 @@ def _upstreams(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
         [
             *each(lambda of: of["retries"]["made"], outcome="made"),
             *each(lambda of: of["retries"]["denied"], outcome="denied"),
+        ],
+    )
+
+
+def _affinity(upstreams: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
+    told = [(name, upstream["affinity"]) for name, upstream in upstreams.items() if upstream["affinity"]]
+    yield _gauge(
+        "tcpsuite_affinity_entries",
+        "Clients of which an upstream remembers the server that they had.",
+        [Sample(affinity["entries"], {"upstream": name}) for name, affinity in told],
+    )
+    yield _gauge(
+        "tcpsuite_affinity_max_entries",
+        "Clients of which it remembers that at most.",
+        [Sample(affinity["most"], {"upstream": name}) for name, affinity in told],
+    )
+    yield _counter(
+        "tcpsuite_affinity_picks_total",
+        "Picks for clients with an address: kept on their server, new, or moved, by why it was not picked.",
+        [
+            Sample(number, {"upstream": name, "outcome": outcome})
+            for name, affinity in told
+            for outcome, number in affinity["picks"].items()
         ],
     )
 

@@ -6,12 +6,15 @@ from inspect import signature
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from attrs import fields
+
 from tcpsuite.config.walk import options_of
 from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IConnectionPool, IHealthCheck
 from tcpsuite.net.assembly import build_balancer
 from tcpsuite.net.health_options import TYPES
+from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.pool_options import HOOKS
 from tcpsuite.net.resets import RESETS
 from tcpsuite.options import error_text, format_duration, import_provider
@@ -22,12 +25,12 @@ if TYPE_CHECKING:
     from tcpsuite.config.lines import Path
     from tcpsuite.config.schema import Config
     from tcpsuite.net.health_options import HealthOptions
-    from tcpsuite.net.options import UpstreamOptions
 
     Remarks = Iterator[tuple[Path, str]]
 
 _OF_PASSIVE = ("ejection_errors", "ejection_time", "max_ejection_time")
 """The options of health that tell how real connections are judged; all others tell how servers are asked."""
+_UPSTREAM = fields(UpstreamOptions)
 
 
 def doubts(config: Config) -> Remarks:
@@ -130,6 +133,8 @@ def _upstream(upstream: UpstreamOptions) -> Remarks:
     if upstream.connect_timeout > upstream.connect_budget:
         budget = format_duration(upstream.connect_budget)
         yield ("connect_timeout",), f"longer than connect_budget, so attempts end after {budget}"
+    if upstream.affinity != "off" and upstream.strategy == "ip_hash":
+        yield ("affinity",), "strategy ip_hash leads a client to one server already, and remembers nothing"
 
 
 def _silent(upstream: UpstreamOptions) -> Remarks:
@@ -137,6 +142,10 @@ def _silent(upstream: UpstreamOptions) -> Remarks:
     health, strategy = upstream.health, f"strategy {upstream.strategy}"
     if upstream.bounded_load and upstream.strategy != "ip_hash":
         yield ("bounded_load",), strategy
+    if upstream.affinity == "off":
+        for option in ("affinity_timeout", "affinity_entries"):
+            if getattr(upstream, option) != getattr(_UPSTREAM, option).default:
+                yield (option,), "affinity off"
     if upstream.strategy == "first":
         if upstream.slow_start:
             yield ("slow_start",), strategy

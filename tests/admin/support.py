@@ -103,6 +103,7 @@ class FakeUpstream:
     operator: FakeOperator = Factory(FakeOperator)
     resuming: float = 0.0
     waits: WhyHeld | None = None
+    affinity: dict[str, Any] | None = None
     changed: list[FakeChange] = Factory(lambda: [FakeChange("b", "weight", 5, 1)])
 
     @property
@@ -138,6 +139,7 @@ class FakeUpstream:
             "pause_timeout": 30.0,
             "queue": {"waiting": 4, "longest_wait": 1.5, "timed_out": 5, "refused": 6},
             "retries": {"under_way": 1, "made": 8, "denied": 9},
+            "affinity": self.affinity,
             "servers": [
                 {
                     "name": name, "address": f"tcp:127.0.0.1:{port}", "weight": 0.25, "up": self.up,

@@ -75,6 +75,21 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(value("tcpsuite_pool_wait_seconds_total", **labels), 1.5)
         self.assertNotIn('event="open"', page())
 
+    def test_affinity(self) -> None:
+        """Who is remembered, and what picks came to; nothing where nobody is."""
+        self.assertNotIn("tcpsuite_affinity", page())
+        suite = busy_suite()
+        picks = {"kept": 5, "new": 3, "draining": 1}
+        suite.upstreams["cache"].affinity = {"entries": 2, "most": 100, "picks": picks}
+        text = page(suite)
+        for line in (
+            'entries{upstream="cache"} 2',
+            'max_entries{upstream="cache"} 100',
+            'picks_total{outcome="kept",upstream="cache"} 5',
+            'picks_total{outcome="draining",upstream="cache"} 1',
+        ):
+            self.assertIn(f"\ntcpsuite_affinity_{line}\n", text)
+
     def test_traffic_control(self) -> None:
         """What keeps clients from a server is told: an operator's word, an ejection, a queue, a pause; and
         how many were moved, turned away, and what was changed.

@@ -87,6 +87,24 @@ class SilentTests(UpstreamCase):
             ],
         )
 
+    def test_affinity(self) -> None:
+        """How clients are remembered, when they are not; and that they are, where a hash leads them."""
+        given = {"affinity_timeout": "1m", "affinity_entries": "10"}
+        self.assertEqual(
+            self.doubts(**given),
+            [f"--set: upstream.pg.{option}: it says nothing with affinity off" for option in given],
+        )
+        self.assertEqual(self.doubts(affinity="ip", **given), [])
+        self.assertEqual(
+            self.doubts(affinity="ip", strategy="ip_hash"),
+            [
+                (
+                    "--set: upstream.pg.affinity: strategy ip_hash leads a client to one server already, "
+                    "and remembers nothing"
+                )
+            ],
+        )
+
     def test_what_is_heard(self) -> None:
         """Where they say something they are not doubted; a weight of 0 says something to all."""
         self.assertEqual(self.doubts(strategy="ip_hash", bounded_load="1.5", slow_start="10s"), [])

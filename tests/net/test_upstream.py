@@ -313,5 +313,6 @@ class UpstreamTests(SynchronousTestCase):
                 "pause_timeout": 30.0,
                 "queue": {"waiting": 0, "longest_wait": 0.0, "timed_out": 0, "refused": 0},
                 "retries": {"under_way": 0, "made": 0, "denied": 0},
+                "affinity": None,
             },
         )  # fmt: skip
