@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.config import Config, ListenerConfig
     from tcpsuite.interfaces import ISessionStore
-    from tcpsuite.net.sessions import SessionsOptions
+    from tcpsuite.net.session_options import SessionsOptions
     from tcpsuite.net.upstream import Upstream
 
 CLOSING_TIME = 5.0

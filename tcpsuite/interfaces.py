@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.core.sessions import Session
+    from tcpsuite.core.sessions import Kept, Session, Totals
 
 
 @frozen
@@ -246,10 +246,13 @@ class ILimiter(Interface):
 class ISessionStore(Interface):
     """Where sessions are kept, by the SHA-256 of their id.
 
-    What is asked first is done first.  Cancelling a Deferred gives up waiting; what was asked is done all the
-    same.  The Deferred of what cannot be done fails with :class:`~tcpsuite.errors.StoreFailed`, or with
-    :class:`~tcpsuite.errors.Closed` when the store was closed before.
+    Of one session, what is asked first is done first.  Cancelling a Deferred gives up waiting; what was asked
+    is done all the same.  The Deferred of what cannot be done fails with
+    :class:`~tcpsuite.errors.StoreFailed`, or with :class:`~tcpsuite.errors.Closed` when the store was closed
+    before.
     """
+
+    shared: bool = Attribute("Whether other processes may change what is kept.")
 
     def open() -> None:
         """Make sure that it can be used, before the reactor runs; may block.
@@ -257,38 +260,48 @@ class ISessionStore(Interface):
         :raises StartError: when it cannot: no permission, no database.
         """
 
-    def create(session: Session, limit: int) -> Deferred[bool]:
-        """Keep a new session, unless there are ``limit`` sessions already.
+    def create(session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
+        """Keep a new session, unless there are ``limit`` sessions already, or its user has ``user_limit`` (0:
+        no limit).
 
         :return: fires with whether it is kept, once it is stored, durably if the store is durable.
         """
+
+    def head(digest: bytes) -> Deferred[Session | None]:
+        """Fires with the session without its data, or ``None``.  It costs the same whatever the data is."""
 
     def get(digest: bytes) -> Deferred[Session | None]:
         """Fires with the session, or ``None``.  It is the caller's own: changing it changes nothing here."""
 
     def change(
-        digest: bytes, changes: Mapping[str, str | None], used: float, requests: int
+        digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
     ) -> Deferred[bool]:
         """Give keys of a session new values; ``None`` removes one.  Other keys stay as they are.
 
-        :param used: when it was used, in seconds since the epoch; ``requests``: how often.
-        :return: fires with whether there is such a session, once the change is stored.
+        :param version: that of the session as the caller knows it.  The session gets the next one.
+        :param used: when it was used, in seconds since the epoch.
+        :param requests: how often it was used since the store last heard of it.
+        :return: fires with whether the change is stored: not when there is no such session, nor when its
+            version is another one.
         """
 
     def touch(digest: bytes, used: float, requests: int) -> None:
-        """Note that a session was used at ``used`` (seconds since the epoch), so many times in all.
+        """Note that a session was used at ``used`` (seconds since the epoch), and so many times more.
 
-        Every later answer sees it; it is stored with whatever is stored next.  No session: no effect.
+        Every later answer sees it; it is stored with whatever is stored next.  A session is never last used
+        before it was.  No session: no effect.
         """
 
     def delete(digest: bytes) -> Deferred[bool]:
         """Forget a session.  Fires with whether there was one."""
 
-    def expire(before: float) -> Deferred[int]:
-        """Forget what was last used before ``before`` (seconds since the epoch).  Fires with how many."""
+    def expire(used: float, created: float = 0.0) -> Deferred[int]:
+        """Forget what was last used before ``used``, or opened before ``created`` (seconds since the epoch).
+        Fires with how many.
+        """
 
-    def count() -> Deferred[dict[str, int]]:
-        """Fires with the number of sessions of each user."""
+    def totals() -> Deferred[Totals]:
+        """Fires with the number of sessions of each user, and what else can be counted."""
 
     def close() -> Deferred[None]:
         """Fires when everything is stored and nothing is left running.  Safe to call twice."""

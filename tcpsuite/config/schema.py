@@ -1,8 +1,8 @@
 """What a configuration holds: one frozen class for the file, one for a listener, the limits.
 
 Every other table is declared beside what it configures: ``[upstream.NAME]`` in :mod:`tcpsuite.net.options`,
-``[sessions]`` in :mod:`tcpsuite.net.sessions`, and so on; a listener's table also holds the options of its
-service, declared beside the service.
+``[sessions]`` in :mod:`tcpsuite.net.session_options`, and so on; a listener's table also holds the options of
+its service, declared beside the service.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tcpsuite.admin.http import AdminOptions
 from tcpsuite.admin.manhole import ManholeOptions
 from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.options import UpstreamOptions
-from tcpsuite.net.sessions import SessionsOptions
+from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.socket_options import ListenerSocketOptions
 from tcpsuite.options import Duration, Endpoints, OptionError, between, option
 

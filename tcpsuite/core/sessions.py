@@ -9,11 +9,14 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64encode
+from enum import Enum
 from hashlib import sha256
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import Factory, define, frozen
 
+from tcpsuite.core.passwords import is_user
 from tcpsuite.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -51,6 +54,58 @@ class Session:
     requests: int = 0
     """How often it was used."""
     data: dict[str, str] = Factory(dict)
+    version: int = 0
+    """How often its data was changed: who knows it in this version knows what it holds."""
+
+
+class Kept(Enum):
+    """Whether a store keeps a new session."""
+
+    YES = "yes"
+    FULL = "full"
+    """There are as many sessions as there may be."""
+    USER_FULL = "user full"
+    """Its user has as many as one may have."""
+
+
+@frozen
+class Totals:
+    """All sessions of a store, counted.  Times are seconds since the epoch."""
+
+    users: Mapping[str, int] = Factory(dict)
+    """How many sessions each user has."""
+    requests: int = 0
+    """How often those were used that there are."""
+    oldest: float = inf
+    """When the one that lives longest was opened; never, if there is none."""
+    idlest: float = inf
+    """When the one that nobody used for longest was last used; never, if there is none."""
+
+
+@frozen
+class Lifetime:
+    """How long a session lives, in seconds."""
+
+    idle: float = IDLE_TIMEOUT
+    """Unused."""
+    age: float = 0.0
+    """In all, however much it is used; 0: for ever."""
+
+    def used_since(self, now: float) -> float:
+        """A session that was last used before this has expired."""
+        return now - self.idle
+
+    def created_since(self, now: float) -> float:
+        """A session that was opened before this has expired."""
+        return now - self.age if self.age else 0.0
+
+    def is_over(self, session: Session, now: float, in_use: bool = False) -> bool:
+        """Has the session expired?
+
+        :param in_use: whether a connection has it: it is not idle then, whatever was noted.
+        """
+        idle = not in_use and session.used < self.used_since(now)
+        return idle or session.created < self.created_since(now)
 
 
 @frozen
@@ -105,22 +160,31 @@ def size_of(data: Mapping[str, str]) -> int:
     return sum(weight(key, value) for key, value in data.items())
 
 
-def may_resume(session: Session, session_id: str, user: str, now: float, idle_timeout: float) -> bool:
-    """May ``user`` go on with ``session`` by showing ``session_id``?
+def may_resume(session: Session | None, session_id: str, user: str) -> bool:
+    """May ``user`` go on with ``session``, if there is one, by showing ``session_id``?
 
-    Only the user who opened it, or, for one that was opened without a login, anyone without a login; and only
-    while it has not expired.  The id is compared here, in constant time, whatever the store did to find it.
+    Only the user who opened it, or, for one that was opened without a login, anyone without a login.  The id
+    is compared here, in constant time, whatever the store did to find it, and whether or not it found one.
     """
-    mine = user == session.user or (user == ANONYMOUS and session.user.startswith(ANONYMOUS))
-    shown = hmac.compare_digest(digest_of(session_id), session.digest)
-    return shown and mine and session.used >= expiry(now, idle_timeout)
+    found = _NOBODYS if session is None else session
+    shown = hmac.compare_digest(digest_of(session_id), found.digest)
+    mine = user == found.user or (user == ANONYMOUS and found.user.startswith(ANONYMOUS))
+    return shown and mine
 
 
-def expiry(now: float, idle_timeout: float) -> float:
-    """A session that was last used before this has expired."""
-    return now - idle_timeout
+def check_owner(user: str) -> None:
+    """A session is opened by a user who may be called so, or without a login, behind :data:`ANONYMOUS`.
+
+    :raises ProtocolError: ``user``, when nobody can be called so: control characters, spaces, too long.
+    """
+    if user != ANONYMOUS and not is_user(user.removeprefix(ANONYMOUS)):
+        raise ProtocolError("user", "no user can be called so")
 
 
 def weight(key: str, value: str) -> int:
     """Bytes of one key and its value, in UTF-8."""
     return len(key.encode()) + len(value.encode())
+
+
+_NOBODYS = Session(bytes(32), "", 0.0, 0.0)
+"""Compared with when there is no session; no id has this digest."""

@@ -1,111 +1,72 @@
 """Sessions: a client's state with an id, that outlives its connection.
 
-A session that a connection has opened or resumed is in use: it is held in memory, read from there, and does
-not expire.  Each change is stored before it is answered.  Several connections may use one session at once:
-they see each other's changes, which are made one after the other, and for each key the last one stands.
+A session that a connection has opened or resumed is in use: it is held in memory, read from there, and not
+idle.  Each change is stored before it is answered.  Several connections may use one session at once: they
+see each other's changes, which are made one after the other, and for each key the last one stands.
+
+Where other processes share the store, what is held is looked at again before each answer, and a change that
+was made in ignorance of another one is thought over.
 """
 
 from __future__ import annotations
 
 import os
-import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Refused, Resumed
 from tcpsuite.core.sessions import (
+    ANONYMOUS,
     ID_BYTES,
-    IDLE_TIMEOUT,
-    MAX_BYTES,
-    MAX_KEYS,
-    MAX_SESSIONS,
     DataLimits,
+    Kept,
+    Lifetime,
     Session,
-    check_key,
+    check_owner,
     digest_of,
-    expiry,
     may_resume,
     new_id,
-    size_of,
-    weight,
 )
 from tcpsuite.errors import ProtocolError, StoreFailed
+from tcpsuite.net.session_data import LiveSession, SessionData, no_session
+from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.shield import shield
-from tcpsuite.options import Duration, Size, at_least, between, option
+from tcpsuite.net.steady import steady_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from twisted.internet.interfaces import IReactorTime
 
+    from tcpsuite.core.session_events import Event
     from tcpsuite.interfaces import ISessionStore
+    from tcpsuite.net.session_connections import SessionConnection, SessionConnections
 
 T = TypeVar("T")
 
-
-@frozen
-class SessionsOptions:
-    """The ``[sessions]`` table: where sessions are kept, how long, and how large they may be."""
-
-    store: str = option(
-        "sqlite",
-        "Where they are kept: sqlite (they survive a restart) or memory.",
-        choices=("sqlite", "memory"),
-    )
-    path: str = option("sessions.db", "The SQLite file.  A relative path is taken from the state directory.")
-    idle_timeout: Duration = option(
-        Duration(IDLE_TIMEOUT),
-        "A session that nobody used for so long is forgotten.",
-        check=at_least(1, "seconds"),
-    )
-    sweep_interval: Duration = option(
-        Duration(60.0), "How often forgotten sessions are swept out.", check=at_least(1, "seconds")
-    )
-    max_sessions: int = option(
-        MAX_SESSIONS,
-        "Sessions at most; past it none is opened until others end.",
-        check=between(1, 10_000_000),
-    )
-    max_keys: int = option(MAX_KEYS, "Keys that one session may hold.", check=between(1, 100_000))
-    max_bytes: Size = option(
-        Size(MAX_BYTES),
-        "Bytes that one session's keys and values may have.",
-        check=between(1, 2**28, "bytes"),
-    )
-
-
-@define(eq=False)
-class LiveSession:
-    """A session in use.  Whoever got it from the manager gives it back by ``release`` or ``close``."""
-
-    session: Session
-    uses: int = 0
-    """Connections that have it, and changes of it that are under way."""
-    gone: bool = False
-    """Whether it was closed, here or elsewhere."""
-    size: int = field(init=False)
-    """Bytes of its data."""
-    changes: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
-    """Held while a change is stored: memory and store see the changes in one order."""
-
-    def __attrs_post_init__(self) -> None:
-        self.size = size_of(self.session.data)
+DEFAULTS = SessionsOptions()
+SWEEPS = 3
+"""In an idle time-out, at least: a sweep stores that what is in use is used, lest another process sweeps it
+out."""
 
 
 class SessionManager:
-    """Opens, resumes and closes sessions, and keeps their data.
+    """Opens, resumes and ends sessions, keeps their data, and has their connections.
 
-    It refuses with :class:`~tcpsuite.errors.ProtocolError` and a code: ``no-session``, ``full``, ``key``; a
-    store that fails gives :class:`~tcpsuite.errors.StoreFailed`.  A change whose Deferred is cancelled is
-    made all the same.
+    It refuses with :class:`~tcpsuite.errors.ProtocolError` and a code: ``no-session``, ``full``, ``key``,
+    ``user``; a store that fails gives :class:`~tcpsuite.errors.StoreFailed`.  A change whose Deferred is
+    cancelled is made all the same.
 
     :param store: open already; closed by :meth:`stop`.
     :param clock: an ``IReactorTime``, for the sweep.
+    :param connections: where each session gets a connection of its own, for :meth:`execute`.
+    :param observer: called with each of :mod:`tcpsuite.core.session_events`.
     :param random_bytes: gives so many bytes that nobody can predict.
-    :param now: seconds since the epoch.
+    :param now: seconds since the epoch, by a clock that does not jump.
     """
 
     log = Logger()
@@ -114,17 +75,24 @@ class SessionManager:
         self,
         store: ISessionStore,
         clock: IReactorTime,
-        options: SessionsOptions = SessionsOptions(),
+        options: SessionsOptions = DEFAULTS,
         *,
+        connections: SessionConnections | None = None,
+        observer: Callable[[Event], object] | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.store = store
         self.options = options
-        self._limits = DataLimits(options.max_keys, options.max_bytes)
+        self._connections = connections
+        self._observer = observer
+        self._data = SessionData(store, DataLimits(options.max_keys, options.max_bytes), self._forget)
+        self._lifetime = Lifetime(options.idle_timeout, options.max_age)
         self._random_bytes = random_bytes
-        self._now = now
+        self._now = now or steady_time()
         self._live: dict[bytes, LiveSession] = {}
+        self._own: dict[bytes, SessionConnection] = {}
+        self._counts: Counter[str] = Counter()
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
 
@@ -133,12 +101,17 @@ class SessionManager:
 
     def start(self) -> None:
         """Sweep out what has expired, now and at each interval."""
-        self._sweeping.start(self.options.sweep_interval)
+        self._sweeping.start(min(self.options.sweep_interval, self.options.idle_timeout / SWEEPS))
 
     def stop(self) -> Deferred[None]:
-        """End the sweep, close the store.  Fires when all is stored; call it when no connection is left."""
+        """End the sweep, give the sessions' connections back, close the store.
+
+        Fires when all is stored; call it when no connection is left.
+        """
         if self._sweeping.running:
             self._sweeping.stop()
+        for digest in tuple(self._own):
+            self._give_back(digest)
         self._touch_all()
         return self.store.close()
 
@@ -146,37 +119,31 @@ class SessionManager:
         """Open a session for ``user``.
 
         :return: fires with its id, which is told only here, and the session, in use, when it is stored; fails
-            with ``full`` when there are too many.
+            with ``full`` when there are too many, in all or of that user, and with ``user`` when nobody can
+            be called so.
         """
-        return Deferred.fromCoroutine(self._create(user))
+        return self._telling(user, self._create(user))
 
     def resume(self, session_id: str, user: str) -> Deferred[LiveSession]:
         """Go on with a session.
 
         :return: fires with the session, in use; fails with ``no-session`` when there is none of that id, when
-            it has expired, or when another user opened it: which of these is not told.
+            it has expired, or when another user opened it: which of these is not told, and takes no time of
+            its own.
         """
-        return Deferred.fromCoroutine(self._resume(session_id, user))
+        return self._telling(user, self._resume(session_id, user))
 
-    def get(self, live: LiveSession, key: str) -> str | None:
-        """The value of a key."""
-        return self._use(live).data.get(key)
+    def get(self, live: LiveSession, key: str) -> Deferred[str | None]:
+        """Fires with the value of a key."""
+        return Deferred.fromCoroutine(self._get(live, key))
 
-    def keys(self, live: LiveSession) -> list[str]:
-        """All keys, sorted."""
-        return sorted(self._use(live).data)
+    def keys(self, live: LiveSession) -> Deferred[list[str]]:
+        """Fires with all keys, sorted."""
+        return Deferred.fromCoroutine(self._keys(live))
 
-    def info(self, live: LiveSession) -> dict[str, str | int]:
-        """What can be told of a session.  Times are seconds."""
-        session = self._use(live)
-        return {
-            "user": session.user,
-            "age": int(self._now() - session.created),
-            "idle_timeout": int(self.options.idle_timeout),
-            "requests": session.requests,
-            "keys": len(session.data),
-            "bytes": live.size,
-        }
+    def info(self, live: LiveSession) -> Deferred[dict[str, str | int]]:
+        """Fires with what can be told of a session.  Times are seconds."""
+        return Deferred.fromCoroutine(self._info(live))
 
     def set(self, live: LiveSession, key: str, value: str) -> Deferred[None]:
         """Give a key a value.  Fires when it is stored; fails with ``key`` or ``full``, see the limits."""
@@ -186,22 +153,53 @@ class SessionManager:
         """Remove a key.  Fires, when that is stored, with whether there was one."""
         return self._finish(live, self._delete(live, key))
 
+    def touch(self, live: LiveSession) -> None:
+        """Note that it is used: its idle time begins anew, in the store too."""
+        self._touch(self._use(live))
+
     def release(self, live: LiveSession) -> None:
         """One connection less uses it.  Its idle time begins when it is the last."""
         live.uses -= 1
         if not live.uses and not live.gone:
             self._touch(live)
             del self._live[live.session.digest]
+            self._tell(Left(live.session.digest, live.session.user))
 
-    def close(self, live: LiveSession) -> Deferred[None]:
+    def destroy(self, live: LiveSession) -> Deferred[None]:
         """End a session, for every connection that uses it.  Fires when it is forgotten."""
-        return self._finish(live, self._close(live))
+        return self._finish(live, self._destroy(live))
+
+    def execute(self, session_id: str, fn: Callable[[Any], Any], user: str = ANONYMOUS) -> Deferred[Any]:
+        """Go on with a session, call ``fn`` with the protocol of its own connection, wait for its Deferred or
+        coroutine, and leave the session.
+
+        The connection is made when it is first wanted, and stays the session's until that ends, in this
+        process: what was said on it before (a transaction, a subscription) holds.
+
+        :return: fires with what ``fn`` gave, or fails as it, :meth:`resume` or the acquiring failed.
+        """
+        return Deferred.fromCoroutine(self._execute(session_id, fn, user))
+
+    def connection(self, live: LiveSession) -> SessionConnection:
+        """A session's own connection, for whoever has the session.
+
+        :raises ValueError: when the manager was given none to have.
+        """
+        session = self._use(live).session
+        if session.digest not in self._own:
+            if self._connections is None:
+                raise ValueError("these sessions have no connections")
+            self._own[session.digest] = self._connections.new(session.user)
+        return self._own[session.digest]
 
     async def sweep(self) -> None:
-        """Forget what nobody used for the idle time-out."""
+        """Forget what nobody used for the idle time-out, and what is older than any session may be."""
+        for live in tuple(self._live.values()):
+            if self._is_over(live.session):
+                self._forget(live)
         self._touch_all()
         try:
-            swept = await self.store.expire(expiry(self._now(), self.options.idle_timeout))
+            swept = await self._sweep()
         except StoreFailed as error:
             self.log.warn("expired sessions were not swept out: {error}", error=error)
         except Exception:
@@ -209,70 +207,121 @@ class SessionManager:
         else:
             if swept:
                 self.log.info("{swept} expired sessions were swept out", swept=swept)
+                self._tell(Expired(swept), swept)
 
     def stats(self) -> Deferred[dict[str, Any]]:
-        """Fires with ``count`` (of all), ``in_use`` (by connections now) and ``users`` (how many of each)."""
+        """Fires with what there is: ``count`` (of all), ``in_use`` (by connections now), ``connected`` (with
+        a connection of their own), ``users`` (how many of each), ``requests`` (to those that there are), and,
+        in seconds, ``longest_age`` and ``longest_idle``.
+
+        And with what there was since the start of this process: sessions ``opened``, ``resumed``, ``left``,
+        ``destroyed``, ``expired``, and ``refused``.
+        """
         return Deferred.fromCoroutine(self._stats())
 
+    async def _sweep(self) -> int:
+        now = self._now()
+        swept = await self.store.expire(self._lifetime.used_since(now), self._lifetime.created_since(now))
+        for digest in tuple(self._own):
+            if digest not in self._live and await self.store.head(digest) is None:
+                self._give_back(digest)
+        return swept
+
     async def _stats(self) -> dict[str, Any]:
-        users = await self.store.count()
-        return {"count": sum(users.values()), "in_use": len(self._live), "users": users}
+        self._touch_all()
+        totals, now = await self.store.totals(), self._now()
+        kinds = (Opened, Resumed, Left, Destroyed, Expired, Refused)
+        return {
+            "count": sum(totals.users.values()),
+            "in_use": len(self._live),
+            "connected": sum(connection.connected for connection in self._own.values()),
+            "users": totals.users,
+            "requests": totals.requests,
+            "longest_age": max(0.0, now - totals.oldest),
+            "longest_idle": max(0.0, now - totals.idlest),
+            **{kind.__name__.lower(): self._counts[kind.__name__] for kind in kinds},
+        }
 
     async def _create(self, user: str) -> tuple[str, LiveSession]:
+        check_owner(user)
         session_id, now = new_id(self._random_bytes(ID_BYTES)), self._now()
         session = Session(digest_of(session_id), user, created=now, used=now)
+        limit, user_limit = self.options.max_sessions, self.options.max_per_user
         try:
-            kept = await self.store.create(session, self.options.max_sessions)
+            kept = await self.store.create(session, limit, user_limit)
         except CancelledError:
             # Nobody will ever know its id.
             self.store.delete(session.digest).addErrback(lambda _: None)
             raise
-        if not kept:
-            raise ProtocolError("full", f"there are {self.options.max_sessions} sessions already")
+        if kept is Kept.FULL:
+            raise ProtocolError("full", f"there are {limit} sessions already")
+        if kept is Kept.USER_FULL:
+            raise ProtocolError("full", f"you have {user_limit} sessions already")
+        self._tell(Opened(session.digest, user))
         return session_id, self._hold(session)
 
     async def _resume(self, session_id: str, user: str) -> LiveSession:
         digest = digest_of(session_id)
         live = self._live.get(digest)
-        session = live.session if live else await self.store.get(digest)
+        if live is not None and not self.store.shared and self._may(live.session, session_id, user):
+            return self._resumed(self._hold(live.session))
+        # Whatever speaks against it, the store is asked once, and for nothing that would take its time.
+        if not self._may(await self.store.head(digest), session_id, user):
+            raise no_session()
+        session = await self.store.get(digest)
         if session is None:
-            raise _no_session()
-        now = self._now()
-        if digest in self._live:
-            session.used = now  # what is in use does not expire
-        if not may_resume(session, session_id, user, now, self.options.idle_timeout):
-            raise _no_session()
-        return self._hold(session)
+            raise no_session()
+        return self._resumed(self._hold(session))
+
+    def _may(self, session: Session | None, session_id: str, user: str) -> bool:
+        mine = may_resume(session, session_id, user)
+        return mine and session is not None and not self._is_over(session)
+
+    def _is_over(self, session: Session) -> bool:
+        return self._lifetime.is_over(session, self._now(), session.digest in self._live)
+
+    def _resumed(self, live: LiveSession) -> LiveSession:
+        self._tell(Resumed(live.session.digest, live.session.user))
+        return live
+
+    async def _get(self, live: LiveSession, key: str) -> str | None:
+        return (await self._data.look(self._use(live))).get(key)
+
+    async def _keys(self, live: LiveSession) -> list[str]:
+        return sorted(await self._data.look(self._use(live)))
+
+    async def _info(self, live: LiveSession) -> dict[str, str | int]:
+        await self._data.look(self._use(live))
+        session = live.session
+        return {
+            "user": session.user,
+            "age": int(self._now() - session.created),
+            "idle_timeout": int(self.options.idle_timeout),
+            "requests": session.requests,
+            "keys": len(session.data),
+            "bytes": live.size,
+        }
 
     async def _set(self, live: LiveSession, key: str, value: str) -> None:
-        check_key(key)
-        async with live.changes:
-            session = self._use(live)
-            size = self._limits.check(session.data, live.size, key, value)
-            await self._store(live, {key: value})
-            session.data[key] = value
-            live.size = size
+        await self._data.set(self._use(live), key, value)
 
     async def _delete(self, live: LiveSession, key: str) -> bool:
-        async with live.changes:
-            session = self._use(live)
-            if key not in session.data:
-                return False
-            await self._store(live, {key: None})
-            live.size -= weight(key, session.data.pop(key))
-            return True
+        return await self._data.delete(self._use(live), key)
 
-    async def _close(self, live: LiveSession) -> None:
+    async def _destroy(self, live: LiveSession) -> None:
         async with live.changes:
-            session = self._use(live)
+            session = self._use(live).session
             await self.store.delete(session.digest)
-            self._forget(live)
+            if not live.gone:
+                self._forget(live)
+                self._tell(Destroyed(session.digest, session.user))
 
-    async def _store(self, live: LiveSession, changes: dict[str, str | None]) -> None:
-        session = live.session
-        if not await self.store.change(session.digest, changes, session.used, session.requests):
-            self._forget(live)
-            raise _no_session()
+    async def _execute(self, session_id: str, fn: Callable[[Any], Any], user: str) -> Any:
+        live = await self.resume(session_id, user)
+        try:
+            return await self.connection(live).execute(fn)
+        finally:
+            self.release(live)
 
     def _finish(self, live: LiveSession, change: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Make a change to its end, and hold the session meanwhile, whether or not its connection stays."""
@@ -285,13 +334,16 @@ class SessionManager:
 
         return shield(done.addBoth(release))
 
-    def _use(self, live: LiveSession) -> Session:
+    def _use(self, live: LiveSession) -> LiveSession:
         """Count one more request of a session that is still there."""
+        if self._is_over(live.session):
+            self._forget(live)
         if live.gone:
-            raise _no_session()
+            raise no_session()
         live.session.requests += 1
+        live.unsaved += 1
         live.session.used = self._now()
-        return live.session
+        return live
 
     def _hold(self, session: Session) -> LiveSession:
         """One connection more uses it.  Two may have fetched it at the same time: the first one's counts."""
@@ -300,18 +352,41 @@ class SessionManager:
         return live
 
     def _forget(self, live: LiveSession) -> None:
-        live.gone = True
-        del self._live[live.session.digest]
+        if not live.gone:
+            live.gone = True
+            del self._live[live.session.digest]
+            self._give_back(live.session.digest)
+
+    def _give_back(self, digest: bytes) -> None:
+        connection = self._own.pop(digest, None)
+        if connection is not None:
+            connection.give_back()
 
     def _touch(self, live: LiveSession) -> None:
         session = live.session
         session.used = self._now()
-        self.store.touch(session.digest, session.used, session.requests)
+        requests, live.unsaved = live.unsaved, 0
+        self.store.touch(session.digest, session.used, requests)
 
     def _touch_all(self) -> None:
         for live in self._live.values():
             self._touch(live)
 
+    def _telling(self, user: str, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+        """Tell of a refusal too."""
 
-def _no_session() -> ProtocolError:
-    return ProtocolError("no-session", "there is no such session, or no longer, or it is another user's")
+        def refused(failure: Any) -> Any:
+            if failure.check(ProtocolError):
+                self._tell(Refused(user, failure.value.code))
+            return failure
+
+        return Deferred.fromCoroutine(work).addErrback(refused)
+
+    def _tell(self, event: Event, count: int = 1) -> None:
+        self._counts[type(event).__name__] += count
+        if self._observer is None:
+            return
+        try:
+            self._observer(event)
+        except Exception:  # what goes wrong there must not touch the sessions
+            self.log.failure("the observer of the sessions is broken")

@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.core.lines import LineError, LineSplitter
-from tcpsuite.errors import ProtocolError, RemoteError
+from tcpsuite.errors import ProtocolError, RemoteError, StoreFailed
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.body import Body
 from tcpsuite.net.sending import Sending
@@ -339,9 +339,13 @@ class LineProtocol(Protocol):
     def _refuse(self, error: RemoteError) -> None:
         if self._closing:
             return
-        code = error.code if isinstance(error, ProtocolError) else "failed"
+        if isinstance(error, ProtocolError):
+            code = error.code
+        else:
+            code = "store" if isinstance(error, StoreFailed) else "failed"
         self.answer(f"ERR {code} {error}")
-        if code not in self.answers:
+        if isinstance(error, ProtocolError) and code not in self.answers:
+            # What another one does to us, a store that is away, is no doing of the client's.
             self._errors += 1
         if self._errors >= MAX_ERRORS or self._body_due or code == "http":
             self._body = None

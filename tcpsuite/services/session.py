@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from tcpsuite.interfaces import IServiceContext
     from tcpsuite.net.auth import Authenticator
-    from tcpsuite.net.sessions import LiveSession, SessionManager
+    from tcpsuite.net.session_data import LiveSession
+    from tcpsuite.net.sessions import SessionManager
 
 
 @frozen
@@ -103,7 +104,7 @@ class SessionProtocol(LineProtocol):
     async def get_key(self, key: str) -> str | None:
         """The value of a key."""
         check_key(key)
-        value = self._sessions.get(self._session(), key)
+        value = await self._sessions.get(self._session(), key)
         if value is None:
             self._no_key()
         return value
@@ -118,17 +119,18 @@ class SessionProtocol(LineProtocol):
 
     async def list_keys(self) -> None:
         """The number of keys, and then each of them on a line of its own, sorted."""
-        keys = self._sessions.keys(self._session())
+        keys = await self._sessions.keys(self._session())
         self.answer("\n".join([f"OK {len(keys)}", *keys]))
 
     async def info(self) -> str:
         """What there is to say about the session, as words ``name=value``."""
-        return " ".join(f"{name}={value}" for name, value in self._sessions.info(self._session()).items())
+        told = await self._sessions.info(self._session())
+        return " ".join(f"{name}={value}" for name, value in told.items())
 
     async def close_session(self) -> str:
         """End the session, for every connection that uses it; its id is worth nothing from now on."""
         live = self._session()
-        await self._sessions.close(live)
+        await self._sessions.destroy(live)
         self._release()
         return ""
 

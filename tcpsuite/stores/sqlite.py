@@ -17,60 +17,32 @@ until it is back: what is written to a file without a name is lost.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from tcpsuite.core.sessions import Session
 from tcpsuite.errors import Closed, StartError, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 from tcpsuite.stores.claim import Claim
+from tcpsuite.stores.session_file import SessionFile, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from twisted.python.failure import Failure
 
-    Job = Callable[[sqlite3.Connection], Any]
+    from tcpsuite.core.sessions import Kept, Session, Totals
+
+    Job = Callable[[SessionFile], Any]
     Thread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 T = TypeVar("T")
-
-APPLICATION_ID = 0x74637073
-"""Marks the file as ours: "tcps"."""
-SCHEMA_VERSION = 1
-LOCK_TIMEOUT = 5.0
-"""Seconds to wait for another process that holds the file, a backup for instance."""
-
-_SCHEMA = (
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-    """
-    CREATE TABLE session (
-        digest   BLOB PRIMARY KEY,
-        user     TEXT NOT NULL,
-        created  REAL NOT NULL,
-        used     REAL NOT NULL,
-        requests INTEGER NOT NULL
-    ) WITHOUT ROWID
-    """,
-    "CREATE INDEX session_used ON session (used)",
-    """
-    CREATE TABLE datum (
-        digest BLOB NOT NULL REFERENCES session ON DELETE CASCADE,
-        key    TEXT NOT NULL,
-        value  TEXT NOT NULL,
-        PRIMARY KEY (digest, key)
-    )
-    """,
-)
 
 
 @implementer(ISessionStore)
@@ -83,13 +55,14 @@ class SQLiteStore:
     """
 
     log = Logger()
+    shared = False
 
     def __init__(self, path: str, thread: Thread, stop: Callable[[], None] = lambda: None) -> None:
         self.path = path
         self._thread = thread
         self._stop = stop
         self._claim: Claim | None = None
-        self._connection: sqlite3.Connection | None = None  # the thread's own
+        self._file: SessionFile | None = None  # the thread's own
         self._waiting: list[tuple[Job, Deferred[Any]]] = []
         self._touched: dict[bytes, tuple[float, int]] = {}
         self._fault = ""
@@ -126,8 +99,7 @@ class SQLiteStore:
         try:
             claim = Claim(self.path)
             try:
-                with closing(_open(self.path)) as connection:
-                    _prepare(connection)
+                prepare(self.path)
                 # Only now: whatever else the path might have named keeps its mode.
                 claim.make_private()
             except BaseException:
@@ -139,40 +111,42 @@ class SQLiteStore:
             raise StartError(f"{self.path}: {error}") from None
         self._claim = claim
 
-    def create(self, session: Session, limit: int) -> Deferred[bool]:
+    def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        row = (session.digest, session.user, session.created, session.used, session.requests, limit)
-        data = [(session.digest, key, value) for key, value in session.data.items()]
-        return self._submit(partial(_create, row=row, data=data))
+        kept = evolve(session, data=dict(session.data))
+        return self._submit(lambda file: file.create(kept, limit, user_limit))
+
+    def head(self, digest: bytes) -> Deferred[Session | None]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        return self._submit(lambda file: file.head(digest))
 
     def get(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(partial(_get, digest=digest))
+        return self._submit(lambda file: file.get(digest))
 
     def change(
-        self, digest: bytes, changes: Mapping[str, str | None], used: float, requests: int
+        self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
     ) -> Deferred[bool]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(
-            partial(_change, digest=digest, changes=dict(changes), used=used, requests=requests)
-        )
+        kept = dict(changes)
+        return self._submit(lambda file: file.change(digest, kept, version, used, requests))
 
     def touch(self, digest: bytes, used: float, requests: int) -> None:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         if self._closed is None:
-            self._touched[digest] = (used, requests)
+            self._note(digest, used, requests)
 
     def delete(self, digest: bytes) -> Deferred[bool]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(partial(_delete, digest=digest))
+        return self._submit(lambda file: file.delete(digest))
 
-    def expire(self, before: float) -> Deferred[int]:
+    def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(partial(_expire, before=before))
+        return self._submit(lambda file: file.expire(used, created))
 
-    def count(self) -> Deferred[dict[str, int]]:
+    def totals(self) -> Deferred[Totals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(_count)
+        return self._submit(SessionFile.totals)
 
     def close(self) -> Deferred[None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -184,7 +158,12 @@ class SQLiteStore:
         self._closed.addCallback(lambda _: waiter.callback(None))
         return waiter
 
-    def _submit(self, job: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def _note(self, digest: bytes, used: float, requests: int) -> None:
+        """Keep a touch for the next transaction."""
+        noted, more = self._touched.get(digest, (used, 0))
+        self._touched[digest] = (max(noted, used), more + requests)
+
+    def _submit(self, job: Callable[[SessionFile], T]) -> Deferred[T]:
         if self._closed is not None:
             return fail(Closed("the session store is closed"))
         done: Deferred[T] = Deferred()
@@ -208,7 +187,7 @@ class SQLiteStore:
         self._running = False
         if self._closed is None:
             return
-        if self._connection is None:
+        if self._file is None:
             # Perhaps nothing was ever asked, and the reactor never ran: a thread would be waited for in vain.
             self._finish(None)
         else:
@@ -231,7 +210,8 @@ class SQLiteStore:
             self._fault = fault
             self.log.error("{path}: {error}", path=self.path, error=fault)
         if self._closed is None:
-            self._touched = {**touched, **self._touched}
+            for digest, noted in touched.items():
+                self._note(digest, *noted)
         for done in waiters:
             done.errback(failure)
         self._next()
@@ -250,109 +230,20 @@ class SQLiteStore:
         assert self._claim is not None, "open comes first"
         try:
             self._claim.check()
-            if self._connection is None:
-                self._connection = _connect(self.path)
-            with self._connection as connection:
+            if self._file is None:
+                self._file = SessionFile(self.path)
+            with self._file.connection as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(
-                    "UPDATE session SET used = ?, requests = ? WHERE digest = ?",
-                    [(used, requests, digest) for digest, (used, requests) in touched.items()],
-                )
-                return [job(connection) for job in jobs]
-        except (sqlite3.Error, StoreFailed) as error:
+                self._file.touch(touched)
+                return [job(self._file) for job in jobs]
+        except BaseException as error:
             # Begin afresh the next time: whatever state the connection was left in goes with it.
             self._disconnect()
-            raise StoreFailed(f"the session store failed: {error}") from None
+            if isinstance(error, sqlite3.Error | StoreFailed):
+                raise StoreFailed(f"the session store failed: {error}") from None
+            raise
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _open(path: str) -> sqlite3.Connection:
-    """A connection to a file that exists; SQLite would make an empty one, as private as the umask is."""
-    uri = f"{Path(path).absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = _open(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables of an empty file; refuse one that is not ours, without changing it."""
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (things,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not (application or version or things):
-            for statement in _SCHEMA:
-                connection.execute(statement)
-        elif application != APPLICATION_ID:
-            raise StartError("this is a database of another program")
-        elif version != SCHEMA_VERSION:
-            raise StartError(f"its schema has version {version}; this tcpsuite knows {SCHEMA_VERSION}")
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise StartError("its file system cannot share memory, which SQLite's WAL needs: is it a network's?")
-
-
-def _create(
-    connection: sqlite3.Connection, *, row: tuple[Any, ...], data: Sequence[tuple[bytes, str, str]]
-) -> bool:
-    done = connection.execute(
-        "INSERT INTO session SELECT ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM session) < ?", row
-    )
-    if done.rowcount:
-        connection.executemany("INSERT INTO datum VALUES (?, ?, ?)", data)
-    return bool(done.rowcount)
-
-
-def _get(connection: sqlite3.Connection, *, digest: bytes) -> Session | None:
-    row = connection.execute(
-        "SELECT digest, user, created, used, requests FROM session WHERE digest = ?", (digest,)
-    ).fetchone()
-    if row is None:
-        return None
-    session = Session(*row)
-    session.data = dict(connection.execute("SELECT key, value FROM datum WHERE digest = ?", (digest,)))
-    return session
-
-
-def _change(
-    connection: sqlite3.Connection,
-    *,
-    digest: bytes,
-    changes: Mapping[str, str | None],
-    used: float,
-    requests: int,
-) -> bool:
-    done = connection.execute(
-        "UPDATE session SET used = ?, requests = ? WHERE digest = ?", (used, requests, digest)
-    )
-    if not done.rowcount:
-        return False
-    for key, value in changes.items():
-        if value is None:
-            connection.execute("DELETE FROM datum WHERE digest = ? AND key = ?", (digest, key))
-        else:
-            connection.execute("INSERT OR REPLACE INTO datum VALUES (?, ?, ?)", (digest, key, value))
-    return True
-
-
-def _delete(connection: sqlite3.Connection, *, digest: bytes) -> bool:
-    return bool(connection.execute("DELETE FROM session WHERE digest = ?", (digest,)).rowcount)
-
-
-def _expire(connection: sqlite3.Connection, *, before: float) -> int:
-    return connection.execute("DELETE FROM session WHERE used < ?", (before,)).rowcount
-
-
-def _count(connection: sqlite3.Connection) -> dict[str, int]:
-    return dict(connection.execute("SELECT user, count(*) FROM session GROUP BY user"))
+        if self._file is not None:
+            self._file.close()
+            self._file = None

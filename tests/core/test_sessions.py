@@ -11,10 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.core.sessions import (
     ANONYMOUS,
     DataLimits,
+    Lifetime,
     Session,
     check_key,
+    check_owner,
     digest_of,
-    expiry,
     may_resume,
     new_id,
     size_of,
@@ -46,10 +47,10 @@ class IdTests(SynchronousTestCase):
 class ResumeTests(SynchronousTestCase):
     """Who may go on with a session."""
 
-    def may(self, opened_by: str, user: str, *, session_id: str = "secret", now: float = 1000.0) -> bool:
-        """Whether ``user`` may resume what ``opened_by`` opened and used last at 1000."""
+    def may(self, opened_by: str, user: str, *, session_id: str = "secret") -> bool:
+        """Whether ``user`` may resume what ``opened_by`` opened."""
         session = Session(digest_of("secret"), opened_by, created=900.0, used=1000.0)
-        return may_resume(session, session_id, user, now, idle_timeout=60.0)
+        return may_resume(session, session_id, user)
 
     def test_the_one_who_opened_it(self) -> None:
         """A session works for the user who opened it, and for no other."""
@@ -62,10 +63,10 @@ class ResumeTests(SynchronousTestCase):
         """The id is compared, even when the store found the session by something else."""
         self.assertFalse(self.may("alice", "alice", session_id="other"))
 
-    def test_expired(self) -> None:
-        """It works up to the idle time-out, and not after it."""
-        self.assertTrue(self.may("alice", "alice", now=1060.0))
-        self.assertFalse(self.may("alice", "alice", now=1060.1))
+    def test_no_session(self) -> None:
+        """Where there is none nobody goes on, whoever they are."""
+        for user in ("alice", ANONYMOUS, ""):
+            self.assertFalse(may_resume(None, "secret", user))
 
     def test_anonymous(self) -> None:
         """What was opened without a login works for whoever has not logged in, and for nobody else."""
@@ -75,9 +76,47 @@ class ResumeTests(SynchronousTestCase):
         self.assertFalse(self.may("~alice", "alice"))
         self.assertFalse(self.may("alice", ANONYMOUS))
 
-    def test_expiry(self) -> None:
-        """What was used last before this has expired."""
-        self.assertEqual(expiry(1000.0, 60.0), 940.0)
+
+class LifetimeTests(SynchronousTestCase):
+    """How long a session lives."""
+
+    def is_over(self, now: float, *, in_use: bool = False, age: float = 0.0) -> bool:
+        """Whether a session of 900, used last at 1000, that may be idle for 60, has expired."""
+        session = Session(b"", "alice", created=900.0, used=1000.0)
+        return Lifetime(60.0, age).is_over(session, now, in_use)
+
+    def test_idle(self) -> None:
+        """It lives up to the idle time-out, and not beyond; what is in use is not idle."""
+        self.assertFalse(self.is_over(1060.0))
+        self.assertTrue(self.is_over(1060.1))
+        self.assertFalse(self.is_over(1060.1, in_use=True))
+
+    def test_age(self) -> None:
+        """It lives up to the age that it may have, and not beyond, in use or not."""
+        self.assertFalse(self.is_over(1000.0, age=100.0))
+        for in_use in (False, True):
+            self.assertTrue(self.is_over(1000.1, age=100.0, in_use=in_use))
+
+    def test_bounds(self) -> None:
+        """A store is told the moments; without a limit of age nothing was opened too early."""
+        self.assertEqual(Lifetime(60.0, 100.0).used_since(1000.0), 940.0)
+        self.assertEqual(Lifetime(60.0, 100.0).created_since(1000.0), 900.0)
+        self.assertEqual(Lifetime(60.0).created_since(1000.0), 0.0)
+
+
+class OwnerTests(SynchronousTestCase):
+    """Who may have a session."""
+
+    def test_allowed(self) -> None:
+        """Whoever may log in, and whoever has not, by whatever name."""
+        for user in ("alice", "a.b@c", "~", "~alice"):
+            check_owner(user)
+
+    def test_refused(self) -> None:
+        """Control characters, spaces, colons, nothing at all, and more than 64 characters."""
+        for user in ("", "a b", "a\n", "a\x00b", "\x1b[2J", "a:b", "~~", "~a\r", "é", "x" * 65):
+            error = self.assertRaises(ProtocolError, check_owner, user)
+            self.assertEqual(error.code, "user")
 
 
 class KeyTests(SynchronousTestCase):

@@ -51,6 +51,7 @@ class AnswerTests(LineCase):
     def test_faults(self) -> None:
         """A remote fault is an error; one of ours too, with a traceback in the log."""
         self.assertEqual(self.say(b"FAIL remote\n"), "ERR failed no answer\n")
+        self.assertEqual(self.say(b"FAIL store\n"), "ERR store disk full\n")
         self.assertEqual(self.say(b"FAIL own\n"), "ERR internal the server failed; its log says why\n")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
@@ -63,6 +64,11 @@ class AnswerTests(LineCase):
         self.assertTrue(self.transport.disconnecting)
         self.assertIs(self.record.reason, Reason.PROTOCOL_ERROR)
         self.assertEqual(self.say(b"SAY 1\n"), "")
+
+    def test_faults_of_others(self) -> None:
+        """However often what a client needs is away, that is no error of its own."""
+        self.say(b"FAIL store\n" * MAX_ERRORS + b"FAIL remote\n" * MAX_ERRORS)
+        self.assertEqual(self.say(b"SAY 1\n"), "OK 1\n")
 
     def test_http(self) -> None:
         """The request line of HTTP gets one error, and nothing that follows is looked at."""

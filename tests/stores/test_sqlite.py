@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, execute, gatherResu
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.core.sessions import Kept
 from tcpsuite.errors import StartError, StoreFailed
 from tcpsuite.stores.sqlite import SQLiteStore
 from tcpsuite.testing.stores import SessionStoreContract, digest_named, session
@@ -133,7 +134,7 @@ class OpenTests(SynchronousTestCase):
         connection = sqlite3.connect(self.path)
         connection.execute("PRAGMA user_version = 7")
         connection.close()
-        self.assertEqual(self.fault(), f"{self.path}: its schema has version 7; this tcpsuite knows 1")
+        self.assertEqual(self.fault(), f"{self.path}: its schema has version 7; this tcpsuite knows 2")
 
     def test_no_write_ahead_log(self) -> None:
         """Where SQLite cannot write ahead, nothing is started."""
@@ -159,7 +160,7 @@ class OpenTests(SynchronousTestCase):
         connection = sqlite3.connect(self.path)
         connection.execute("PRAGMA user_version = 7")
         self.assertIn("version 7", self.fault())
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 2")
         connection.close()
         self.open()
 
@@ -186,11 +187,11 @@ class TransactionTests(SynchronousTestCase):
     def test_waiting_changes_share_a_transaction(self) -> None:
         """While one transaction runs, all that is asked gathers for the next; each is answered after it."""
         first = self.store.create(session("a"), 10)
-        rest = [self.store.create(session(name), 10) for name in "bcd"]
+        rest: list[Deferred[Any]] = [self.store.create(session(name), 10) for name in "bcd"]
         rest.append(self.store.delete(digest_named("a")))
         self.assertEqual(repr(self.store), f"<SQLiteStore {self.path} running waiting=4>")
         self.thread.run()
-        self.assertTrue(self.successResultOf(first))
+        self.assertIs(self.successResultOf(first), Kept.YES)
         for waiting in rest:
             self.assertNoResult(waiting)
         self.thread.run()
@@ -208,11 +209,11 @@ class TransactionTests(SynchronousTestCase):
     def test_close_stores_what_waits(self) -> None:
         """Closing stores the waiting changes and touches first, then ends the thread, once."""
         created = self.store.create(session("a"), 10)
-        changed = self.store.change(digest_named("a"), {"colour": "blue"}, 1001.0, 1)
+        changed = self.store.change(digest_named("a"), {"colour": "blue"}, 0, 1001.0, 1)
         closed = self.store.close()
         self.thread.run()
         self.thread.run()
-        self.assertTrue(self.successResultOf(created))
+        self.assertIs(self.successResultOf(created), Kept.YES)
         self.assertTrue(self.successResultOf(changed))
         self.assertNoResult(closed)
         self.assertEqual(self.stopped, [])
@@ -319,7 +320,7 @@ def test_survives_the_process(tmp_path: Path):
     first = SQLiteStore.on(reactor, path)
     first.open()
     yield first.create(session("a", colour="blue"), 10)
-    yield first.change(digest_named("a"), {"size": "9"}, 1010.0, 1)
+    yield first.change(digest_named("a"), {"size": "9"}, 0, 1010.0, 1)
     # What a killed process leaves is what lies on the disk now.
     for name in os.listdir(tmp_path):
         (tmp_path / f"after-{name}").write_bytes((tmp_path / name).read_bytes())
@@ -358,9 +359,9 @@ def test_many_at_once(tmp_path: Path):
     store = SQLiteStore.on(reactor, str(tmp_path / "sessions.db"))
     store.open()
     created = yield gatherResults([store.create(session(str(n), used=n), 1500) for n in range(1000)])
-    assert all(created)
+    assert set(created) == {Kept.YES}
     assert (yield store.expire(400.0)) == 400
-    assert (yield store.count()) == {"alice": 600}
+    assert (yield store.totals()).users == {"alice": 600}
     yield store.close()
 
 

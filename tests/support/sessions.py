@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.connections import Connection
 from tcpsuite.net.auth import Authenticator
-from tcpsuite.net.sessions import SessionManager, SessionsOptions
+from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.sessions import SessionManager
 from tcpsuite.options import Duration
 from tcpsuite.services.session import SessionFactory
 from tcpsuite.stores.memory import MemoryStore

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
-from tcpsuite.errors import ProtocolError, StoreFailed
+from tcpsuite.errors import NoServer, ProtocolError, StoreFailed
 from tcpsuite.services.lines import Command, LineProtocol
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ class Toy(LineProtocol):
 
     async def fail(self, how: str) -> str:
         """Fail in one way or another."""
-        faults: dict[str, Exception] = {"remote": StoreFailed("no answer"), "own": ZeroDivisionError("oops")}
+        faults: dict[str, Exception] = {
+            "remote": NoServer("no answer"),
+            "store": StoreFailed("disk full"),
+            "own": ZeroDivisionError("oops"),
+        }
         raise faults[how]
 
     async def count(self) -> None:

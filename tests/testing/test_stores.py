@@ -14,7 +14,7 @@ from tcpsuite.testing.stores import PLENTY, SessionStoreContract
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tcpsuite.core.sessions import Session
+    from tcpsuite.core.sessions import Kept, Session
 
 
 class Sharing(MemoryStore):
@@ -27,26 +27,73 @@ class Sharing(MemoryStore):
 class Boundless(MemoryStore):
     """Keeps any number of sessions."""
 
-    def create(self, session: Session, limit: int) -> Deferred[bool]:
-        return super().create(session, PLENTY)
+    def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
+        return super().create(session, PLENTY, user_limit)
+
+
+class Greedy(MemoryStore):
+    """Lets a user keep any number of sessions."""
+
+    def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
+        return super().create(session, limit)
+
+
+class Heavy(MemoryStore):
+    """Brings the data along with the head."""
+
+    def head(self, digest: bytes) -> Deferred[Session | None]:
+        return self.get(digest)
+
+
+class Careless(MemoryStore):
+    """Makes a change of whatever version."""
+
+    def change(
+        self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
+    ) -> Deferred[bool]:
+        if digest in self._sessions:
+            version = self._sessions[digest].version
+        return super().change(digest, changes, version, used, requests)
+
+
+class Ageless(MemoryStore):
+    """Lets none grow too old."""
+
+    def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
+        return super().expire(used)
+
+
+class Lingering(MemoryStore):
+    """Forgets one at a time."""
+
+    def _expire(self, used: float, created: float) -> int:
+        old = [digest for digest, session in self._sessions.items() if session.used < used][:1]
+        return sum(self._delete(digest) for digest in old)
+
+
+class Miscounting(MemoryStore):
+    """Counts those that have gone."""
+
+    def _delete(self, digest: bytes) -> bool:
+        return self._sessions.pop(digest, None) is not None
 
 
 class Replacing(MemoryStore):
     """Takes a change for all that there is."""
 
     def change(
-        self, digest: bytes, changes: Mapping[str, str | None], used: float, requests: int
+        self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
     ) -> Deferred[bool]:
         if digest in self._sessions:
             self._sessions[digest].data.clear()
-        return super().change(digest, changes, used, requests)
+        return super().change(digest, changes, version, used, requests)
 
 
 class Hasty(MemoryStore):
     """Forgets what was used at the very moment."""
 
-    def expire(self, before: float) -> Deferred[int]:
-        return super().expire(before + 0.001)
+    def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
+        return super().expire(used + 0.001, created)
 
 
 class Untouched(MemoryStore):
@@ -83,8 +130,14 @@ class SessionStoreContractTests(SynchronousTestCase):
         for store, test in (
             (Sharing, "test_sessions_are_copies"),
             (Boundless, "test_create_within_the_limit"),
+            (Greedy, "test_create_within_the_limit_of_a_user"),
+            (Heavy, "test_head"),
             (Replacing, "test_change"),
+            (Careless, "test_change_of_another_version"),
             (Hasty, "test_expire"),
+            (Ageless, "test_expire_by_age"),
+            (Lingering, "test_expire_many"),
+            (Miscounting, "test_totals"),
             (Untouched, "test_touch"),
             (Undead, "test_closed"),
         ):

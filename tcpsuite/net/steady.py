@@ -1,0 +1,21 @@
+"""Time that does not jump."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def steady_time(
+    wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
+    """A clock for times that are kept: seconds since the epoch, by the wall clock as it stands now.
+
+    Whoever sets that clock later moves nothing: an hour that it leaps over is no hour in which nobody used
+    a session.  The next start of the process sees the new time.
+    """
+    ahead = wall() - monotonic()
+    return lambda: monotonic() + ahead

@@ -1,0 +1,211 @@
+"""The SQLite file of sessions: its tables, and the statements on them.  All of it blocks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tcpsuite.core.sessions import Kept, Session, Totals
+from tcpsuite.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+APPLICATION_ID = 0x74637073
+"""Marks the file as ours: "tcps"."""
+SCHEMA_VERSION = 2
+LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another process that holds the file, a backup for instance."""
+
+_SCHEMA = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    """
+    CREATE TABLE session (
+        digest   BLOB PRIMARY KEY,
+        user     TEXT NOT NULL,
+        created  REAL NOT NULL,
+        used     REAL NOT NULL,
+        requests INTEGER NOT NULL,
+        version  INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX session_used ON session (used)",
+    """
+    CREATE TABLE datum (
+        digest BLOB NOT NULL REFERENCES session ON DELETE CASCADE,
+        key    TEXT NOT NULL,
+        value  TEXT NOT NULL,
+        PRIMARY KEY (digest, key)
+    )
+    """,
+)
+_FROM_1 = (
+    "ALTER TABLE session ADD COLUMN version INTEGER NOT NULL DEFAULT 0",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+
+class SessionFile:
+    """A connection to the file, for one thread.
+
+    Sessions are counted here, not by a statement that looks at all of them: nobody else writes the file.
+    When a transaction fails the counts are worth nothing any more: close it, and open it anew.
+
+    :param path: the file, which :func:`prepare` has found good.
+    :raises sqlite3.Error: so does each of its methods, when the file cannot be read or written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.connection = _open(path)
+        try:
+            self._execute = self.connection.execute
+            self._execute("PRAGMA journal_mode = WAL")
+            self._execute("PRAGMA synchronous = FULL")
+            self._execute("PRAGMA foreign_keys = ON")
+            self._users: Counter[str] = Counter(
+                dict(self._execute("SELECT user, count(*) FROM session GROUP BY user"))
+            )
+        except BaseException:
+            self.connection.close()
+            raise
+        self._count = self._users.total()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+    def create(self, session: Session, limit: int, user_limit: int) -> Kept:
+        """Keep a new session, within limits."""
+        if self._count >= limit:
+            return Kept.FULL
+        if user_limit and self._users[session.user] >= user_limit:
+            return Kept.USER_FULL
+        self._execute(
+            "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                session.digest, session.user, session.created, session.used, session.requests,
+                session.version,
+            ),
+        )  # fmt: skip
+        self._put(session.digest, session.data.items())
+        self._count += 1
+        self._users[session.user] += 1
+        return Kept.YES
+
+    def head(self, digest: bytes) -> Session | None:
+        """A session without its data."""
+        row = self._execute(
+            "SELECT user, created, used, requests, version FROM session WHERE digest = ?", (digest,)
+        ).fetchone()
+        if row is None:
+            return None
+        user, created, used, requests, version = row
+        return Session(digest, user, created, used, requests, version=version)
+
+    def get(self, digest: bytes) -> Session | None:
+        """A session."""
+        session = self.head(digest)
+        if session is not None:
+            session.data.update(self._execute("SELECT key, value FROM datum WHERE digest = ?", (digest,)))
+        return session
+
+    def change(
+        self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
+    ) -> bool:
+        """Change the data of a session that is of that version."""
+        done = self._execute(
+            "UPDATE session SET used = max(used, ?), requests = requests + ?, version = version + 1 "
+            "WHERE digest = ? AND version = ?",
+            (used, requests, digest, version),
+        )
+        if not done.rowcount:
+            return False
+        self._put(digest, ((key, value) for key, value in changes.items() if value is not None))
+        self.connection.executemany(
+            "DELETE FROM datum WHERE digest = ? AND key = ?",
+            [(digest, key) for key, value in changes.items() if value is None],
+        )
+        return True
+
+    def touch(self, touched: Mapping[bytes, tuple[float, int]]) -> None:
+        """Note when sessions were last used, and how often more."""
+        self.connection.executemany(
+            "UPDATE session SET used = max(used, ?), requests = requests + ? WHERE digest = ?",
+            [(used, requests, digest) for digest, (used, requests) in touched.items()],
+        )
+
+    def delete(self, digest: bytes) -> bool:
+        """Forget a session."""
+        return bool(self._forget("digest = ?", (digest,)))
+
+    def expire(self, used: float, created: float) -> int:
+        """Forget what was used, or opened, before these moments."""
+        return self._forget("used < ?", (used,)) + (self._forget("created < ?", (created,)) if created else 0)
+
+    def totals(self) -> Totals:
+        """Count them."""
+        requests, oldest, idlest = self._execute(
+            "SELECT total(requests), min(created), min(used) FROM session"
+        ).fetchone()
+        there = bool(self._count)
+        return Totals(dict(+self._users), int(requests), oldest if there else inf, idlest if there else inf)
+
+    def _put(self, digest: bytes, items: Iterable[tuple[str, str]]) -> None:
+        self.connection.executemany(
+            "INSERT OR REPLACE INTO datum VALUES (?, ?, ?)", ((digest, key, value) for key, value in items)
+        )
+
+    def _forget(self, which: str, values: tuple[object, ...]) -> int:
+        owners = [user for (user,) in self._execute(f"SELECT user FROM session WHERE {which}", values)]
+        if owners:
+            self._execute(f"DELETE FROM session WHERE {which}", values)
+            self._users.subtract(owners)
+            self._count -= len(owners)
+        return len(owners)
+
+
+def prepare(path: str) -> None:
+    """Make the tables of an empty file, and those of an older tcpsuite new; refuse one that is not ours,
+    without changing it.
+
+    :raises StartError: when it is another program's, or a newer tcpsuite's, or on a network.
+    """
+    connection = _open(path)
+    try:
+        with connection:
+            _make_tables(connection)
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    finally:
+        connection.close()
+    if mode != "wal":
+        raise StartError("its file system cannot share memory, which SQLite's WAL needs: is it a network's?")
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (things,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    statements: tuple[str, ...]
+    if not (application or version or things):
+        statements = _SCHEMA
+    elif application != APPLICATION_ID:
+        raise StartError("this is a database of another program")
+    elif version == 1:
+        statements = _FROM_1
+    elif version != SCHEMA_VERSION:
+        raise StartError(f"its schema has version {version}; this tcpsuite knows {SCHEMA_VERSION}")
+    else:
+        return
+    for statement in statements:
+        connection.execute(statement)
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """A connection to a file that exists; SQLite would make an empty one, as private as the umask is."""
+    uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)

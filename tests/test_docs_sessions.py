@@ -1,0 +1,33 @@
+"""The code that docs/sessions.md shows, run as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+PAGE = Path(__file__).parents[1] / "docs" / "sessions.md"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program of the page opens a session, goes on with it, and ends it; its observer hears of that."""
+    (code,) = re.findall(r"^```python\n# basket\.py\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {"__name__": "basket"}
+    exec(compile(code, "basket.py", "exec"), names)
+    await names["main"](reactor)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("(")[0] for line in said] == [
+        "Opened", "Left", "Resumed", "3 apples", "Destroyed", "1",
+    ]  # fmt: skip
+
+
+def test_every_answer_is_told() -> None:
+    """Each code that the service answers with is in the table of codes."""
+    text = PAGE.read_text()
+    for code in ("login", "plaintext", "state", "no-session", "no-key", "full", "usage", "store", "internal"):
+        assert re.search(rf"^\|.*`{code}`.*\|", text, re.MULTILINE), code
