@@ -26,13 +26,14 @@ from tcpsuite.admin.manhole import Manhole
 from tcpsuite.core.connections import Ledger, Reason
 from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, ResourceLimiter, Room
 from tcpsuite.errors import StartError
-from tcpsuite.interfaces import IServiceContext
+from tcpsuite.interfaces import IServiceContext, IShrinkable
 from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
 from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
+from tcpsuite.net.overload import Garbage, Overload
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.stores.memory import MemoryStore
@@ -74,6 +75,7 @@ class Suite(Service):
     :ivar ledger: the records of all connections.
     :ivar listeners: by name, in the order of the configuration.
     :ivar upstreams: by name.
+    :ivar overload: what watches memory and lag.
     :ivar sessions: the session manager, or ``None`` when no listener serves sessions.
     :ivar started_at: when everything was open, on the reactor's clock; ``None`` before.
     :ivar draining: whether it is being stopped.
@@ -102,10 +104,12 @@ class Suite(Service):
         self.upstreams: dict[str, Upstream] = {
             name: build_upstream(name, options, reactor, chance) for name, options in config.upstreams.items()
         }
+        self.overload = Overload(config.overload, reactor, self._rest)
         self._room = _room(config)
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
         }
+        self.overload.memory.shrinkables += self._shrinkables()
         self.admin = AdminListener(config.admin, self, reactor)
         self.manhole = Manhole(config.manhole, config.state_directory, self, reactor)
 
@@ -181,6 +185,21 @@ class Suite(Service):
             # Somebody's service may raise anything, and its own words are all there is to tell.
             raise StartError(f"listener {name}: the service {table.service} is broken: {error!r}") from error
 
+    def _shrinkables(self) -> Iterator[IShrinkable]:
+        """What can give memory back; garbage last, for the others make some."""
+        for upstream in self.upstreams.values():
+            yield upstream.members
+        yield self.ledger
+        for listener in self.listeners.values():
+            if IShrinkable.providedBy(listener.admission.service):
+                yield listener.admission.service
+        yield Garbage()
+
+    def _rest(self, wanted: bool, cause: str) -> None:
+        """Have every listener accept nobody, or go on.  Who looks in comes through one of its own."""
+        for listener in self.listeners.values():
+            listener.rest(wanted, cause)
+
     def _start(self) -> None:
         """Open everything.  What fails at once is raised; what fails later stops the reactor."""
         if self._opening is not None:
@@ -214,6 +233,7 @@ class Suite(Service):
             self.sessions.start()
         for upstream in self.upstreams.values():
             upstream.start()
+        self.overload.start(watched=bool(self.config.admin.endpoint))
         self.started_at = self.reactor.seconds()
         self.reactor.callWhenRunning(self._running)
 
@@ -235,6 +255,7 @@ class Suite(Service):
         await _all(upstream.stop(left) for upstream in self.upstreams.values())
         if self.sessions is not None:
             await self.sessions.stop()
+        self.overload.stop()
         # Last, so that one can look in to the end.
         await self.admin.stop()
         await self.manhole.stop()

@@ -11,7 +11,6 @@ from attrs import frozen
 from tcpsuite.admin.control import Control
 from tcpsuite.admin.guard import Guard
 from tcpsuite.admin.pages import Pages
-from tcpsuite.admin.process import LagWatch
 from tcpsuite.admin.refusals import Refusals
 from tcpsuite.admin.site import AdminSite
 from tcpsuite.admin.views import Views
@@ -71,10 +70,9 @@ class AdminListener:
     """
 
     def __init__(self, options: AdminOptions, suite: SuiteView, reactor: Any) -> None:
-        self._lag = LagWatch(reactor)
         proxied = any(Parts.of(endpoint).proxied for endpoint in options.endpoint)
         refusals = Refusals(reactor)
-        views = Views(suite, self._lag, Control(suite.upstreams), refusals, reactor)
+        views = Views(suite, Control(suite.upstreams), refusals, reactor)
         guard = Guard(options.hosts, options.token, proxied=proxied)
         self._site = AdminSite(Pages(views.pages, guard, refusals), reactor)
         self._listener = Listener("admin", "admin", options.endpoint, IDLE_TIMEOUT, reactor)
@@ -106,11 +104,9 @@ class AdminListener:
         """
         if self._listener.endpoints:
             await self._listener.start()
-            self._lag.start()
 
     async def stop(self) -> None:
         """Close the endpoints.  Done when no connection is open."""
-        self._lag.stop()
         await self._listener.stop(STOP_TIME)
 
     def _rest(self, wanted: bool) -> None:

@@ -53,19 +53,18 @@ _TOLD_APART = {*POOL_STATES, *POOL_FIGURES, "open"}
 def families(
     status: Status,
     process: ProcessFigures,
-    lag: float,
     *,
     changes: Mapping[tuple[str, str], int],
     refusals: Mapping[int, int],
 ) -> list[Family]:
     """Every family that has something to tell.
 
-    :param lag: the most seconds that the reactor was late of late.
     :param changes: how many were made while it runs, by upstream and by what was changed.
     :param refusals: how many requests for pages such as this one were refused, by the HTTP status.
     """
     groups = (
-        _ourselves(status, lag),
+        _ourselves(status),
+        _overload(status.overload),
         _listeners(status.listeners),
         _servers(status.upstreams),
         _upstreams(status.upstreams),
@@ -77,7 +76,7 @@ def families(
     return [family for group in groups for family in group if family.samples]
 
 
-def _ourselves(status: Status, lag: float) -> Iterator[Family]:
+def _ourselves(status: Status) -> Iterator[Family]:
     build = {"version": __version__, "python": platform.python_version(), "twisted": twisted.__version__}
     yield _gauge("tcpsuite_build_info", "What is running; always 1.", [Sample(1, build)])
     yield _gauge(
@@ -86,7 +85,32 @@ def _ourselves(status: Status, lag: float) -> Iterator[Family]:
     yield _gauge(
         "tcpsuite_reactor_lag_seconds",
         "How late the reactor was, at most, in the last minute.",
-        [Sample(lag)],
+        [Sample(status.overload["lag"]["worst"])],
+    )
+
+
+def _overload(watched: Mapping[str, Mapping[str, Any]]) -> Iterator[Family]:
+    memory = watched["memory"]
+    steps = [
+        ({"cause": cause, "step": step}, data)
+        for cause, each in watched.items()
+        for step, data in each["steps"].items()
+    ]
+    for what, doc in (
+        ("used", "Memory that counts towards the limit."),
+        ("limit", "Memory that the process, or its control group, may have."),
+    ):
+        samples = [] if memory[what] is None else [Sample(memory[what])]
+        yield _gauge(f"tcpsuite_memory_{what}_bytes", doc, samples)
+    yield _gauge(
+        "tcpsuite_overload_active",
+        "Whether memory is given back, or accepting rests, for want of memory or time: 1 or 0.",
+        [Sample(int(data["active"]), labels) for labels, data in steps],
+    )
+    yield _counter(
+        "tcpsuite_overload_begun_total",
+        "How often that began.",
+        [Sample(data["begun"], labels) for labels, data in steps],
     )
 
 

@@ -129,6 +129,15 @@ class SessionsView(Protocol):
     def stats(self) -> Deferred[dict[str, Any]]: ...
 
 
+class OverloadView(Protocol):
+    """What is looked at of a :class:`tcpsuite.net.overload.Overload`."""
+
+    @property
+    def reasons(self) -> Sequence[str]: ...
+
+    def status(self) -> dict[str, dict[str, Any]]: ...
+
+
 class SuiteView(Protocol):
     """What is looked at of a :class:`tcpsuite.app.Suite`."""
 
@@ -136,6 +145,9 @@ class SuiteView(Protocol):
     ledger: Ledger
     started_at: float | None
     draining: bool
+
+    @property
+    def overload(self) -> OverloadView: ...
 
     @property
     def sessions(self) -> SessionsView | None: ...
@@ -188,6 +200,8 @@ class Status:
     upstreams: Mapping[str, dict[str, Any]]
     sessions: Mapping[str, int | str]
     """``count``, ``in_use`` and ``users``, or ``error``; empty when nothing serves sessions."""
+    overload: Mapping[str, dict[str, Any]]
+    """Of ``memory`` and of ``lag``: how they are, and what is done about it."""
 
     def as_json(self, now: float) -> dict[str, Any]:
         """For the JSON page; ``now`` is on the reactor's clock."""
@@ -206,6 +220,7 @@ class Status:
             },
             "upstreams": self.upstreams,
             "sessions": self.sessions,
+            "overload": self.overload,
         }
 
 
@@ -215,7 +230,8 @@ def faults(suite: SuiteView) -> tuple[str, ...]:
         return ("draining",)
     if suite.started_at is None:
         return ("starting",)
-    return tuple(upstream.nobody for upstream in suite.upstreams.values() if not upstream.ready)
+    nobody = (upstream.nobody for upstream in suite.upstreams.values() if not upstream.ready)
+    return (*suite.overload.reasons, *nobody)
 
 
 async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
@@ -243,6 +259,7 @@ async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
         oldest=tuple(islice(suite.ledger, MOST_CONNECTIONS)),
         upstreams={name: upstream_data(upstream) for name, upstream in suite.upstreams.items()},
         sessions=sessions,
+        overload=suite.overload.status(),
     )
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from tcpsuite.admin.answers import Question
     from tcpsuite.admin.control import Control
-    from tcpsuite.admin.process import LagWatch
     from tcpsuite.admin.refusals import Refusals
     from tcpsuite.admin.status import SuiteView, UpstreamView
 
@@ -32,18 +31,14 @@ class Views:
     """Answers questions about one process.
 
     :param suite: what is looked at.
-    :param lag: tells how late the reactor is.
     :param control: changes it.
     :param refusals: what was refused.
     :param clock: an ``IReactorTime``.
     :ivar pages: by path; a part in capitals stands for any.
     """
 
-    def __init__(
-        self, suite: SuiteView, lag: LagWatch, control: Control, refusals: Refusals, clock: IReactorTime
-    ) -> None:
+    def __init__(self, suite: SuiteView, control: Control, refusals: Refusals, clock: IReactorTime) -> None:
         self._suite = suite
-        self._lag = lag
         self._control = control
         self._refusals = refusals
         self._clock = clock
@@ -95,7 +90,6 @@ class Views:
             families(
                 status,
                 ProcessFigures.read(),
-                self._lag.worst,
                 changes=self._control.made,
                 refusals=self._refusals.made,
             )

@@ -20,6 +20,7 @@ from tcpsuite.admin.http import AdminOptions
 from tcpsuite.admin.manhole import ManholeOptions
 from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.options import UpstreamOptions
+from tcpsuite.net.overload import OverloadOptions
 from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.socket_options import ListenerSocketOptions
 from tcpsuite.options import Duration, Endpoints, OptionError, between, option
@@ -122,6 +123,7 @@ class Config:
         Factory(dict), "Servers to balance over, by a name of yours."
     )
     limits: LimitsOptions = option(LimitsOptions(), "How many connections a listener takes.")
+    overload: OverloadOptions = option(OverloadOptions(), "What is done when memory or time becomes short.")
     sessions: SessionsOptions = option(SessionsOptions(), "Where sessions are kept, and how long.")
     auth: AuthOptions = option(AuthOptions(), "Who may log in.")
     admin: AdminOptions = option(AdminOptions(), "Health, metrics and status over HTTP.")

@@ -10,6 +10,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import Factory, define, evolve, field, frozen
+from zope.interface import implementer
+
+from tcpsuite.interfaces import IShrinkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -209,6 +212,7 @@ class Totals:
     """How long those that ended were open, together."""
 
 
+@implementer(IShrinkable)
 class Ledger:
     """All open connections, some that ended, and the sums of all.
 
@@ -265,6 +269,11 @@ class Ledger:
         totals.bytes_in += final.bytes_in
         totals.bytes_out += final.bytes_out
         totals.seconds += now - connection.started
+
+    def shrink(self) -> None:
+        """Forget the older half of those that have ended."""
+        for _ in range((len(self._past) + 1) // 2):
+            self._past.popitem(last=False)
 
     def totals(self, listener: str) -> Totals:
         """The sums of a listener, its open connections' bytes included."""

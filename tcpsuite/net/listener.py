@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SWEEP_INTERVAL = 1.0
 """Seconds between two looks for idle connections, and for room that another listener has made."""
 
+FULL = "full"
+"""Why accepting rests at the ceiling; whoever else has it rest names a cause of their own."""
+
 
 class Listener:
     """Accepts connections on its endpoints and hands them to an :class:`~tcpsuite.net.admission.Admission`.
@@ -53,7 +56,7 @@ class Listener:
         self._reactor = reactor
         self._socket = socket
         self._ports: list[IListeningPort] = []
-        self._resting = False
+        self._causes: set[str] = set()  # why accepting rests
         self._sweep = LoopingCall(self._look)
         self._sweep.clock = reactor
 
@@ -62,12 +65,16 @@ class Listener:
 
     @property
     def state(self) -> str:
-        """``closed``, ``listening``, ``full`` (accepting rests at the ceiling) or ``draining``."""
+        """``closed``, ``listening``, ``full`` (accepting rests at the ceiling), ``overloaded`` (it rests for
+        the sake of the whole process) or ``draining``.
+        """
         if self.draining:
             return "draining"
         if not self._ports:
             return "closed"
-        return "full" if self._resting else "listening"
+        if not self._causes:
+            return "listening"
+        return "full" if FULL in self._causes else "overloaded"
 
     @property
     def addresses(self) -> list[str]:
@@ -89,10 +96,16 @@ class Listener:
             self._ports.append(port)
         self._sweep.start(SWEEP_INTERVAL, now=False)
 
-    def rest(self, wanted: bool) -> None:
-        """Stop accepting for a while, or go on: what arrives waits in the kernel's backlog."""
-        if wanted != self._resting and not self.draining:
-            self._resting = wanted
+    def rest(self, wanted: bool, cause: str = FULL) -> None:
+        """Stop accepting for a while, or go on: what arrives waits in the kernel's backlog.
+
+        :param cause: accepting goes on when none is left.
+        """
+        if wanted == (cause in self._causes) or self.draining:
+            return
+        before = bool(self._causes)
+        (self._causes.add if wanted else self._causes.remove)(cause)
+        if bool(self._causes) != before:
             for port in self._ports:
                 (port.pauseProducing if wanted else port.resumeProducing)()  # type: ignore[attr-defined]
 
@@ -100,7 +113,7 @@ class Listener:
         """Accept no more, let connections finish for ``deadline`` seconds, then cut them.  Done when none is
         open.
         """
-        if not self._resting:
+        if not self._causes:
             self._accept_who_waits()
         self.draining = True
         await self._close_ports()
@@ -130,5 +143,5 @@ class Listener:
     def _look(self) -> None:
         if self._idle_timeout:
             self.admission.idle(self._idle_timeout)
-        if self._resting:
+        if FULL in self._causes:
             self.admission.look()

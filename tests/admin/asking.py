@@ -16,7 +16,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.admin.control import Control
 from tcpsuite.admin.guard import Guard
 from tcpsuite.admin.pages import Pages
-from tcpsuite.admin.process import LagWatch
 from tcpsuite.admin.refusals import Refusals
 from tcpsuite.admin.site import AdminSite
 from tcpsuite.admin.views import Views
@@ -57,7 +56,7 @@ class Asking(SynchronousTestCase):
         self, token: str = "", *, reached: str = "127.0.0.1", peer: str = "127.0.0.1", proxied: bool = False
     ) -> None:
         refusals = Refusals(self.clock)
-        views = Views(self.suite, LagWatch(self.clock), Control(self.suite.upstreams), refusals, self.clock)
+        views = Views(self.suite, Control(self.suite.upstreams), refusals, self.clock)
         self.site = AdminSite(Pages(views.pages, Guard([], token, proxied=proxied), refusals), self.clock)
         self.ends = IPv4Address("TCP", reached, 7099), IPv4Address("TCP", peer, 4711)
         self.connect()

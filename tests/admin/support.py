@@ -166,10 +166,30 @@ class FakeSessions:
 
 
 @define
+class FakeOverload:
+    """Memory is short, and the loop was late."""
+
+    reasons: tuple[str, ...] = ()
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        def step(active: bool, begun: int) -> dict[str, Any]:
+            return {"active": active, "why": "96.0% of 1 GiB is in use" if active else "", "begun": begun}
+
+        return {
+            "memory": {
+                "used": 1_030_792_151, "limit": 2**30, "limit_of": "memory_limit", "trend": "increasing",
+                "steps": {"shrink": step(True, 2), "pause": step(False, 1)},
+            },
+            "lag": {"worst": 0.25, "steps": {"pause": step(False, 0)}},
+        }  # fmt: skip
+
+
+@define
 class FakeSuite:
     ledger: Ledger = Factory(Ledger)
     started_at: float | None = 0.0
     draining: bool = False
+    overload: FakeOverload = Factory(FakeOverload)
     sessions: FakeSessions | None = Factory(FakeSessions)
     listeners: dict[str, FakeListener] = Factory(dict)
     upstreams: dict[str, FakeUpstream] = Factory(dict)

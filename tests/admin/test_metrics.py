@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.admin.metrics import families
-from tcpsuite.admin.process import LagWatch, ProcessFigures
+from tcpsuite.admin.process import ProcessFigures
 from tcpsuite.admin.status import gather
 from tcpsuite.core.metrics import render
 from tests.admin.support import FakeSuite, busy_suite
@@ -27,7 +27,7 @@ def page(suite: FakeSuite | None = None) -> str:
         gathering.send(None)
     except StopIteration as stop:
         return render(
-            families(stop.value, ProcessFigures.read(), 0.25, changes=CHANGES, refusals={401: 3})
+            families(stop.value, ProcessFigures.read(), changes=CHANGES, refusals={401: 3})
         ).decode()
     raise AssertionError("it waited")
 
@@ -119,6 +119,15 @@ class MetricsTests(SynchronousTestCase):
         self.assertGreaterEqual(value("process_open_fds"), 3)
         self.assertGreater(value("process_max_fds"), 3)
 
+    def test_overload(self) -> None:
+        """Memory, its limit, and what is done about it and about the lag, are told by cause and step."""
+        self.assertEqual(value("tcpsuite_memory_used_bytes"), 1_030_792_151)
+        self.assertEqual(value("tcpsuite_memory_limit_bytes"), 2**30)
+        self.assertEqual(value("tcpsuite_overload_active", cause="memory", step="shrink"), 1)
+        self.assertEqual(value("tcpsuite_overload_active", cause="memory", step="pause"), 0)
+        self.assertEqual(value("tcpsuite_overload_begun_total", cause="memory", step="shrink"), 2)
+        self.assertEqual(value("tcpsuite_overload_begun_total", cause="lag", step="pause"), 0)
+
     def test_empty(self) -> None:
         """A process that serves nothing has a page, and no family without a sample."""
         parsed = list(text_string_to_metric_families(page(FakeSuite(sessions=None))))
@@ -142,21 +151,3 @@ def test_promtool() -> None:
             ["promtool", "check", "metrics"], input=page(suite), capture_output=True, text=True, check=False
         )
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
-
-
-class LagTests(SynchronousTestCase):
-    def test_lag(self) -> None:
-        """The worst lateness of the last minute is remembered, and forgotten after it."""
-        clock = Clock()
-        watch = LagWatch(clock)
-        self.assertEqual(watch.worst, 0.0)
-        watch.start()
-        clock.advance(1)
-        self.assertEqual(watch.worst, 0.0)
-        clock.advance(1.75)
-        self.assertEqual(watch.worst, 0.75)
-        clock.pump([1] * 60)
-        self.assertEqual(watch.worst, 0.0)
-        watch.stop()
-        watch.stop()
-        self.assertEqual(clock.getDelayedCalls(), [])

@@ -24,11 +24,15 @@ class PagesTests(Asking):
         self.assertEqual((got.code, got.json), (200, {"ready": True, "reasons": []}))
 
     def test_not_ready(self) -> None:
-        """/readyz is 503, with the reasons, before the start is complete, while draining, and while no server
-        of an upstream takes connections, for which the upstream has the words.
+        """/readyz is 503, with the reasons, before the start is complete, while draining, while accepting
+        rests, and while no server of an upstream takes connections, for which the upstream has the words.
         """
         self.suite.upstreams["cache"] = FakeUpstream(up=False)
         self.assertEqual(self.get("/readyz").json["reasons"], [FakeUpstream().nobody])
+        self.suite.overload.reasons = ("overloaded: lag: the loop is 120 ms late",)
+        self.assertEqual(
+            self.get("/readyz").json["reasons"], [*self.suite.overload.reasons, FakeUpstream().nobody]
+        )
         self.suite.started_at = None
         self.assertEqual(self.get("/readyz").json["reasons"], ["starting"])
         self.suite.draining = True
@@ -68,6 +72,7 @@ class PagesTests(Asking):
             [{"server": "b", "what": "weight", "configured": 5, "now": 1}],
         )
         self.assertEqual(status["sessions"], {"count": 3, "in_use": 1, "users": 2})
+        self.assertEqual(status["overload"], self.suite.overload.status())
 
     def test_many_connections(self) -> None:
         """Of many connections the oldest hundred are listed, and all are counted."""

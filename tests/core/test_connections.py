@@ -130,6 +130,20 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual(one.ended, 12.0)
         self.assertEqual(self.ledger.totals("front").ended, {Reason.CLIENT_CLOSED: 1})
 
+    def test_gives_memory_back(self) -> None:
+        """The older half of those that have ended is forgotten, at last all; open ones and sums stay."""
+        records = [connection(number) for number in range(6)]
+        for each in records:
+            self.ledger.open(each)
+        for each in records[:5]:
+            self.ledger.close(each, 12.0)
+        known = []
+        for _ in range(4):
+            self.ledger.shrink()
+            known.append([each.id for each in records if self.ledger.find(each.id)])
+        self.assertEqual(known, [["ab-3", "ab-4", "ab-5"], ["ab-4", "ab-5"], ["ab-5"], ["ab-5"]])
+        self.assertEqual(self.ledger.totals("front").ended, {Reason.CLIENT_CLOSED: 5})
+
     def test_counts_become_final(self) -> None:
         """The bytes of an ended connection are kept when its transport goes on to something else."""
         one = connection()

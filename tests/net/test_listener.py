@@ -153,6 +153,32 @@ async def test_the_ceiling_leaves_clients_in_the_backlog(bench):
 
 
 @pytest_twisted.ensureDeferred
+async def test_accepting_rests_while_there_is_any_cause(bench):
+    """Who comes waits in the backlog until the last cause is gone, of which the ceiling may be one."""
+    listener = bench.listener(limit=1)
+    await listener.start()
+    listener.rest(True, "memory")
+    listener.rest(True, "lag")
+    assert listener.state == "overloaded"
+    first, second = await connect(listener.addresses[0]), await connect(listener.addresses[0])
+    answer, later = first.ask(b"1", 1), second.ask(b"2", 1)
+    listener.rest(False, "memory")
+    await deferLater(reactor, 0)
+    assert not answer.called
+    listener.rest(False, "lag")
+    assert await answer == b"1"
+    assert listener.state == "full"
+    listener.rest(True, "memory")
+    first.transport.loseConnection()
+    await first.lost
+    while not bench.ended:
+        await deferLater(reactor, 0)
+    assert (listener.state, later.called) == ("overloaded", False)
+    listener.rest(False, "memory")
+    assert await later == b"2"
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_idle_connection_ends(bench):
     """The sweep ends what does not move."""
     listener = bench.listener(idle_timeout=0.001)
