@@ -36,6 +36,7 @@ from tcpsuite.net.notify import Notifier
 from tcpsuite.net.overload import Garbage, Overload
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.plugin import descriptors_of, service_types
+from tcpsuite.stores.affinity import AffinityFile
 from tcpsuite.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Suite(Service):
             name: build_upstream(name, options, reactor, chance) for name, options in config.upstreams.items()
         }
         self.overload = Overload(config.overload, reactor, self._rest)
+        self._affinity = self._affinity_file()
         self._room = _room(config)
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
@@ -147,6 +149,10 @@ class Suite(Service):
             options = self.config.sessions
             self.sessions = SessionManager(self._session_store(options), self.reactor, options)
         return self.sessions
+
+    def _affinity_file(self) -> AffinityFile | None:
+        tables = {name: each.affinity.table for name, each in self.upstreams.items() if each.affinity}
+        return AffinityFile.on(self.reactor, self.config.state_directory, tables) if tables else None
 
     def _session_store(self, options: SessionsOptions) -> ISessionStore:
         if options.store == "memory":
@@ -220,6 +226,8 @@ class Suite(Service):
         try:
             self._access_log.open()
             resolving.install(self.reactor)
+            if self._affinity is not None:
+                self._affinity.open()
             doors: list[Any] = [*self.listeners.values(), self.admin, self.manhole]
             for door in doors:
                 await door.start()
@@ -234,6 +242,8 @@ class Suite(Service):
         for upstream in self.upstreams.values():
             upstream.start()
         self.overload.start(watched=bool(self.config.admin.endpoint))
+        if self._affinity is not None:
+            self._affinity.start()
         self.started_at = self.reactor.seconds()
         self.reactor.callWhenRunning(self._running)
 
@@ -253,6 +263,8 @@ class Suite(Service):
         # A server may still have to take what a client that has gone has sent.
         left = max(0.0, over - self.reactor.seconds())
         await _all(upstream.stop(left) for upstream in self.upstreams.values())
+        if self._affinity is not None:
+            await self._affinity.stop()
         if self.sessions is not None:
             await self.sessions.stop()
         self.overload.stop()
@@ -315,7 +327,8 @@ def _make_folders(config: Config) -> None:
         getattr(table.options, "root", "") == config.sample_directory for table in config.listeners.values()
     )
     manhole = config.manhole.enabled or config.manhole.ssh
-    if not (sample or manhole or ("session" in serves and config.sessions.store == "sqlite")):
+    sticks = any(upstream.affinity != "off" for upstream in config.upstreams.values())
+    if not (sample or manhole or sticks or ("session" in serves and config.sessions.store == "sqlite")):
         return
     try:
         os.makedirs(config.state_directory, mode=0o700, exist_ok=True)

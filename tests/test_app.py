@@ -251,3 +251,37 @@ async def test_a_start_that_fails_later_stops_the_reactor(make_suite, monkeypatc
     assert "listener late: tcp:1: the tunnel is closed" in str(suite.failure)
     assert stopped == [True]
     assert suite.started_at is None
+
+
+STICKY = """
+state_directory = "state"
+
+[listener.front]
+endpoint = "tcp:0:interface=127.0.0.1"
+service = "gateway"
+upstream = "back"
+
+[upstream.back]
+affinity = "ip"
+servers = [{{ name = "only", address = "tcp:127.0.0.1:{back}" }}]
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_affinity_remembers_outlives_the_process(make_suite):
+    """Where clients are at home is known to the next process; a start that fails between loses nothing."""
+    with listening() as server:
+        text = STICKY.format(back=server.getsockname()[1])
+        suite = make_suite(text)
+        suite.startService()
+        table = suite.upstreams["back"].affinity.table
+        table.lead("192.0.2.1", "only", reactor.seconds())
+        await suite.stopService()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            place = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            with pytest.raises(StartError):
+                make_suite(text.replace("tcp:0:interface=127.0.0.1", place)).startService()
+        again = make_suite(text)
+        again.startService()
+        assert again.upstreams["back"].affinity.look("192.0.2.1", reactor.seconds())["server"] == "only"
+        await again.stopService()

@@ -107,7 +107,7 @@ class Config:
     )
     state_directory: StateDirectory = option(
         StateDirectory(""),
-        "Where sessions and the manhole's socket live; "
+        "Where sessions, what affinity remembers and the manhole's socket live; "
         "empty: $STATE_DIRECTORY, else tcpsuite in $XDG_STATE_HOME, else ~/.local/state/tcpsuite.",
     )
     reactor: str = option(

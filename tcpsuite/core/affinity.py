@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIMEOUT = 1800.0
 """Seconds: who has gone for lunch may find another server, who reads a long page does not."""
 ENTRIES = 100_000
-"""Clients, about 25 MB of them."""
+"""Clients, about 30 MB of them."""
 LOOKS = 4
 """Clients that are passed over for one without a connection, when one must be forgotten."""
 STALE = 2
@@ -37,7 +37,7 @@ _MAPPED = "::ffff:"
 """Before the address of an IPv4 client that came to an IPv6 listener: it is the same client."""
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class Place:
     """Where a client is at home."""
 
@@ -73,13 +73,6 @@ class StickTable:
     def __len__(self) -> int:
         return len(self._places)
 
-    @property
-    def mark(self) -> tuple[int, float]:
-        """Another one whenever there is something new to remember, or less."""
-        if not self._places:
-            return 0, 0.0
-        return len(self), self._places[next(reversed(self._places))].used
-
     def find(self, key: str, now: float) -> Place | None:
         """Where ``key`` is at home; ``None`` when that is not known, or has been too long ago."""
         place = self._places.get(key)
@@ -96,9 +89,13 @@ class StickTable:
                 self._make_room(now)
             place = self._places[key] = Place(key, server, now)
             return place
-        place.server, place.used = server, now
-        self._places.move_to_end(key)
+        self.keep(place, server, now)
         return place
+
+    def keep(self, place: Place, server: str, now: float) -> None:
+        """The client of ``place``, which has just been found, is led to ``server``."""
+        place.server, place.used = server, now
+        self._places.move_to_end(place.key)
 
     def leave(self, place: Place, now: float) -> None:
         """A connection is over that ``place`` has counted as open."""
@@ -107,13 +104,14 @@ class StickTable:
             place.used = now
             self._places.move_to_end(place.key)
 
-    def expire(self, now: float, most: int) -> None:
-        """Forget those whose time is over; ``most`` are looked at."""
+    def expire(self, now: float, most: int) -> bool:
+        """Forget those whose time is over; ``most`` are looked at.  Whether there may be more."""
         for _ in range(most):
             oldest = next(iter(self._places.values()), None)
             if oldest is None or now - oldest.used < self.timeout:
-                return
+                return False
             self._pass_over_or_forget(oldest, now)
+        return True
 
     def forget(self, key: str) -> bool:
         """Forget one client; whether it was known."""
@@ -188,6 +186,7 @@ class Affinity:
     _reasoner: IReasoned | None = field(init=False)
     _servers: Sequence[Server] = field(default=(), init=False)
     _by_name: dict[str, Server] = field(factory=dict, init=False)
+    _place: Place | None = field(default=None, init=False)
     _own: str = field(default="", init=False)
     _kept: bool = field(default=False, init=False)
 
@@ -199,7 +198,7 @@ class Affinity:
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The client's own server, else the balancer's."""
-        place = self.table.find(key_of(client), now) if client else None
+        place = self._place = self.table.find(key_of(client), now) if client else None
         if place is None:
             self._own, self._kept = "", False
             return self.balancer.pick(servers, client, now)
@@ -224,11 +223,13 @@ class Affinity:
 
         Said as soon as it was picked: of several connections that a new client makes at once all go there.
         """
-        if self._kept:
-            self.picks["kept"] += 1
-        else:
-            self.picks[_why_moved(choice, self._own) if self._own else "new"] += 1
-        return self.table.lead(key_of(client), server, now)
+        place = self._place
+        if place is None:
+            self.picks["new"] += 1
+            return self.table.lead(key_of(client), server, now)
+        self.picks["kept" if self._kept else _why_moved(choice, self._own)] += 1
+        self.table.keep(place, server, now)
+        return place
 
     def look(self, client: str, now: float) -> dict[str, Any] | None:
         """What is known of one client, as plain data; ``None`` when nothing is."""

@@ -70,9 +70,9 @@ class StickTableTests(SynchronousTestCase):
         for _ in range(2):
             table.lead("new", "a", 10.0)  # who is known brings nothing about
         self.assertEqual(len(table), 22 - STALE)
-        table.expire(10.0, 5)
+        self.assertTrue(table.expire(10.0, 5))
         self.assertEqual(len(table), 17 - STALE)
-        table.expire(10.0, SWEEP)
+        self.assertFalse(table.expire(10.0, SWEEP))
         self.assertEqual(len(table), 2)
         table.expire(1000.0, SWEEP)
         self.assertEqual(len(table), 0)
@@ -117,24 +117,6 @@ class StickTableTests(SynchronousTestCase):
         self.assertEqual((self.table.forget(ANN), self.table.forget(ANN)), (True, False))
         self.assertEqual((self.table.clear(), self.table.clear()), (2, 0))
         self.assertEqual(len(self.table), 0)
-
-    def test_mark(self) -> None:
-        """The mark tells whether there is anything new to be stored."""
-        marks = [self.table.mark]
-        place = self.table.lead(ANN, "a", 1.0)
-        marks.append(self.table.mark)
-        self.table.find(ANN, 2.0)
-        self.assertEqual(self.table.mark, marks[-1])
-        self.table.lead(ANN, "b", 2.0)
-        marks.append(self.table.mark)
-        place.open = 1
-        self.table.leave(place, 3.0)
-        marks.append(self.table.mark)
-        self.table.lead(BEN, "b", 3.0)
-        marks.append(self.table.mark)
-        self.table.clear()
-        self.assertEqual(self.table.mark, marks[0])
-        self.assertEqual(len(set(marks)), len(marks))
 
     def test_restored(self) -> None:
         """What was known is known again, those who were there last first; what is over is not."""
