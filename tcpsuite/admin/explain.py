@@ -6,11 +6,10 @@ As plain data for programs, and as text made of just that data: the command line
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import zip_longest
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from tcpsuite.core.choosing import Choice, Why
+from tcpsuite.core.choosing import Why
 from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import WhyHeld
 
@@ -39,8 +38,6 @@ HELD: Mapping[WhyHeld, str] = {
     WhyHeld.RETRIES: "as many others on their way to another server as may be at once",
 }
 
-_NO_PICK = Pick(Choice(()))
-
 
 def explanation(connection: Connection, now: float) -> dict[str, Any]:
     """All that is known of one connection, as plain data.
@@ -66,10 +63,7 @@ def explanation(connection: Connection, now: float) -> dict[str, Any]:
             "milliseconds": _milliseconds(connection.held),
             **_held(WhyHeld(connection.held_why) if connection.held_why else None),
         },
-        "attempts": [
-            {**pick_data(pick or _NO_PICK), **_attempt(attempt)}
-            for pick, attempt in zip_longest(connection.picks, connection.attempts)
-        ],
+        "attempts": [{**pick_data(pick), **_attempt(pick.attempt)} for pick in connection.picks],
         "reason": None if connection.reason is None else connection.reason.value,
         "detail": connection.detail,
     }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tcpsuite.core.choosing import Choice
+    from tcpsuite.core.connections import Attempt
 
 
 class Basis(Protocol):
@@ -50,3 +51,5 @@ class Pick:
     """Who was picked; empty for nobody."""
     basis: Basis | None = None
     """``None`` when the balancer does not say."""
+    attempt: Attempt | None = None
+    """What came of it; ``None`` while it is under way, and of nobody."""

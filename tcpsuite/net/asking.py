@@ -14,7 +14,7 @@ from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.errors import ConnectFailed, TcpsuiteError
 from tcpsuite.net.endpoints import failure_text, lost_before
 from tcpsuite.net.leases import PooledLease
-from tcpsuite.net.shortage import COMPLAINT_INTERVAL
+from tcpsuite.net.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class Questions:
         self._clock = clock
         self._hooks = hooks.verify(settings)
         self._answered = answered
-        self._silent_until: dict[str, float] = {}
+        self._seldom = Seldom(clock)
 
     def __repr__(self) -> str:
         return f"<Questions to {self._server.name}>"
@@ -186,9 +186,7 @@ class Questions:
 
     def _complain(self, what: str, failure: Failure) -> None:
         """A hook is broken: say so, but not at each of the connections that it meets."""
-        now = self._clock.seconds()
-        if now >= self._silent_until.get(what, now):
-            self._silent_until[what] = now + COMPLAINT_INTERVAL
+        if self._seldom.says(what):
             self.log.failure(
                 "what {what} connections to {server} is broken", failure, what=what, server=self._server.name
             )

@@ -107,13 +107,17 @@ class Attempts:
     def _secured(self, _: None, held: Held) -> Held | Deferred[Held]:
         preparing = None if self._prepare is None else self._prepare(held)
         if preparing is None:
-            self._settle(held.number)
-            return held
+            return self._made(None, held)
         return preparing.addCallbacks(
             self._made, self._refused, callbackArgs=(held,), errbackArgs=(held.number,)
         )
 
     def _made(self, _prepared: None, held: Held) -> Held:
+        error = self._given_up.pop(held.number, None)
+        if error is not None:
+            # Given up by its own preparation: from in there it could not be cancelled.
+            held.cut()
+            raise error
         self._settle(held.number)
         return held
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from errno import EALREADY, EINPROGRESS, EISCONN
+from errno import ECONNRESET, EINPROGRESS, ENOTCONN
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +136,7 @@ class StraightEndpoint:
             address = self._address_now()
             sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             put(self._set_up, sock)
-            connected = _connected(sock, address)
+            connected = _begun(sock, address)
         except Exception as error:  # a port that is none is no OSError
             if sock is not None:
                 sock.close()
@@ -232,7 +232,7 @@ class _Attempt:
         if self._socket is None:
             return
         try:
-            if not _connected(self._socket, self._address):
+            if not _made(self._socket):
                 return
         except OSError as error:
             self._close()
@@ -283,17 +283,43 @@ def _reason(error: Exception) -> Exception:
     return getConnectError(error) if known else error
 
 
-def _connected(sock: socket.socket, address: Any) -> bool:
-    """Begin to connect, or see how far that is: whether it is connected.
+def _begun(sock: socket.socket, address: Any) -> bool:
+    """Begin to connect: whether it is connected already, as a server on this machine is.
 
     :raises OSError: when it has failed.
     """
     status = sock.connect_ex(address)
     if status == EINPROGRESS:
-        # A server on this machine has answered by now, and to ask is cheaper than to wait.
-        status = sock.connect_ex(address)
-    if status in (EINPROGRESS, EALREADY):
-        return False
-    if status not in (0, EISCONN):
+        return _has_peer(sock)
+    if status:
         raise OSError(status, os.strerror(status))
     return True
+
+
+def _made(sock: socket.socket) -> bool:
+    """Whether the connection that was begun is made; perhaps it has ended since.
+
+    To ask for its error would use that up, and what a server says before it resets is still to be read.
+
+    :raises OSError: when it has failed.
+    """
+    return _has_peer(sock) or _has_words(sock)
+
+
+def _has_peer(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError as error:
+        if error.errno != ENOTCONN:
+            raise
+        return False
+    return True
+
+
+def _has_words(sock: socket.socket) -> bool:
+    try:
+        if sock.recv(1, socket.MSG_PEEK):
+            return True
+    except BlockingIOError:
+        return False
+    raise OSError(ECONNRESET, os.strerror(ECONNRESET))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -15,19 +15,24 @@ from tcpsuite.core.choosing import Why, candidates, why_not
 from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.errors import Closed, ConnectFailed, NoServer, OutOfResources, PoolExhausted, RemoteError
 from tcpsuite.interfaces import Outcome
+from tcpsuite.net.seldom import Seldom
 from tcpsuite.net.shortage import Complaints
 from tcpsuite.net.waiting import WaitingRoom
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.queueing import Queue, Waiting
     from tcpsuite.core.retrying import RetryBudget
     from tcpsuite.core.servers import Server
     from tcpsuite.interfaces import ILease
     from tcpsuite.net.members import Members
     from tcpsuite.net.search import Patience, Search
+
+MOMENT = 0.001
+"""Seconds that somebody waits at least who has but to wait for a turn of the same call."""
 
 TURN_AROUND = 1.0
 """Seconds, or up to half as many more, until a client that is held tries servers again that failed it."""
@@ -36,7 +41,7 @@ TURN_AROUND = 1.0
 class Finder:
     """Searches among the servers of one upstream.
 
-    It alone counts ``active``, ``connections``, ``failures`` and ``resets`` of them.
+    It alone counts ``connections``, ``failures`` and ``resets`` of them.
 
     :param upstream: its name, for people.
     :param members: the servers.
@@ -74,6 +79,7 @@ class Finder:
         self._budget = budget
         self._chance = chance
         self._complaints = Complaints(upstream, clock)
+        self._seldom = Seldom(clock)
         self._closed = False
         # Those whose last fault was that they could not be connected to.
         self._refusing: set[Server] = set()
@@ -84,9 +90,12 @@ class Finder:
 
     def find(self, search: Search) -> Deferred[ILease]:
         """Begin a search; see :meth:`tcpsuite.net.upstream.Upstream.acquire`."""
-        if self.room.goes_first and not self._closed:
-            return self._hold(search, WhyHeld.PAUSED if self.room.queue.held_back else WhyHeld.FULL)
-        return self._next(search)
+        if not self.room.goes_first or self._closed:
+            return self._next(search)
+        if self.room.queue.held_back:
+            return self._hold(search, WhyHeld.PAUSED)
+        # It is about to be served behind those who are being called: even who may not wait is not late.
+        return self._hold(search, WhyHeld.FULL, max(MOMENT, self.patience.queue_timeout))
 
     def turn_away(self) -> None:
         """Those who wait fail with :class:`~tcpsuite.errors.Closed`."""
@@ -121,7 +130,19 @@ class Finder:
         try:
             what(*arguments)
         except Exception:
-            self.log.failure("the balancer of {upstream} is broken", upstream=self._upstream)
+            if self._seldom.says("tell"):
+                self.log.failure("the balancer of {upstream} is broken", upstream=self._upstream)
+
+    def _basis(self, search: Search, servers: Sequence[Server]) -> Basis | None:
+        """What the balancer went by that has just picked one of ``servers``, if somebody may ask for it."""
+        if search.reasoner is None or search.record is None:
+            return None
+        try:
+            return search.reasoner.because(servers, search.client)
+        except Exception:  # one of somebody's own: the client shall not suffer for it
+            if self._seldom.says("because"):
+                self.log.failure("{balancer} cannot say why it picked", balancer=search.reasoner)
+            return None
 
     def _closed_error(self) -> Exception:
         return Closed(f"upstream {self._upstream} was closed")
@@ -145,7 +166,7 @@ class Finder:
             if server is None:
                 return self._give_up(search, f"the balancer of {self._upstream} refused")
             choice = self._members.choice_without(tried, usable) if tried else self._members.choice
-            search.picked(server, usable, choice)
+            search.picked(server, choice, self._basis(search, usable))
             if search.affinity is not None:
                 search.place = search.affinity.led(search.client, server.name, choice, now)
             if search.deadline is None:
@@ -331,8 +352,25 @@ class Finder:
 
         if limit is None:
             limit = self.patience.limit(why)
-        turn = self.room.hold(search, why, limit, full, again)
-        return turn.addBoth(waited).addCallback(lambda _: self._next(search))
+        turn = self.room.hold(search, why, limit, full, again).addBoth(waited)
+        return self._go_on(search, turn.addCallback(lambda _: self._next(search)))
+
+    def _go_on(self, search: Search, step: Deferred[Any]) -> Deferred[Any]:
+        """Have what comes of ``step`` be the answer.
+
+        Who waits for long is held again and again: were each step the result of the one before, they would be
+        a chain without end, and who leaves would go down all of it.
+        """
+        search.step = step
+        first, answer = search.answer is None, search.answer or Deferred(lambda _: search.give_up())
+        search.answer = answer
+
+        def came(lease: ILease | None) -> None:
+            if lease is not None:  # else another step has begun
+                answer.callback(lease)
+
+        step.addCallbacks(came, answer.errback)
+        return answer if first else succeed(None)
 
     def _could_go(self, search: Search, waiting: Waiting) -> bool:
         if waiting.again is not None:

@@ -214,11 +214,11 @@ class Members:
         self.pools[server.name] = pool
         self._using[server] = set()
         self.weights.set(server, int(server.weight))
-        self._ejections.join(server)
         if self.checker is not None:
             # Nobody has seen it well yet, as somebody had who wrote the file.
             server.up = not self.checker.asks
             self.checker.add(server)
+        self._take_part(server)
         if self._running:
             pool.start()
         self.refresh()

@@ -78,7 +78,7 @@ class ConnectionPool:
         self.server = server
         self.settings = (settings or PoolSettings()).verify()
         self._reactor = reactor
-        self._witness = Witness(server.name, observer)
+        self._witness = Witness(server.name, reactor, observer)
         self._stock = Stock(
             server,
             endpoint,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, frozen
-from twisted.logger import Logger
 
 from tcpsuite.core.connections import Attempt
 from tcpsuite.core.picks import Pick
@@ -14,16 +13,15 @@ from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from twisted.internet.defer import Deferred
 
     from tcpsuite.core.affinity import Affinity, Place
     from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection
+    from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.interfaces import ILearning, ILoadBalancer, IReasoned
+    from tcpsuite.interfaces import ILearning, ILease, ILoadBalancer, IReasoned
 
-
-_log = Logger()
 
 MOST_NOTED = 100
 """Attempts that are kept in a record, the latest: who waits for a server to come up may make many."""
@@ -98,34 +96,44 @@ class Search:
     """Whether it takes part of the retry budget."""
     held_until: float | None = None
     """When it waits no longer for a server to come up; ``None`` while it has not begun to."""
+    answer: Deferred[ILease] | None = None
+    """What fires with the lease, once it has been held; before that, the first step does."""
+    step: Deferred[Any] | None = None
+    """What is under way then, for the answer."""
 
-    def picked(self, server: Server, servers: Sequence[Server], choice: Choice) -> None:
-        """The balancer has just picked ``server`` from ``servers``, of which ``choice`` tells."""
+    def picked(self, server: Server, choice: Choice, basis: Basis | None = None) -> None:
+        """The balancer has just picked ``server`` from those of which ``choice`` tells.
+
+        :param basis: what it went by, if it has said so.
+        """
         if self.record is not None:
-            basis = None
-            if self.reasoner is not None:
-                try:
-                    basis = self.reasoner.because(servers, self.client)
-                except Exception:  # one of somebody's own: the client shall not suffer for it
-                    _log.failure("{balancer} cannot say why it picked", balancer=self.reasoner)
-            self.record.picks = (*self.record.picks[-MOST_NOTED:], Pick(choice, server.name, basis))
+            self._note(Pick(choice, server.name, basis))
 
     def found_none(self, choice: Choice) -> None:
         """There was nobody to pick from, as ``choice`` tells."""
         if self.record is not None:
-            self.record.picks = (*self.record.picks[-MOST_NOTED:], Pick(choice))
+            self._note(Pick(choice))
 
     def attempted(self, server: Server, error: str, seconds: float) -> None:
         """A server was tried; ``error`` is empty when it was reached."""
         if self.record is not None:
-            attempt = Attempt(server.name, error, seconds)
-            self.record.attempts = (*self.record.attempts[-MOST_NOTED:], attempt)
+            attempt = self.record.picks[-1].attempt = Attempt(server.name, error, seconds)
+            self.record.attempts = (*self.record.attempts[1 - MOST_NOTED :], attempt)
+
+    def give_up(self) -> None:
+        """Whoever wanted it has left."""
+        if self.step is not None:
+            self.step.cancel()
 
     def waited(self, why: WhyHeld, seconds: float) -> None:
         """It has waited so long."""
         if self.record is not None:
             self.record.held += seconds
             self.record.held_why = why.value
+
+    def _note(self, pick: Pick) -> None:
+        assert self.record is not None
+        self.record.picks = (*self.record.picks[1 - MOST_NOTED :], pick)
 
     def failure(self, none: str) -> Exception:
         """The error when no further server is tried; ``none`` says why there is none, if none was."""

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from tcpsuite.net.seldom import Seldom
+
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
-
-COMPLAINT_INTERVAL = 60.0
-"""Seconds between two lines in the log: a shortage meets every connection that is tried."""
 
 _SHORTAGES = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 
@@ -33,14 +32,11 @@ class Complaints:
 
     def __init__(self, upstream: str, clock: Any) -> None:
         self._upstream = upstream
-        self._clock = clock
-        self._not_before = 0.0
+        self._seldom = Seldom(clock)
 
     def complain(self, error: str) -> None:
         """An attempt failed so."""
-        now = self._clock.seconds()
-        if now >= self._not_before:
-            self._not_before = now + COMPLAINT_INTERVAL
+        if self._seldom.says("shortage"):
             self.log.error(
                 "{upstream}: no connection can be made from here: {error}; its servers are not blamed",
                 upstream=self._upstream,

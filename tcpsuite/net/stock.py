@@ -186,6 +186,8 @@ class Stock:
         self, supply: SingleUse, timeout: float | None, holder: str, now: float
     ) -> Deferred[ILease]:
         """A warm connection, or one that is made for this taker alone."""
+        if supply.next_warm is not None:
+            self._carry_out(supply.tick(now))  # whose time is over is not looked at
         while (warm := supply.next_warm) is not None and self._held[warm].hung_up():
             # Its end lies in the kernel, where the reactor has not seen it yet.
             self._carry_out(supply.unfit(warm, now, self._chance.random()))
@@ -209,8 +211,9 @@ class Stock:
             raise ConnectFailed(AT_ONCE)
         supply.made(held.number)
         self._held[held.number] = held
-        self._witness.tell(Created, held.number)
-        return self._lease(held, holder, self._reactor.seconds())
+        lease = self._lease(held, holder, self._reactor.seconds())
+        self._witness.tell(Created, held.number)  # it may cut all leases
+        return lease
 
     def _own_failed(self, failure: Failure, supply: SingleUse) -> Failure:
         supply.not_made(failed=not failure.check(CancelledError, Closed))
@@ -304,7 +307,7 @@ class Stock:
             refusal = Refusal.SHORTAGE if failure.check(OutOfResources) else Refusal.FAILED
             now, chance, why = self._reactor.seconds(), self._chance.random(), failure.getErrorMessage()
             if failure.check(NotPrepared):
-                self._witness.not_prepared(why, now)
+                self._witness.not_prepared(why)
             self._carry_out(self.state.failed(connection, why, now, chance, refusal))
         self._tell_closing()
 
@@ -319,7 +322,8 @@ class Stock:
         if held.asked is not None:
             held.asked.cancel()
         held.close()
-        if self._reuses:
+        if self._reuses or held.lease is None:
+            # Over TLS even one on which nothing is left waits for the server's goodbye.
             held.deadline = self._deadlines.after(LINGER, held.cut)
 
     def _lost(self, held: Held) -> None:

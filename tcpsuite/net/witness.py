@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from tcpsuite.core.pooling.events import Leaked
-from tcpsuite.net.shortage import COMPLAINT_INTERVAL
+from tcpsuite.net.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,15 +19,16 @@ class Witness:
     """Tells of one pool.
 
     :param server: the name of the server that it leads to, for the log.
+    :param clock: an ``IReactorTime``.
     :param observer: called with each of :mod:`tcpsuite.core.pooling.events`, if there is one.
     """
 
     log = Logger()
 
-    def __init__(self, server: str, observer: Callable[[Event], object] | None) -> None:
+    def __init__(self, server: str, clock: Any, observer: Callable[[Event], object] | None) -> None:
         self._server = server
         self._observer = observer
-        self._silent_until = -inf
+        self._seldom = Seldom(clock)
 
     def __repr__(self) -> str:
         return f"<Witness {self._server} {'observed' if self._observer else 'unobserved'}>"
@@ -40,12 +40,12 @@ class Witness:
         try:
             self._observer(kind(*arguments))
         except Exception:  # what goes wrong there must not touch the pool
-            self.log.failure("the observer of {server}'s pool is broken", server=self._server)
+            if self._seldom.says("observer"):
+                self.log.failure("the observer of {server}'s pool is broken", server=self._server)
 
-    def not_prepared(self, why: str, now: float) -> None:
+    def not_prepared(self, why: str) -> None:
         """Say in the log, once in a while, why none gets ready: nobody may be waiting to be told."""
-        if now >= self._silent_until:
-            self._silent_until = now + COMPLAINT_INTERVAL
+        if self._seldom.says("prepare"):
             self.log.warn("{server}: a new connection is of no use: {why}", server=self._server, why=why)
 
     def leaked(self, connection: int, holder: str, seconds: float) -> None:

@@ -145,10 +145,12 @@ class GatewayConnection(Side):
 
     def _attach(self, lease: ILease) -> None:
         self._acquiring = None
-        self._server = ServerSide(self.transport, lambda: self._join(lease.server))
+        self._server = side = ServerSide(self.transport, lambda: self._join(lease.server))
         try:
-            lease.attach(self._server)
+            lease.attach(side)
         except Exception:
+            if side.connected:
+                side.cut()
             self._refuse(Failure())
 
     def _join(self, server: Server) -> None:

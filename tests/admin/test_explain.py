@@ -41,8 +41,10 @@ def moved(**values: Any) -> Connection:
         held=0.0125,
         held_why="full",
         strategy="least_connections",
-        picks=(Pick(FIRST, "b", LEAST), Pick(SECOND, "a")),
-        attempts=(Attempt("b", "connection refused", 0.0004), Attempt("a", "", 0.00031)),
+        picks=(
+            Pick(FIRST, "b", LEAST, Attempt("b", "connection refused", 0.0004)),
+            Pick(SECOND, "a", attempt=Attempt("a", "", 0.00031)),
+        ),
         **values,
     )
 
@@ -168,7 +170,8 @@ class TextTests(SynchronousTestCase):
 
     def test_no_orders_to_the_terminal(self) -> None:
         """What a peer or a server may have had a hand in is printed, never obeyed; a line stays a line."""
-        record = connection(1, user="\x1b]0;x\x07\n1. a", attempts=(Attempt("a", "\x9b2J\u202e", 0.0),))
+        pick = Pick(SECOND, "a", attempt=Attempt("a", "\x9b2J\u202e", 0.0))
+        record = connection(1, user="\x1b]0;x\x07\n1. a", picks=(pick,))
         text = tell(explanation(record, 2.0))
         self.assertTrue(all(line.isprintable() for line in text.splitlines()))
         self.assertIn(r"user \x1b]0;x\x07\n1. a", text)

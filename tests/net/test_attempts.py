@@ -1,4 +1,4 @@
-"""Attempts to connect over TLS; tests/net/test_relay_tls.py has them on real sockets."""
+"""Attempts to connect over TLS, which tests/net/test_relay_tls.py has on real sockets, and to prepare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from tcpsuite.core.pooling import PoolSettings
 from tcpsuite.core.servers import Server
-from tcpsuite.errors import ConnectFailed
+from tcpsuite.errors import Closed, ConnectFailed
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.testing import endpoints
 from tcpsuite.testing.endpoints import ScriptedEndpoint, ScriptedTransport
@@ -140,3 +140,26 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual((self.pool.stats()["refilling"], self.pool.stats()["warm"]), (1, 0))
         server.shake_hands()
         self.assertEqual((self.pool.stats()["refilling"], self.pool.stats()["warm"]), (0, 1))
+
+
+class PreparationTests(SynchronousTestCase):
+    """A pool whose new connections are prepared."""
+
+    def test_one_that_closes_the_pool(self):
+        """A preparation that closes the pool takes its own connection along, and whoever waits is told."""
+        endpoint, closing = ScriptedEndpoint(), []
+        settings = PoolSettings("message", min_connections=0)
+        pool = ConnectionPool(
+            Server("a", "tcp:a:1"),
+            endpoint,
+            Clock(),
+            settings=settings,
+            prepare=lambda lease: closing.append(pool.close()),
+        )
+        acquired = pool.acquire()
+        server = endpoint.accept()
+        self.failureResultOf(acquired, Closed)
+        self.assertTrue(server.disconnected)
+        server.settle()
+        self.successResultOf(closing[0])
+        self.assertEqual(pool.stats()["open"], 0)

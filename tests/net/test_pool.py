@@ -15,10 +15,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.pooling import PoolSettings
+from tcpsuite.core.pooling.events import Created
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import Closed, ConnectFailed, Cut
 from tcpsuite.net.connecting import server_endpoint
-from tcpsuite.net.held import EARLY_LIMIT
+from tcpsuite.net.held import EARLY_LIMIT, Held
 from tcpsuite.net.pool import ConnectionPool
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tcpsuite.testing.pools import SingleUsePoolContract, Taker
@@ -118,6 +119,18 @@ class OnDemandTests(PoolCase):
         self.clock.advance(5)
         self.failureResultOf(acquired, ConnectFailed)
 
+    def test_an_observer_that_ends_what_it_is_told_of(self):
+        """A lease whose connection an observer has cut is over, and says so."""
+
+        def cut(event):
+            if isinstance(event, Created):
+                self.endpoint.transports[-1].lose(ConnectionLost())
+
+        pool = ConnectionPool(SERVER, self.endpoint, self.clock, observer=cut)
+        acquired = pool.acquire()
+        self.endpoint.accept()
+        self.assertFalse(self.successResultOf(self.successResultOf(acquired).ended()).ok)
+
     def test_stops_reading_what_nobody_takes(self):
         """At the limit of early bytes the server is not read; who attaches gets them, and reading goes on."""
         acquired = self.pool.acquire()
@@ -196,6 +209,28 @@ class PreconnectTests(PoolCase):
                 self.endpoint.refuse()
         self.assertLess(asked[-1], 2 + 2 * 14)
         self.assertGreater(asked[-1], asked[30])
+
+    def test_a_late_alarm(self):
+        """Behind one whose time is over, which a busy turn has not closed yet, no dead one is lent unseen."""
+        self.clock.advance(1)
+        self.servers[0].lose(ConnectionLost())
+        self.clock.advance(1)
+        younger = self.endpoint.accept()
+        self.patch(Held, "hung_up", lambda held: held.transport is younger)
+        self.clock.rightNow += 4  # no timer has rung
+        acquired = self.pool.acquire()
+        self.assertNoResult(acquired)
+        self.assertTrue(younger.disconnecting)
+        while self.endpoint.connecting:
+            self.endpoint.accept()
+        self.successResultOf(acquired)
+
+    def test_no_goodbye(self):
+        """A server that does not answer the end of a warm one holds it for ten seconds, and no longer."""
+        self.clock.advance(5)
+        self.assertEqual([server.disconnected for server in self.servers], [False, False])
+        self.clock.advance(10.1)
+        self.assertEqual([server.disconnected for server in self.servers], [True, True])
 
     def test_leases_are_counted_until_they_end(self):
         """A lease is counted while it is open, and not a moment longer."""

@@ -19,9 +19,8 @@ from tcpsuite.net.search import Patience, Search
 from tests.support.upstreams import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from tcpsuite.core.picks import Basis
 
 A, B = Server("a", "tcp:192.0.2.1:1"), Server("b", "tcp:192.0.2.2:1")
 
@@ -52,38 +51,42 @@ class SearchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.record = record()
         self.balancer = First(random.Random(1))
-        self.search = Search("192.0.2.7", self.record, self.balancer, reasoner=self.balancer)
+        self.search = Search("192.0.2.7", self.record, self.balancer)
 
     def test_all_is_noted(self) -> None:
         """Each pick, each attempt, and all its time of waiting are in the record."""
         choice, nobody = Choice(("a", "b")), Choice(())
-        self.search.picked(A, [A, B], choice)
-        self.search.found_none(nobody)
+        self.search.picked(A, choice, FIRST)
         self.search.attempted(A, "refused", 0.5)
-        self.search.attempted(B, "", 0.25)
+        self.search.found_none(nobody)
         self.search.waited(WhyHeld.PAUSED, 2.0)
         self.search.waited(WhyHeld.FULL, 1.0)
-        self.assertEqual(self.record.picks, (Pick(choice, "a", FIRST), Pick(nobody)))
-        self.assertEqual(self.record.attempts, (Attempt("a", "refused", 0.5), Attempt("b", "", 0.25)))
+        refused = Attempt("a", "refused", 0.5)
+        self.assertEqual(self.record.picks, (Pick(choice, "a", FIRST, refused), Pick(nobody)))
+        self.assertEqual(self.record.attempts, (refused,))
         self.assertEqual((self.record.held, self.record.held_why), (3.0, "full"))
 
     def test_nothing_is_noted(self) -> None:
-        """Who searches without a record is searched for all the same, and nobody is asked why."""
-        search = Search("", None, self.balancer, reasoner=Stammering(random.Random(1)))
-        search.picked(A, [A], Choice(("a",)))
+        """Who searches without a record is searched for all the same."""
+        search = Search("", None, self.balancer)
+        search.picked(A, Choice(("a",)))
         search.found_none(Choice(()))
         search.attempted(A, "", 0.5)
         search.waited(WhyHeld.FULL, 1.0)
         self.assertIsNone(search.record)
 
-    def test_a_balancer_that_does_not_say_why(self) -> None:
-        """A balancer need not be able to say why; when it breaks over that it is logged, and that is all."""
-        choice = Choice(("a",))
-        stammering = Stammering(random.Random(1))
-        Search("", self.record, self.balancer).picked(A, [A], choice)
-        Search("", self.record, stammering, reasoner=stammering).picked(A, [A], choice)
-        self.assertEqual(self.record.picks, (Pick(choice, "a"), Pick(choice, "a")))
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+    def test_the_latest_are_kept(self) -> None:
+        """Of very many attempts a hundred are kept, each beside the pick that it came from."""
+        for number in range(151):
+            server = (A, B)[number % 2]
+            self.search.picked(server, Choice((server.name,)))
+            if number < 150:
+                self.search.attempted(server, str(number), 0.1)
+        self.assertEqual((len(self.record.picks), len(self.record.attempts)), (100, 100))
+        self.assertIsNone(self.record.picks[-1].attempt)
+        for number, pick in enumerate(self.record.picks[:-1], 51):
+            assert pick.attempt is not None
+            self.assertEqual((pick.attempt.server, pick.attempt.error), (pick.server, str(number)))
 
     def test_in_vain(self) -> None:
         """The error says why there was none to try; or names all that were tried, and why each failed."""
@@ -97,13 +100,6 @@ class SearchTests(SynchronousTestCase):
         self.search.tried.update({A: PoolExhausted("10 of 10 in use")})
         expected = PoolExhausted("a: 10 of 10 in use")
         self.assertEqual(repr(self.search.failure("all down")), repr(expected))
-
-
-class Stammering(First):
-    """Breaks when it is to say why."""
-
-    def because(self, servers: Sequence[Server], client: str) -> Basis:
-        raise ZeroDivisionError
 
 
 def _reprs(errors: Mapping[WhyHeld, Exception]) -> dict[WhyHeld, str]:

@@ -66,6 +66,19 @@ class NoneUpTests(UpstreamCase):
         """Let time pass, in small steps."""
         self.clock.pump([0.1] * round(10 * seconds))
 
+    def test_held_for_very_long(self):
+        """However often it is held and tried again, it can leave at any moment, and nothing is left of it."""
+        self.build(patience=Patience(hold_timeout=86_400.0))
+        client = self.client()
+        for _ in range(3000):
+            for endpoint in self.endpoints.values():
+                if endpoint.connecting:
+                    endpoint.refuse()
+            self.clock.advance(1.6)
+        self.assertGreater(self.servers["a"].failures, 700)
+        client.acquired.cancel()
+        self.failureResultOf(client.acquired, CancelledError)
+
     def test_tried_again_in_vain(self):
         """It is not held for longer than any other, whether it tries, waits, or does both in turn."""
         self.down("a", up=True)

@@ -17,6 +17,31 @@ from tcpsuite.net.search import Patience
 from tests.support.upstreams import UpstreamCase
 
 
+class NoTimeTests(UpstreamCase):
+    """Nobody may wait for room."""
+
+    def setUp(self):
+        super().setUp()
+        self.build("a", patience=Patience(queue_timeout=0.0, hold_timeout=30.0))
+
+    def test_who_asks_while_others_are_called(self):
+        """There is room for one who asks in the answer of another that was held, and it is not refused."""
+        self.down("a")
+        first, behind = self.clients(2)
+        asked = []
+
+        def ask(lease):
+            asked.append(self.client())
+            return lease
+
+        first.acquired.addCallback(ask)
+        self.down("a", up=True)
+        for _ in range(3):
+            self.endpoints["a"].accept()
+        for client in (first, behind, *asked):
+            self.served(client)
+
+
 class FullTests(UpstreamCase):
     """Two servers, each with room for one."""
 

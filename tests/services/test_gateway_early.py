@@ -8,6 +8,7 @@ from zope.interface.verify import verifyObject
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.services import gateway
 from tests.services.test_gateway import GatewayCase
 
 
@@ -85,3 +86,17 @@ class EarlyTests(GatewayCase):
         self.assertIs(self.record.reason, Reason.ERROR)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         second.settle()
+
+    def test_our_own_fault_in_joining(self):
+        """An error of ours between the two sides leaves neither of them behind."""
+
+        def broken(*_: object, **__: object) -> None:
+            raise MemoryError("no room for a relay")
+
+        self.patch(gateway, "Relay", broken)
+        server = self.endpoint.accept()
+        self.assertEqual((self.client.disconnected, server.disconnected), (True, True))
+        server.settle()
+        self.assertEqual(self.server.active, 0)
+        self.assertIs(self.record.reason, Reason.ERROR)
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)

@@ -49,9 +49,7 @@ class PoolSettings:
     min_connections: int = _setting(2, 0, 100_000, _AHEAD)
     """Connections that are made before anybody asks, and replaced; ``on_demand`` makes none."""
     acquire_timeout: float = _setting(5.0, 0.001, DAY, _REUSING)
-    """Who waits longer for a connection gets an error; who names a time has that instead.  In the
-    modes that lend once it bounds connecting, beside the pool's connect time-out.
-    """
+    """Who waits longer for a connection gets an error; who names a time has that instead."""
     max_waiters: int = _setting(1000, 0, 1_000_000, _REUSING)
     """Who comes while so many wait is refused at once; in every mode while a pause holds so many."""
     idle_timeout: float = _setting(60.0, 0.1, DAY, _REUSING)

@@ -124,7 +124,8 @@ def build_second_look(upstream: str, options: HealthOptions, reactor: Any) -> IH
     """
     if not (options.active and options.passive):
         return None
-    return InTurn((_build_check(upstream, options, reactor), StayCheck(reactor, options.timeout + WHILE)))
+    checks = _build_check(upstream, options, reactor), StayCheck(reactor, options.timeout + WHILE)
+    return InTurn(checks, reactor, options.timeout + WHILE + GRACE)
 
 
 def _build_check(upstream: str, options: HealthOptions, reactor: Any) -> IHealthCheck:

@@ -33,10 +33,14 @@ class InTurn:
     """Well is who is well by each of some checks; the first that says otherwise decides.
 
     :param checks: asked one after the other.
+    :param clock: an ``IReactorTime``.
+    :param patience: seconds after which a check that has not ended by itself is given up, and has failed.
     """
 
-    def __init__(self, checks: Sequence[IHealthCheck]) -> None:
+    def __init__(self, checks: Sequence[IHealthCheck], clock: Any, patience: float) -> None:
         self._checks = checks
+        self._clock = clock
+        self._patience = patience
 
     def __repr__(self) -> str:
         return f"<InTurn {', '.join(map(repr, self._checks))}>"
@@ -48,10 +52,30 @@ class InTurn:
     async def _check(self, server: Server) -> Outcome:
         outcome = Outcome(True)
         for check in self._checks:
-            outcome = await maybeDeferred(check.check, server)
+            outcome = await self._in_time(maybeDeferred(check.check, server))
             if not outcome.ok:
                 break
         return outcome
+
+    def _in_time(self, asked: Deferred[Outcome]) -> Deferred[Outcome]:
+        """What was asked, or that it does not end; one that cannot even be cancelled is left alone."""
+
+        def late(_result: object, seconds: float) -> Outcome:
+            return Outcome(False, f"the check is broken: it did not end within {seconds:g} s")
+
+        def over(result: Outcome | Failure) -> Outcome | Failure:
+            asked.cancel()
+            return result
+
+        def said(result: Outcome | Failure) -> None:
+            if not answer.called:
+                answer.callback(result)
+
+        answer: Deferred[Any] = Deferred()
+        answer.addTimeout(self._patience, self._clock, onTimeoutCancel=late)
+        answer.addBoth(over)
+        asked.addBoth(said)
+        return answer
 
 
 @implementer(IHealthCheck)
@@ -96,7 +120,7 @@ class _Stay(Protocol):
     transport: ITCPTransport
 
     def __init__(self, reactor: Any, seconds: float) -> None:
-        self.over: Deferred[float | None] = Deferred(lambda _: self.transport.abortConnection())
+        self.over: Deferred[float | None] = Deferred(self._cancelled)
         self._seconds = seconds
         self._alarm = Alarm(reactor, self._leave)
         self._reactor = reactor
@@ -131,3 +155,8 @@ class _Stay(Protocol):
     def _leave(self) -> None:
         self._well = True
         self.transport.loseConnection()
+
+    def _cancelled(self, over: Deferred[float | None]) -> None:
+        self.transport.abortConnection()
+        if self._well:  # it says no goodbye, which is none of its faults
+            over.callback(None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -22,6 +24,9 @@ from tcpsuite.testing.healthchecks import HealthCheckContract
 from tests.net.checks.plays import Play, say
 from tests.support.gateways import PATIENCE
 from tests.support.sockets import write_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SERVER = Server("a", "tcp:192.0.2.1:1")
 
@@ -39,19 +44,68 @@ class Known:
         return succeed(self.outcome)
 
 
+@implementer(IHealthCheck)
+class Endless:
+    """A check that goes on when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+        self.answer: Deferred[Outcome] = Deferred()
+
+    def check(self, server: Server) -> Deferred[Outcome]:
+        return Deferred.fromCoroutine(self._check())
+
+    async def _check(self) -> Outcome:
+        try:
+            return await self.answer
+        except CancelledError:
+            self.cancelled += 1
+            self.answer = Deferred()
+            return await self.answer
+
+
 class InTurnTests(SynchronousTestCase):
     """Several checks, one after the other."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def looked(self, checks: Sequence[IHealthCheck]) -> Outcome:
+        """What comes of them, at once."""
+        return self.successResultOf(InTurn(checks, self.clock, 3.0).check(SERVER))
 
     def test_all_are_well(self) -> None:
         """Who is well by all of them is well, as the last one says."""
         checks = [Known(Outcome(True)), Known(Outcome(True, seconds=2.0))]
-        self.assertEqual(self.successResultOf(InTurn(checks).check(SERVER)), Outcome(True, seconds=2.0))
+        self.assertEqual(self.looked(checks), Outcome(True, seconds=2.0))
 
     def test_one_is_not(self) -> None:
         """The first that says otherwise decides, and no other is asked."""
         checks = [Known(Outcome(False, "refused")), Known(Outcome(True))]
-        self.assertEqual(self.successResultOf(InTurn(checks).check(SERVER)), Outcome(False, "refused"))
+        self.assertEqual(self.looked(checks), Outcome(False, "refused"))
         self.assertEqual(checks[1].asked, 0)
+
+    def test_one_does_not_end(self) -> None:
+        """One that does not end in time, not even when it is cancelled, has failed; what it says later is not
+        heard.
+        """
+        known, late = Known(Outcome(True)), Endless()
+        looking = InTurn([late, known], self.clock, 3.0).check(SERVER)
+        self.clock.advance(2.9)
+        self.assertNoResult(looking)
+        self.clock.advance(0.1)
+        expected = Outcome(False, "the check is broken: it did not end within 3 s")
+        self.assertEqual(self.successResultOf(looking), expected)
+        late.answer.callback(Outcome(True))
+        self.assertEqual(known.asked, 0)
+
+    def test_given_up(self) -> None:
+        """Who does not want to know any more ends what is under way."""
+        late = Endless()
+        looking = InTurn([late], self.clock, 3.0).check(SERVER)
+        looking.cancel()
+        self.failureResultOf(looking, CancelledError)
+        self.assertEqual((late.cancelled, self.clock.getDelayedCalls()), (1, []))
 
 
 class BuildTests(SynchronousTestCase):
