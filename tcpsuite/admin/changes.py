@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from attrs import NOTHING, Attribute, fields, frozen, resolve_types
@@ -131,10 +133,24 @@ class Remove:
         return f"remove {self.name}{', by force' if self.force else ''}"
 
 
+@frozen
+class ClearAffinity:
+    """Forget which server clients had.
+
+    :ivar client: the IP address of one of them; ``None`` for all.
+    """
+
+    word: ClassVar[str] = "clear_affinity"
+    client: str | None
+
+    def __str__(self) -> str:
+        return f"clear affinity{'' if self.client is None else f' of {self.client}'}"
+
+
 T = TypeVar("T")
 _Read = Callable[[str, Any], T]
 ServerChange = Administer | SetWeight | KillConnections
-UpstreamChange = Pause | Resume | Add | Remove
+UpstreamChange = Pause | Resume | Add | Remove | ClearAffinity
 
 
 def parse(body: bytes) -> Any:
@@ -162,9 +178,10 @@ def server_change(value: Any) -> ServerChange:
 
 def upstream_change(value: Any) -> UpstreamChange:
     """The change of an upstream that ``value`` asks for: ``{"pause": 30}``, ``{"resume": 100}``,
-    ``{"add": {"name": …, "address": …}}``, ``{"remove": {"name": …}}``.
+    ``{"add": {"name": …, "address": …}}``, ``{"remove": {"name": …}}``, ``{"clear_affinity": "192.0.2.7"}``.
 
-    ``true`` in place of a number pauses as long as the configuration says, and resumes all at once.
+    ``true`` in place of a number pauses as long as the configuration says, and resumes all at once; in place
+    of an address it stands for all clients.
 
     :raises MisreadError: when it asks for none, or for several.
     """
@@ -225,6 +242,26 @@ def _remove(where: str, value: Any) -> Remove:
     _table(where, value, ("name", "force"))
     name, force = value.get("name"), value.get("force", False)
     return Remove(_text(f"{where}.name", name), _truth(f"{where}.force", force))
+
+
+def _clear_affinity(where: str, value: Any) -> ClearAffinity:
+    if value is True:
+        return ClearAffinity(None)
+    try:
+        return ClearAffinity(as_seen(_text(where, value)))
+    except ValueError:  # a MisreadError is one
+        raise MisreadError(where, "true, or an IP address", value) from None
+
+
+def as_seen(client: str) -> str:
+    """An address as the kernel writes it, for so it stands in records, and so balancers are given it.
+
+    :raises ValueError: when it is none.
+    """
+    ip_address(client)
+    host, percent, zone = client.partition("%")
+    family = AF_INET6 if ":" in host else AF_INET
+    return inet_ntop(family, inet_pton(family, host)) + percent + zone
 
 
 def _options() -> dict[str, Attribute[Any]]:
@@ -301,6 +338,7 @@ _OF_AN_UPSTREAM: Mapping[str, _Read[UpstreamChange]] = {
     "resume": _resume,
     "add": _add,
     "remove": _remove,
+    "clear_affinity": _clear_affinity,
 }
 _KINDS: Mapping[Any, _Read[Any]] = {
     str: _text,

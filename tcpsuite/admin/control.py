@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from tcpsuite.admin.changes import (
     Add,
     Administer,
+    ClearAffinity,
     KillConnections,
     Pause,
     Remove,
@@ -62,7 +63,7 @@ class Control:
 
     def change_upstream(self, upstream: str, change: UpstreamChange, who: str) -> str:
         """Change an upstream that is there, in the same way."""
-        told = self._upstreams[upstream]
+        told, done = self._upstreams[upstream], str(change)
         match change:
             case Pause(limit):
                 told.pause(limit)
@@ -72,7 +73,10 @@ class Control:
                 told.operator.add(build_server(options))
             case Remove(name, force):
                 told.operator.remove(name, force)
-        return self._made(upstream, f"{upstream}: {change}", change.word, who)
+            case ClearAffinity(client):
+                number = told.clear_affinity(client)
+                done += f": {number} client{'' if number == 1 else 's'} forgotten"
+        return self._made(upstream, f"{upstream}: {done}", change.word, who)
 
     def _made(self, upstream: str, done: str, word: str, who: str) -> str:
         self.made[upstream, word] += 1

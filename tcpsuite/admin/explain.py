@@ -88,7 +88,7 @@ def pick_data(pick: Pick) -> dict[str, Any]:
 def whatif_data(found: WhatifView) -> dict[str, Any]:
     """Where a client would go, why, and whether it would have to wait first, as plain data."""
     how = {"strategy": found.strategy, "reason": found.reason, "waits": _held(found.waits)}
-    return {**how, **pick_data(found.pick)}
+    return {**how, "affinity": found.home, **pick_data(found.pick)}
 
 
 def would_be_refused(told: Mapping[str, Any]) -> bool:
@@ -108,7 +108,8 @@ def tell_whatif(told: Mapping[str, Any]) -> str:
     if waits["why"]:
         first = f"would wait for a server: {waits['why']}, {waits['meaning']}"
         picked = f"{first}; then it {picked}" if server else first
-    return _text([f"{client} {picked}{_behind(told['reason'])}", *_choice(told, told["strategy"])])
+    first = f"{client} {picked}{_behind(told['reason'])}"
+    return _text([first, *_home(told["affinity"]), *_choice(told, told["strategy"])])
 
 
 def why(ledger: Ledger, clock: IReactorTime) -> Callable[[str], None]:
@@ -166,6 +167,18 @@ def _choice(told: Mapping[str, Any], strategy: str) -> Iterator[str]:
         yield f"   still in their slow start: {', '.join(told['slow_start'])}"
     for each in told["left_out"]:
         yield f"   not {each['server']}: {each['why']}, {each['meaning']}"
+
+
+def _home(known: Mapping[str, Any] | None) -> Iterator[str]:
+    """What affinity remembers of a client."""
+    if known is not None:
+        number = known["open"]
+        since = (
+            f"{number} connection{'' if number == 1 else 's'} open"
+            if number
+            else f"idle for {known['idle']} s"
+        )
+        yield f"   affinity: its server is {known['server']}, {since}"
 
 
 def _held(why: WhyHeld | None) -> dict[str, str]:

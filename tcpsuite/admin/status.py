@@ -80,6 +80,9 @@ class WhatifView(Protocol):
     @property
     def waits(self) -> WhyHeld | None: ...
 
+    @property
+    def home(self) -> dict[str, Any] | None: ...
+
 
 class OperatorView(Protocol):
     """What a :class:`tcpsuite.net.operating.Operator` can be told.
@@ -121,6 +124,8 @@ class UpstreamView(Protocol):
     def pause(self, limit: float | None = None) -> None: ...
 
     def resume(self, rate: float = 0.0) -> None: ...
+
+    def clear_affinity(self, client: str | None = None) -> int: ...
 
 
 class SessionsView(Protocol):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from html import escape
-from ipaddress import ip_address
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Any
 
 from attrs import NOTHING
 
 from tcpsuite import __version__
 from tcpsuite.admin.answers import HTML, TEXT, Answer, Page, RefusedError
-from tcpsuite.admin.changes import MisreadError, parse, server_change, upstream_change
+from tcpsuite.admin.changes import MisreadError, as_seen, parse, server_change, upstream_change
 from tcpsuite.admin.explain import explanation, whatif_data
 from tcpsuite.admin.metrics import families
 from tcpsuite.admin.process import ProcessFigures
@@ -51,7 +49,7 @@ class Views:
             "/api/v1/explain/ID": Page("Why a connection went where it went.", self.explain),
             "/api/v1/whatif": Page("Where a client would go: ?upstream=NAME&client=ADDRESS.", self.whatif),
             "/api/v1/upstream/NAME": Page(
-                "An upstream; POST pauses or resumes it, adds or removes a server.",
+                "An upstream; POST pauses or resumes it, adds or removes a server, clears its affinity.",
                 self.upstream,
                 self.change_upstream,
             ),
@@ -116,7 +114,7 @@ class Views:
                 raise MisreadError(name, "?upstream=NAME&client=ADDRESS", NOTHING)
         name, client = question.query["upstream"], question.query["client"]
         try:
-            client = _as_seen(client) if client else ""
+            client = as_seen(client) if client else ""
         except ValueError:
             raise MisreadError("client", "an IP address, or nothing for a UNIX socket", client) from None
         found = self._upstream(name).whatif(client)
@@ -137,7 +135,7 @@ class Views:
         return Answer.json(self._server_data(*question.names))
 
     async def change_upstream(self, question: Question) -> Answer:
-        """Pause or resume it, add or remove a server."""
+        """Pause or resume it, add or remove a server, forget where clients were."""
         (name,) = question.names
         upstream = self._upstream(name)
         change = upstream_change(parse(question.body))
@@ -165,14 +163,6 @@ class Views:
             raise RefusedError(404, f"upstream {upstream!r} has no server {server!r}", servers=list(servers))
         changes = [each for each in data["changes"] if each["server"] == server]
         return {"upstream": upstream, **servers[server], "changes": changes}
-
-
-def _as_seen(client: str) -> str:
-    """An address as the kernel writes it, for so it stands in records, and so balancers are given it."""
-    ip_address(client)
-    host, percent, zone = client.partition("%")
-    family = AF_INET6 if ":" in host else AF_INET
-    return inet_ntop(family, inet_pton(family, host)) + percent + zone
 
 
 def _link(path: str) -> str:

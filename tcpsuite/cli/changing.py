@@ -175,6 +175,15 @@ def remove(path: tuple[str, ...], name: str, force: bool) -> None:
     _change(path, {"remove": {"name": name, "force": force}})
 
 
+@upstream.command("clear-affinity")
+@click.argument("address", required=False)
+@asks
+@click.pass_obj
+def clear_affinity(path: tuple[str, ...], address: str | None) -> None:
+    """Forget which server the client at ADDRESS had, or without it all clients: they are led as new ones."""
+    _change(path, {"clear_affinity": True if address is None else address})
+
+
 def _change(path: tuple[str, ...], value: Mapping[str, Any]) -> None:
     show(process().post(*path, value=value), lambda told: click.echo(plain(told["done"])))
 
@@ -188,6 +197,8 @@ def _summary(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"resuming at {told['resuming']:g} a second"
     if waiting := told["queue"]["waiting"]:
         yield f"{waiting} waiting for a server"
+    if affinity := told["affinity"]:
+        yield f"{affinity['entries']} clients remembered"
 
 
 def _print(servers: list[Mapping[str, Any]], changes: list[Mapping[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from tcpsuite.core.balancing import STRATEGIES
 from tcpsuite.core.choosing import Why, why_not
 from tcpsuite.core.picks import Pick
 from tcpsuite.core.retrying import RetryBudget
+from tcpsuite.errors import ChangeRefused
 from tcpsuite.interfaces import ILearning, IReasoned, ITimed
 from tcpsuite.net.finding import Finder
 from tcpsuite.net.leases import lend
@@ -203,7 +204,8 @@ class Upstream:
         if waits and (full := self._finder.nobody_more):
             told = Whatif(Pick(told.pick.choice), full)
             waits = None
-        return evolve(told, strategy=self.strategy, waits=waits)
+        home = None if self.affinity is None else self.affinity.look(client, self._clock.seconds())
+        return evolve(told, strategy=self.strategy, waits=waits, home=home)
 
     def pause(self, limit: float | None = None) -> None:
         """Hold every new client back until :meth:`resume`, each for ``limit`` seconds at most (by default as
@@ -216,6 +218,16 @@ class Upstream:
     def resume(self, rate: float = 0.0) -> None:
         """Serve those who were held back, ``rate`` of them a second; 0: all at once."""
         self._finder.room.resume(rate)
+
+    def clear_affinity(self, client: str | None = None) -> int:
+        """Forget which server a client had, or all of them: who comes next is led as one that is new.
+
+        :return: how many were known.
+        :raises ChangeRefused: when nobody is remembered here.
+        """
+        if self.affinity is None:
+            raise ChangeRefused(f"upstream {self.name} has no affinity")
+        return self.affinity.forget(client)
 
     def changes(self) -> list[Change]:
         """What an operator has changed, and how it was configured."""

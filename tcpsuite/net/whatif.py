@@ -31,6 +31,10 @@ class Whatif:
     """The balancer's name."""
     waits: WhyHeld | None = None
     """Why it would have to wait first; ``None`` when it would not."""
+    home: dict[str, Any] | None = None
+    """What affinity remembers of it: the ``server``, its ``open`` connections, and for how many seconds it
+    has had none (``idle``); ``None`` when that is nothing.
+    """
 
 
 def whatif(

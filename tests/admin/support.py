@@ -64,6 +64,7 @@ class FakeWhatif:
     reason: str = ""
     strategy: str = "least_connections"
     waits: WhyHeld | None = None
+    home: dict[str, Any] | None = None
 
 
 @define
@@ -104,6 +105,7 @@ class FakeUpstream:
     resuming: float = 0.0
     waits: WhyHeld | None = None
     affinity: dict[str, Any] | None = None
+    home: dict[str, Any] | None = None
     changed: list[FakeChange] = Factory(lambda: [FakeChange("b", "weight", 5, 1)])
 
     @property
@@ -120,7 +122,7 @@ class FakeUpstream:
         choice = Choice(("b",), (LeftOut("a", Why.DOWN),), ("b",), (0.5,))
         if client:
             basis = Told("the idlest", {"active": {"b": 2}})
-            return FakeWhatif(Pick(choice, "b", basis), waits=self.waits)
+            return FakeWhatif(Pick(choice, "b", basis), waits=self.waits, home=self.home)
         return FakeWhatif(Pick(Choice(())), "no server is up", waits=self.waits)
 
     def pause(self, limit: float | None = None) -> None:
@@ -128,6 +130,10 @@ class FakeUpstream:
 
     def resume(self, rate: float = 0.0) -> None:
         self.operator.told.append(("resume", rate))
+
+    def clear_affinity(self, client: str | None = None) -> int:
+        self.operator._note("clear_affinity", client)
+        return 2 if client is None else 1
 
     def status(self) -> dict[str, Any]:
         return {

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.admin.changes import (
     Add,
     Administer,
+    ClearAffinity,
     KillConnections,
     MisreadError,
     Pause,
@@ -195,7 +196,22 @@ class UpstreamChangeTests(SynchronousTestCase):
         ):
             self.assertIn(said, fault(upstream_change, {"remove": told}))
 
-    @given(st.dictionaries(st.sampled_from(["pause", "resume", "add", "remove", "state", "weight"]), JSON))
+    def test_clear_affinity(self) -> None:
+        """One client is forgotten by its address, in any way to write it, or all are by a plain yes."""
+        self.assertEqual(upstream_change({"clear_affinity": True}), ClearAffinity(None))
+        for written in ("2001:db8::1", "2001:DB8:0::1"):
+            self.assertEqual(upstream_change({"clear_affinity": written}), ClearAffinity("2001:db8::1"))
+        for wrong in (False, 1, None, "", "example", "192.0.2.0/24", ["192.0.2.1"], "fe80::1%\n", "1" * 99):
+            self.assertEqual(
+                fault(upstream_change, {"clear_affinity": wrong}),
+                f"clear_affinity: expected true, or an IP address, got {wrong!r}",
+            )
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["pause", "resume", "add", "remove", "clear_affinity", "state", "weight"]), JSON
+        )
+    )
     def test_any_json(self, value: Any) -> None:
         """Whatever comes is a change, or is said not to be one."""
         for read in (server_change, upstream_change):

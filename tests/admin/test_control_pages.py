@@ -47,7 +47,7 @@ class WhatifTests(Asking):
             (got.code, got.json),
             (200, {
                 "upstream": "cache", "client": "192.0.2.1", "server": "b", "reason": "",
-                "waits": {"why": "", "meaning": ""},
+                "waits": {"why": "", "meaning": ""}, "affinity": None,
                 "strategy": "least_connections", "candidates": ["b"], "slow_start": ["b"],
                 "rule": "the idlest", "figures": {"weight": {"b": 0.5}, "active": {"b": 2}},
                 "left_out": [{"server": "a", "why": "down", "meaning": "its health checks fail"}],
@@ -58,6 +58,12 @@ class WhatifTests(Asking):
         """When nobody would be picked it tells why; no address stands for a client on a UNIX socket."""
         got = self.get("/api/v1/whatif?upstream=cache&client=").json
         self.assertEqual((got["server"], got["reason"]), (None, "no server is up"))
+
+    def test_affinity(self) -> None:
+        """What is remembered of a client is told."""
+        self.suite.upstreams["cache"].home = home = {"server": "b", "idle": 2.5, "open": 0}
+        got = self.get("/api/v1/whatif?upstream=cache&client=192.0.2.1").json
+        self.assertEqual((got["server"], got["affinity"]), ("b", home))
 
     def test_waits(self) -> None:
         """A client that would have to wait first is told so, and for what."""
@@ -124,13 +130,25 @@ class ChangeTests(Asking):
                 "cache: add c at tcp:10.0.0.9:1",
             ),
             ({"remove": {"name": "c", "force": True}}, "cache: remove c, by force"),
+            ({"clear_affinity": True}, "cache: clear affinity: 2 clients forgotten"),
+            (
+                {"clear_affinity": "2001:DB8::0:1"},
+                "cache: clear affinity of 2001:db8::1: 1 client forgotten",
+            ),
         ):
             got = self.post("/api/v1/upstream/cache", value)
             self.assertEqual((got.code, got.json["done"]), (200, done))
             self.assertEqual(got.json["changes"][0]["configured"], 5)
         self.assertEqual(
             self.told(),
-            [("pause", 30.0), ("resume", 0.0), ("add", "c", "tcp:10.0.0.9:1", 2), ("remove", "c", True)],
+            [
+                ("pause", 30.0),
+                ("resume", 0.0),
+                ("add", "c", "tcp:10.0.0.9:1", 2),
+                ("remove", "c", True),
+                ("clear_affinity", None),
+                ("clear_affinity", "2001:db8::1"),
+            ],
         )
 
     def test_look(self) -> None:

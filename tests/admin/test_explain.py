@@ -181,6 +181,7 @@ class TextTests(SynchronousTestCase):
         """What would be picked is told in the same way."""
         told = {
             "client": "192.0.2.1", "server": "a", "reason": "", "waits": {"why": "", "meaning": ""},
+            "affinity": None,
             "candidates": ["a"], "slow_start": [], "strategy": "first", "rule": "the first", "figures": {},
             "left_out": [{"server": "b", "why": "down", "meaning": "its health checks fail"}],
         }  # fmt: skip
@@ -189,6 +190,13 @@ class TextTests(SynchronousTestCase):
             "192.0.2.1 would go to a\n   candidates: a\n   by first: the first\n"
             "   not b: down, its health checks fail",
         )
+        for home, said in (
+            ({"server": "a", "idle": 2.5, "open": 0}, "its server is a, idle for 2.5 s"),
+            ({"server": "a", "idle": 0.0, "open": 1}, "its server is a, 1 connection open"),
+            ({"server": "b", "idle": 0.0, "open": 2}, "its server is b, 2 connections open"),
+        ):
+            line = tell_whatif({**told, "affinity": home}).splitlines()[1]
+            self.assertEqual(line, f"   affinity: {said}")
         nobody = {**told, "client": "", "server": None, "reason": "all are down", "candidates": []}
         self.assertEqual(
             tell_whatif(nobody).splitlines()[0], "a client on a UNIX socket would get no server, all are down"

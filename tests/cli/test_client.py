@@ -148,9 +148,16 @@ async def test_upstream(bench: Bench) -> None:
         (("resume", "50"), "resume, 50 a second"),
         (("add", "c", "tcp:10.0.0.9:1", "--weight", "2"), "add c at tcp:10.0.0.9:1"),
         (("remove", "c", "--force"), "remove c, by force"),
+        (("clear-affinity",), "clear affinity: 2 clients forgotten"),
+        (("clear-affinity", "::1"), "clear affinity of ::1: 1 client forgotten"),
     ):
         assert await bench.run("upstream", "cache", *words) == f"cache: {done}\n"
-    assert bench.told[-2:] == [("add", "c", "tcp:10.0.0.9:1", 2), ("remove", "c", True)]
+    assert bench.told[-4:] == [
+        ("add", "c", "tcp:10.0.0.9:1", 2),
+        ("remove", "c", True),
+        ("clear_affinity", None),
+        ("clear_affinity", "::1"),
+    ]
 
 
 @pytest_twisted.ensureDeferred
@@ -183,6 +190,22 @@ async def test_show_resuming(bench: Bench) -> None:
     bench.suite.upstreams["cache"].resuming = 2.0
     shown = await bench.run("upstream", "cache")
     assert shown.startswith("upstream cache: round_robin, ready, resuming at 2 a second, 4 waiting")
+
+
+@pytest_twisted.ensureDeferred
+async def test_show_affinity(bench: Bench) -> None:
+    """How many clients are remembered is shown."""
+    bench.suite.upstreams["cache"].affinity = {"entries": 7, "most": 9, "picks": {}}
+    assert ", 4 waiting for a server, 7 clients remembered\n" in await bench.run("upstream", "cache")
+
+
+@pytest_twisted.ensureDeferred
+async def test_clear_affinity_of_nothing(bench: Bench) -> None:
+    """An address that a script has left empty does not stand for all clients."""
+    assert "expected true, or an IP address, got ''" in await bench.fail(
+        "upstream", "cache", "clear-affinity", ""
+    )
+    assert bench.told == []
 
 
 @pytest_twisted.ensureDeferred

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections import Counter
@@ -95,9 +96,10 @@ def picks(gateway: Suite) -> dict[str, int]:
     return told
 
 
-def change(gateway: Suite, *words: str) -> None:
-    """Change a server."""
-    run(BIN / "tcpsuite", "server", *words, "--admin", f"http://127.0.0.1:{gateway.ports['admin']}")
+def command(gateway: Suite, *words: str) -> str:
+    """What ``tcpsuite`` with some words says about this process."""
+    url = f"http://127.0.0.1:{gateway.ports['admin']}"
+    return run(BIN / "tcpsuite", *words, "--admin", url).stdout
 
 
 def test_clients_keep_their_servers(
@@ -115,11 +117,11 @@ def test_clients_keep_their_servers(
     assert Counter(first.values()) == {"a": 10, "b": 10, "c": 10}
     assert picks(gateway) == {"new": 30, "kept": 270}
 
-    change(gateway, "shop/a", "drain")
+    command(gateway, "server", "shop/a", "drain")
     drained = homes(gateway)
     assert moved(first, drained) == {"a"}
     assert "a" not in drained.values()
-    change(gateway, "shop/a", "ready")
+    command(gateway, "server", "shop/a", "ready")
     assert homes(gateway) == drained
     assert picks(gateway)["draining"] == 10
 
@@ -139,3 +141,28 @@ def test_clients_keep_their_servers(
     ended = again.status()["listeners"][0]["totals"]["ended"]
     assert not {"connect_failed", "no_server", "no_room"} & ended.keys(), ended
     again.finish()
+
+
+@pytest.mark.usefixtures("servers")
+def test_it_is_told_and_forgotten(serve: Callable[..., Suite], ports: dict[str, int]) -> None:
+    """A connection is explained by affinity, what is remembered of a client is told, and is forgotten at an
+    operator's word.
+    """
+    gateway = serve(f'{GATEWAY}\n[access_log]\npath = "-"\nformat = "json"\n', ports=ports)
+    client = CLIENTS[0]
+    assert [server_of(gateway, client) for _ in range(2)] == ["a", "a"]
+
+    def lines() -> list[str]:
+        return [line for line in gateway.output.splitlines() if f'"{client}:' in line]
+
+    wait_until(lambda: len(lines()) == 2, "both had left a line")
+    why = [command(gateway, "explain", json.loads(line)["id"]) for line in lines()]
+    kept = "\n   by round_robin: not asked: affinity keeps a client where its earlier connections are\n"
+    assert [kept in each for each in why] == [False, True]
+    told = command(gateway, "whatif", "--upstream", "shop", "--client", client)
+    assert told.startswith(f"{client} would go to a\n   affinity: its server is a, idle for ")
+    assert command(gateway, "upstream", "shop", "clear-affinity", client) == (
+        f"shop: clear affinity of {client}: 1 client forgotten\n"
+    )
+    assert server_of(gateway, client) == "b"
+    gateway.finish()

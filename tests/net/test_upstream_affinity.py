@@ -9,7 +9,7 @@ from tcpsuite.core.affinity import KEPT, StickTable
 from tcpsuite.core.balancing import First, RoundRobin
 from tcpsuite.core.connections import Connection
 from tcpsuite.core.servers import Administration
-from tcpsuite.errors import ConnectFailed, NoServer
+from tcpsuite.errors import ChangeRefused, ConnectFailed, NoServer
 from tcpsuite.net.search import Patience
 from tcpsuite.testing.pools import Taker
 from tests.support.upstreams import Client, UpstreamCase
@@ -121,11 +121,11 @@ class KeptTests(AffinityCase):
     def test_whatif(self) -> None:
         """What would become of a client is told as it would be, and nothing of it is remembered."""
         self.come("a")
-        for host, server, said in ((ANN, "a", KEPT), (BEN, "b", None), (BEN, "b", None)):
+        home = {"server": "a", "idle": 0.0, "open": 1}
+        for host, server, known in ((ANN, "a", home), (BEN, "b", None), (BEN, "b", None)):
             told = self.upstream.whatif(host)
-            self.assertEqual(told.pick.server, server)
-            if said is not None:
-                self.assertEqual(told.pick.basis, said)
+            self.assertEqual((told.pick.server, told.home), (server, known))
+            self.assertEqual(told.pick.basis == KEPT, known is not None)
         self.assertEqual((len(self.table), self.picks()), (1, {"new": 1}))
 
     def test_off(self) -> None:
@@ -133,6 +133,19 @@ class KeptTests(AffinityCase):
         UpstreamCase.build(self)
         self.assertIsNone(self.upstream.affinity)
         self.assertIsNone(self.upstream.status()["affinity"])
+        self.assertIsNone(self.upstream.whatif(ANN).home)
+        with self.assertRaisesRegex(ChangeRefused, "upstream db has no affinity"):
+            self.upstream.clear_affinity()
+
+    def test_cleared(self) -> None:
+        """Who is forgotten is led as one who is new, and what was counted of its connections stays true."""
+        connection = self.come("a")
+        self.come("b", BEN)
+        self.assertEqual(self.upstream.clear_affinity(ANN), 1)
+        self.come("c")
+        connection.lose()
+        self.assertEqual([place.open for place in self.table.places()], [1, 1])
+        self.assertEqual((self.upstream.clear_affinity(), self.upstream.clear_affinity()), (2, 0))
 
 
 class MovedTests(AffinityCase):
