@@ -11,7 +11,7 @@ from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValida
 from cattrs.errors import IterableValidationNote
 
 from tcpsuite.config import sources
-from tcpsuite.config.advice import Machine, broken, doubts, missing
+from tcpsuite.config.advice import broken, doubts, missing
 from tcpsuite.config.conflicts import conflicts
 from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
@@ -19,6 +19,7 @@ from tcpsuite.config.pools import misfits, supply_preset
 from tcpsuite.config.schema import FILE_KEYS, Config
 from tcpsuite.config.structure import Structure
 from tcpsuite.config.tree import Text
+from tcpsuite.config.tuning import Machine
 from tcpsuite.errors import ConfigError
 from tcpsuite.options import OptionError
 from tcpsuite.plugin import service_types

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tcpsuite.config import Loaded, load
-from tcpsuite.config.advice import Machine
+from tcpsuite.config.tuning import Machine
 from tcpsuite.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.config.advice import Machine
+from tcpsuite.config.tuning import Machine
 from tests.config.support import ECHO, GATEWAY, ROOMY, Folder
 
 FILES = '[listener.web]\nendpoint = "tcp:1"\nservice = "files"\n'
@@ -143,6 +144,69 @@ class DoubtsTests(SynchronousTestCase):
         self.assertEqual(self.doubts(ECHO, *settings, machine=Machine(1100, 4096)), [])
         self.assertEqual(len(self.doubts(ECHO, *settings, machine=Machine(1099, 4096))), 1)
 
+    def test_tracking(self) -> None:
+        """A firewall that tracks fewer connections than there may be is named; a gateway has two a client."""
+        settings = ("limits.connections=1000",)
+        self.assertEqual(self.doubts(GATEWAY, *settings, machine=evolve(ROOMY, tracked=2000)), [])
+        (doubt,) = self.doubts(GATEWAY, *settings, machine=evolve(ROOMY, tracked=1999))
+        self.assertIn("listener.db.limits.connections: the firewall may have to keep track of 2000", doubt)
+
+    def test_local_ports(self) -> None:
+        """Each connection to one server wants a port, whichever listener its client came by; what bounds them
+        is named.  Servers on UNIX sockets want none.
+        """
+        machine = evolve(ROOMY, local_ports=1999)
+        both = (
+            GATEWAY
+            + GATEWAY.replace("listener.db", "listener.b2")
+            .replace("6432", "6433")
+            .partition("\n[upstream")[0]
+        )
+        settings = ("limits.connections=1000",)
+        self.assertEqual(self.doubts(GATEWAY, *settings, machine=machine), [])
+        (doubt,) = self.doubts(both, *settings, machine=machine)
+        self.assertIn(
+            "listener.db.limits.connections: 2000 connections may lead to server a at once, and "
+            "net.ipv4.ip_local_port_range has 1999 ports for them",
+            doubt,
+        )
+        self.assertEqual(self.doubts(re.sub("tcp:10.0.0", "unix:/run", both), *settings, machine=machine), [])
+        bounded = ("upstream.pg.servers[0].max_connections=1500", "upstream.pg.servers[1].max_connections=9")
+        self.assertEqual(self.doubts(both, *settings, *bounded, machine=machine), [])
+        (doubt,) = self.doubts(both, *settings, *bounded, machine=evolve(ROOMY, local_ports=1499))
+        self.assertIn("upstream.pg.servers[0].max_connections: 1500 connections", doubt)
+        pool = ("upstream.pg.pool.mode=message", "upstream.pg.pool.max_connections=1200")
+        self.assertEqual(self.doubts(both, *settings, *pool, machine=machine), [])
+        (doubt,) = self.doubts(both, *settings, *pool, machine=evolve(ROOMY, local_ports=1000))
+        self.assertIn("upstream.pg.pool.max_connections: 1200 connections", doubt)
+
+    def test_silent_clients(self) -> None:
+        """Clients whom nothing ends when they have vanished are doubted, and probes that never come."""
+        off = ("listener.echo.socket.keepalive=no",)
+        self.assertEqual(self.doubts(ECHO, *off), [])
+        self.assertEqual(self.doubts(ECHO, "listener.echo.idle_timeout=0"), [])
+        (doubt,) = self.doubts(ECHO, *off, "listener.echo.idle_timeout=0")
+        self.assertIn("listener.echo.socket.keepalive: a client that has vanished keeps its place", doubt)
+        unix = ECHO.replace("tcp:7007", "unix:/x")
+        (doubt,) = self.doubts(unix, *off, "listener.echo.idle_timeout=0")
+        self.assertIn("it says nothing on UNIX sockets", doubt)
+        probes = ("listener.echo.socket.keepalive_idle=5m",)
+        self.assertEqual(self.doubts(ECHO, "listener.echo.idle_timeout=30s"), [])
+        self.assertEqual(self.doubts(ECHO, *probes, "listener.echo.idle_timeout=6m"), [])
+        self.assertEqual(self.doubts(ECHO, *probes, "listener.echo.idle_timeout=0"), [])
+        (doubt,) = self.doubts(ECHO, *probes, "listener.echo.idle_timeout=5m")
+        self.assertIn("nobody is ever probed: idle_timeout ends who is silent after 5m", doubt)
+
+    def test_overload(self) -> None:
+        """A limit above what there is, and steps in the wrong order, are doubted."""
+        machine = evolve(ROOMY, memory=2**30)
+        self.assertEqual(self.doubts(ECHO, "overload.memory_limit=1GiB", machine=machine), [])
+        (doubt,) = self.doubts(ECHO, "overload.memory_limit=2GiB", machine=machine)
+        self.assertIn("or the control group, has 1024 MiB: it is never reached", doubt)
+        (doubt,) = self.doubts(ECHO, "overload.pause_at=0.9")
+        self.assertIn("overload.shrink_at: more than pause_at", doubt)
+        self.assertEqual(self.doubts(ECHO, "overload.pause_at=0"), [])
+
     def test_backlog(self) -> None:
         """A kernel that lets fewer connections wait than a listener asks for is named."""
         self.assertEqual(self.doubts(ECHO, machine=Machine(20_000, 1024)), [])
@@ -211,3 +275,6 @@ class DoubtsTests(SynchronousTestCase):
         self.assertGreater(machine.backlog, 0)
         self.assertGreater(machine.receive_buffer, 4096)
         self.assertGreater(machine.send_buffer, 4096)
+        self.assertGreater(machine.local_ports, 1)
+        self.assertGreater(machine.tracked, 0)
+        self.assertGreater(machine.memory, 2**20)

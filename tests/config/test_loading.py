@@ -7,7 +7,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.config import Config, LimitsOptions, load
-from tcpsuite.config.advice import Machine
+from tcpsuite.config.tuning import Machine
 from tcpsuite.services.echo import EchoOptions
 from tests.config.support import ECHO, GATEWAY, ROOMY, Folder
 
