@@ -88,12 +88,12 @@ def _socket(
         for own in options_of(type(options)):
             if getattr(options, own.name) != getattr(usual, own.name) and own.name not in ON_UNIX:
                 yield (*path, own.name), "it says nothing on UNIX sockets, and there are no others here"
-    for name, size, most_, limit in (
+    for name, size, cap, limit in (
         ("receive_buffer", options.receive_buffer, machine.receive_buffer, "net.core.rmem_max"),
         ("send_buffer", options.send_buffer, machine.send_buffer, "net.core.wmem_max"),
     ):
-        if size > most_:
-            yield (*path, name), f"more than {limit}, so it is {format_size(most_)}"
+        if size > cap:
+            yield (*path, name), f"more than {limit}, so it is {format_size(cap)}"
 
 
 def _silence(name: str, listener: ListenerConfig) -> Remarks:
@@ -118,15 +118,13 @@ def _ports(name: str, upstream: UpstreamOptions, config: Config, machine: Machin
         if getattr(each.options, "upstream", None) == name
     }
     giver = max(here, key=here.__getitem__, default="")
-    bounds: list[tuple[int, Path]] = [(sum(here.values()), ("listener", giver, "limits", "connections"))]
-    if upstream.pool.settings().reuses:
-        bounds.append((upstream.pool.max_connections, ("upstream", name, "pool", "max_connections")))
+    clients: tuple[int, Path] = (sum(here.values()), ("listener", giver, "limits", "connections"))
     for number, server in enumerate(upstream.servers):
-        own = ("upstream", name, "servers", number, "max_connections")
-        most_, path = min([*bounds, (server.max_connections, own)] if server.max_connections else bounds)
-        if most_ > machine.local_ports and not is_unix(server.address):
+        own: Path = ("upstream", name, "servers", number, "max_connections")
+        bound, path = min(clients, (server.max_connections, own)) if server.max_connections else clients
+        if bound > machine.local_ports and not is_unix(server.address):
             ports = f"net.ipv4.ip_local_port_range has {machine.local_ports} ports for them"
-            yield path, f"{most_} connections may lead to server {server.name} at once, and {ports}"
+            yield path, f"{bound} connections may lead to server {server.name} at once, and {ports}"
             return
 
 
