@@ -11,12 +11,14 @@ import os
 import random
 import resource
 import secrets
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -31,9 +33,12 @@ from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
+from tcpsuite.net.limiting import ServiceLimits
 from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
 from tcpsuite.net.overload import Garbage, Overload
+from tcpsuite.net.override_file import OverrideFile
+from tcpsuite.net.refusing import Refusal
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.stores.affinity import AffinityFile
@@ -45,7 +50,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
     from twisted.python.failure import Failure
 
-    from tcpsuite.config import Config, ListenerConfig
+    from tcpsuite.config import Config, LimitsOptions, ListenerConfig
     from tcpsuite.interfaces import ISessionStore
     from tcpsuite.net.session_options import SessionsOptions
     from tcpsuite.net.upstream import Upstream
@@ -108,6 +113,7 @@ class Suite(Service):
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
         self._room = _room(config)
+        self._override_files: dict[str, OverrideFile] = {}
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
         }
@@ -167,11 +173,14 @@ class Suite(Service):
         listener = Listener(
             name, table.service, table.endpoint, table.idle_timeout, self.reactor, table.socket
         )
+        limits, limiter = table.limits, self._limiter(name, table.limits)
+        service = self._service(name, table, ServiceLimits(name, limiter, self.ledger, self.reactor))
+        held = Ceiling(limits.tarpit_connections, self._room)
         listener.admission = Admission(
             listener=name,
             service_name=table.service,
-            service=self._service(name, table),
-            limiter=ResourceLimiter(table.limits.connections_per_ip, table.limits.exempt_loopback),
+            service=service,
+            limiter=limiter,
             ceiling=Ceiling(table.limits.connections, self._room, descriptors_of(table.service)),
             pause=listener.rest,
             ledger=self.ledger,
@@ -179,12 +188,32 @@ class Suite(Service):
             ids=self._ids,
             clock=self.reactor,
             high_water=table.socket.high_water,
+            refusal=Refusal(limits.reject, service, self.reactor, held, limits.tarpit_time),
         )
         return listener
 
-    def _service(self, name: str, table: ListenerConfig) -> IProtocolFactory:
+    def _limiter(self, name: str, limits: LimitsOptions) -> ResourceLimiter:
+        """The limits of one listener; other listeners may have their overrides from the same file."""
+        limiter = ResourceLimiter(limits, exempt_loopback=limits.exempt_loopback, dry_run=limits.dry_run)
+        if path := limits.overrides:
+            file = self._override_files.get(path)
+            if file is None:
+                file = OverrideFile(path, self.reactor, self._in_thread)
+                try:
+                    file.load()
+                except StartError as error:
+                    raise StartError(f"listener {name}: overrides: {error}") from None
+                self._override_files[path] = file
+            file.tell(partial(setattr, limiter, "overrides"))
+            limiter.overrides = file.overrides
+        return limiter
+
+    def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), work)
+
+    def _service(self, name: str, table: ListenerConfig, limits: ServiceLimits) -> IProtocolFactory:
         try:
-            return service_types()[table.service].build(table.options, _Context(self, name))
+            return service_types()[table.service].build(table.options, _Context(self, name, limits))
         except StartError as error:
             raise StartError(f"listener {name}: {error}") from error
         except Exception as error:
@@ -244,6 +273,8 @@ class Suite(Service):
         self.overload.start(watched=bool(self.config.admin.endpoint))
         if self._affinity is not None:
             self._affinity.start()
+        for file in self._override_files.values():
+            file.start()
         self.started_at = self.reactor.seconds()
         self.reactor.callWhenRunning(self._running)
 
@@ -255,6 +286,8 @@ class Suite(Service):
         patience = self.config.drain_timeout
         over = self.reactor.seconds() + patience
         self.draining = True
+        for file in self._override_files.values():
+            file.stop()
         if self.started_at is not None:
             self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
         for upstream in self.upstreams.values():
@@ -286,6 +319,7 @@ class _Context:
 
     suite: Suite
     listener: str
+    limits: ServiceLimits
 
     @property
     def reactor(self) -> Any:

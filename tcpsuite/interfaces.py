@@ -44,13 +44,14 @@ class Verdict:
 
     allowed: bool
     limit: str = ""
-    """The option that refused: ``connections_per_ip``.  Empty when allowed."""
+    """The option that refused: ``connections_per_ip``.  When allowed, one that is only tried and would have;
+    empty when there is none."""
     reason: str = ""
-    """The refusal in words, numbers included."""
+    """That refusal in words, numbers included."""
     retry_after: float = 0.0
     """Seconds after which asking again may help; 0 when unknown."""
     key: str = ""
-    """Whom it was counted for: an address, a network, a user."""
+    """Whom it was counted for: an address, a network, a user; empty for who has no limits."""
 
 
 class ILoadBalancer(Interface):
@@ -229,18 +230,37 @@ class IHealthCheck(Interface):
 
 
 class ILimiter(Interface):
-    """Says who may come in, and how much they may do."""
+    """Says who may come in, and how much they may do.
+
+    It is called on the reactor thread and must never block.  ``now`` is in seconds, on the reactor's clock.
+    """
 
     def admit(client: str, now: float) -> Verdict:
-        """May ``client`` have one more connection?  When allowed, it is counted from this moment until
-        :meth:`release`.
+        """May ``client``, an IP address or empty for a UNIX peer, have one more connection?  When allowed, it
+        is counted from this moment until :meth:`release`.
+        """
+
+    def admit_user(user: str, now: float) -> Verdict:
+        """May ``user`` be logged in on one more connection?  When allowed, it is counted from this moment
+        until :meth:`release`, beside the connection itself.
         """
 
     def spend(key: str, amount: float, now: float) -> Verdict:
-        """May ``key`` do ``amount`` more (requests, bytes)?  When allowed, it is spent."""
+        """May ``key``, that of a verdict, do ``amount`` more (requests)?  When allowed, it is spent; a
+        refusal costs nothing.  Nothing of it is ever released.
+        """
 
     def release(verdict: Verdict) -> None:
-        """The admitted connection is gone.  Safe to call twice with one verdict; a refusal is ignored."""
+        """The connection of an admission is gone.  Safe to call twice with one verdict; a refusal is ignored,
+        and what is not an admission of this limiter.
+        """
+
+
+class IRefusing(Interface):
+    """The factory of a service that has words of its own for a client whom a limit refuses."""
+
+    def last_words(verdict: Verdict) -> bytes:
+        """All that such a client is told before its connection is closed: a line, a short answer."""
 
 
 class ISessionStore(Interface):
@@ -331,6 +351,9 @@ class IServiceContext(Interface):
 
     reactor = Attribute("The reactor.")
     listener = Attribute("The name of the listener that the service is built for.")
+    limits = Attribute(
+        "The :class:`tcpsuite.net.limiting.ServiceLimits` of the listener, for logins and requests."
+    )
     allow_plaintext = Attribute("Whether ``[auth]`` lets secrets come from other machines without TLS.")
 
     def upstream(name: str) -> Any:

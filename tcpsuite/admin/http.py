@@ -15,7 +15,7 @@ from tcpsuite.admin.refusals import Refusals
 from tcpsuite.admin.site import AdminSite
 from tcpsuite.admin.views import Views
 from tcpsuite.core.connections import PAST, Ledger
-from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.core.limits import Ceiling, Limits, ResourceLimiter
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.endpoints import Parts
 from tcpsuite.net.listener import Listener
@@ -80,7 +80,7 @@ class AdminListener:
             listener="admin",
             service_name="admin",
             service=self._site,
-            limiter=ResourceLimiter(CONNECTIONS_PER_IP),
+            limiter=ResourceLimiter(Limits(CONNECTIONS_PER_IP)),
             ceiling=Ceiling(MOST_CONNECTIONS),
             pause=self._rest,
             ledger=Ledger(),

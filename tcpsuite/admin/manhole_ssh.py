@@ -28,7 +28,7 @@ from zope.interface import implementer
 from tcpsuite.admin.folder import folder_of, secure
 from tcpsuite.admin.prompts import PlainPrompt, TerminalServer
 from tcpsuite.core.connections import Ledger
-from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.core.limits import Ceiling, Limits, ResourceLimiter
 from tcpsuite.errors import StartError
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.endpoints import address_text
@@ -95,7 +95,7 @@ def build_listener(
         listener="manhole",
         service_name="ssh",
         service=_Factory(portal, host_key(state_directory), reactor),
-        limiter=ResourceLimiter(MOST_CONNECTIONS),
+        limiter=ResourceLimiter(Limits(MOST_CONNECTIONS)),
         ceiling=Ceiling(MOST_CONNECTIONS),
         pause=listener.rest,
         ledger=Ledger(),

@@ -125,14 +125,22 @@ def _listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Family]:
         "Whether a listener takes new connections: 1 or 0.",
         [Sample(int(listener.state == "listening"), labels) for labels, listener in labelled],
     )
+
+    def by_limit(counts: Callable[[Totals], Mapping[str, int]]) -> list[Sample]:
+        return [
+            Sample(number, {**labels, "limit": limit})
+            for labels, listener in labelled
+            for limit, number in counts(listener.totals).items()
+        ]
+
     yield _gauge(
         "tcpsuite_listener_limit",
-        "How many connections a limit of a listener allows; 0 for any number.",
+        "What a limit of a listener allows, as its option says it; 0 for any number.",
         [
             Sample(number, {**labels, "limit": limit})
             for labels, listener in labelled
             for limit, number in listener.limits.items()
-            if not isinstance(number, bool)
+            if isinstance(number, int | float) and not isinstance(number, bool)
         ],
     )
     yield _gauge("tcpsuite_connections_open", "Connections that are open.", each(lambda totals: totals.open))
@@ -144,11 +152,17 @@ def _listeners(listeners: Iterable[ListenerStatus]) -> Iterator[Family]:
     yield _counter(
         "tcpsuite_connections_refused_total",
         "Connections that a limit refused.",
-        [
-            Sample(number, {**labels, "limit": limit})
-            for labels, listener in labelled
-            for limit, number in listener.totals.refused.items()
-        ],
+        by_limit(lambda totals: totals.refused),
+    )
+    yield _counter(
+        "tcpsuite_requests_refused_total",
+        "Requests and logins that a limit refused, on connections that went on.",
+        by_limit(lambda totals: totals.refused_requests),
+    )
+    yield _counter(
+        "tcpsuite_limits_would_refuse_total",
+        "What was allowed though a limit in dry_run would have refused it.",
+        by_limit(lambda totals: totals.would_refuse),
     )
     yield _counter(
         "tcpsuite_connections_ended_total",

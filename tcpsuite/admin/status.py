@@ -173,7 +173,7 @@ class ListenerStatus:
     endpoints: tuple[str, ...]
     addresses: tuple[str, ...]
     state: str
-    limits: Mapping[str, int | bool]
+    limits: Mapping[str, Any]
     totals: Totals
 
     def as_json(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tcpsuite.config.upstreams import unusable
 from tcpsuite.config.walk import entries
 from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
+from tcpsuite.net.override_file import read_overrides
 from tcpsuite.options import DirectoryPath, FilePath
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def broken(config: Config, tree: Tree) -> list[Fault]:
     """What is there and cannot be used as what it is named for; a start will fail."""
     return [
         fault
-        for remarks in (_reactor(config.reactor), _passwords(config.auth.passwords), unusable(config))
+        for remarks in (
+            _reactor(config.reactor),
+            _passwords(config.auth.passwords),
+            _overrides(config),
+            unusable(config),
+        )
         for fault in _faults(tree, remarks)
     ]
 
@@ -97,6 +103,19 @@ def _passwords(file: str) -> Remarks:
             read_users(file)
         except StartError as error:
             yield ("auth", "passwords"), str(error)
+
+
+def _overrides(config: Config) -> Remarks:
+    files: dict[str, str] = {}
+    for name, listener in config.listeners.items():
+        files.setdefault(listener.limits.overrides, name)  # mostly of [limits], and told once
+    for file, name in files.items():
+        if os.path.exists(file):
+            try:
+                read_overrides(file)
+            except StartError as error:
+                for line in str(error).splitlines():
+                    yield ("listener", name, "limits", "overrides"), line
 
 
 def _listeners(config: Config) -> Remarks:

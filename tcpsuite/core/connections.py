@@ -96,7 +96,7 @@ class Connection:
     peer: str
     """Who it is: ``192.0.2.7:4711``, or ``unix``."""
     host: str
-    """The address that limits count: ``192.0.2.7``; empty for a UNIX peer."""
+    """Its address: ``192.0.2.7``; empty for a UNIX peer."""
     listener: str
     service: str
     started: float
@@ -120,6 +120,8 @@ class Connection:
     """Seconds that it waited until there was a server for it."""
     held_why: str = ""
     """Why it waited last."""
+    limited_as: str = ""
+    """Whom limits count it for: its address, or the network that it is in; empty for who has no limits."""
     server_fault: str | None = None
     """What the server did wrong on it, empty while that is nothing; ``None`` when nobody looks."""
     traffic: Traffic = UNCOUNTED
@@ -210,6 +212,10 @@ class Totals:
     bytes_out: int = 0
     seconds: float = 0.0
     """How long those that ended were open, together."""
+    refused_requests: Counter[str] = Factory(Counter)
+    """Requests and logins of connections that go on, by the limit that refused."""
+    would_refuse: Counter[str] = Factory(Counter)
+    """What was allowed, by the limit that is only tried and would have refused it."""
 
 
 @implementer(IShrinkable)
@@ -252,6 +258,14 @@ class Ledger:
         """A connection was refused by that limit."""
         self._totals[listener].refused[limit] += 1
 
+    def refuse_request(self, listener: str, limit: str) -> None:
+        """What somebody asked on an open connection was refused by that limit."""
+        self._totals[listener].refused_requests[limit] += 1
+
+    def would_refuse(self, listener: str, limit: str) -> None:
+        """That limit is only tried, and would have refused something."""
+        self._totals[listener].would_refuse[limit] += 1
+
     def close(self, connection: Connection, now: float) -> None:
         """An open connection is gone.  Its counts become final; saying it twice changes nothing."""
         if self._open.pop(connection.id, None) is None:
@@ -282,7 +296,13 @@ class Ledger:
     def by_listener(self) -> dict[str, Totals]:
         """The sums of each listener that anyone came to, its open connections' bytes included."""
         sums = {
-            name: evolve(ended, refused=ended.refused.copy(), ended=ended.ended.copy())
+            name: evolve(
+                ended,
+                refused=ended.refused.copy(),
+                refused_requests=ended.refused_requests.copy(),
+                would_refuse=ended.would_refuse.copy(),
+                ended=ended.ended.copy(),
+            )
             for name, ended in self._totals.items()
         }
         for connection in self._open.values():

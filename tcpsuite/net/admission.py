@@ -24,6 +24,7 @@ from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.endpoints import address_text, failure_text
+from tcpsuite.net.limiting import DryRun
 from tcpsuite.net.socket_options import HIGH_WATER, mark
 from tcpsuite.net.transport import counted
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.limits import Ceiling
     from tcpsuite.interfaces import ILimiter, Verdict
     from tcpsuite.net.deadlines import Deadline
+    from tcpsuite.net.refusing import Refusal
     from tcpsuite.net.stream import IStreamTransport
 
 HANDSHAKE_TIMEOUT = 10.0
@@ -173,6 +175,8 @@ class Admission(Factory):
     :param ids: gives each connection its id.
     :param clock: an ``IReactorTime``.
     :param high_water: bytes queued for a client past which who produces them is told to wait.
+    :param refusal: how connections are refused; ``None`` closes them at once.
+    :ivar limiter: the limiter.
     """
 
     noisy = False
@@ -192,11 +196,14 @@ class Admission(Factory):
         ids: Iterator[str],
         clock: IReactorTime,
         high_water: int = HIGH_WATER,
+        refusal: Refusal | None = None,
     ) -> None:
         self.service = service
         self._listener = listener
         self._service_name = service_name
-        self._limiter = limiter
+        self.limiter = limiter
+        self._refusal = refusal
+        self._dry_run = DryRun(listener, ledger, clock)
         self._ceiling = ceiling
         self._pause = pause
         self._ledger = ledger
@@ -227,24 +234,28 @@ class Admission(Factory):
     def doStop(self) -> None:
         """A port was closed."""
         self.service.doStop()
+        if self._refusal is not None:
+            self._refusal.cut()
         super().doStop()  # type: ignore[no-untyped-call]
 
-    def buildProtocol(self, addr: IAddress) -> Admitted | None:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress) -> Protocol | None:  # type: ignore[override]
         """A connection was accepted; ``None`` closes it."""
         now = self._clock.seconds()
         host, peer = _name(addr)
-        verdict = self._limiter.admit(host, now)
+        verdict = self.limiter.admit(host, now)
         record = Connection(
             id=next(self._ids), peer=peer, host=host, listener=self._listener, service=self._service_name,
-            started=now, opened_at=time.time(),
+            started=now, opened_at=time.time(), limited_as=verdict.key,
         )  # fmt: skip
         if verdict.allowed:
+            if verdict.limit:
+                self._dry_run.note(verdict)
             return Admitted(self, record, verdict, addr)
         record.because(Reason.LIMITED, verdict.reason)
         record.ended = now
         self._ledger.refuse(self._listener, verdict.limit)
         self._ended(record)
-        return None
+        return None if self._refusal is None else self._refusal.of(verdict)
 
     def limit_handshake(self, late: Callable[[], object]) -> Deadline:
         """Have ``late`` called when the time for a TLS handshake that begins now is over."""
@@ -267,7 +278,7 @@ class Admission(Factory):
     def gone(self, admitted: Admitted) -> None:
         """A connection ended."""
         del self._open[admitted.record]
-        self._limiter.release(admitted.verdict)
+        self.limiter.release(admitted.verdict)
         self._ledger.close(admitted.record, self._clock.seconds())
         self._ended(admitted.record)
         if admitted.waiting:

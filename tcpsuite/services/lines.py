@@ -33,6 +33,7 @@ from tcpsuite.errors import ProtocolError, RemoteError, StoreFailed
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.body import Body
 from tcpsuite.net.sending import Sending
+from tcpsuite.services.over_limit import OVER_LIMIT, check_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.limiting import ServiceLimits
     from tcpsuite.net.stream import IStreamTransport
 
 MAX_ERRORS = 20
@@ -101,6 +103,8 @@ class LineProtocol(Protocol):
     notices that a peer is gone.
 
     :param reactor: for the time-outs, an ``IReactorTime``.
+    :param limits: asked for each request; one that is refused is answered with ``limit``, and is no error in
+        a row.  ``None`` for no limits.
     """
 
     commands: ClassVar[Mapping[str, Command]]
@@ -110,8 +114,9 @@ class LineProtocol(Protocol):
     connection: Connection
     transport: IStreamTransport
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, limits: ServiceLimits | None = None) -> None:
         self._reactor = reactor
+        self.limits = limits
         self._lines = LineSplitter()
         self._body: Body | None = None
         self._body_left = 0
@@ -308,6 +313,8 @@ class LineProtocol(Protocol):
         if command is None:
             raise ProtocolError("unknown", f"no such command; there are {' '.join(self.commands)}")
         self._body_due = command.body
+        if self.limits is not None:
+            check_verdict(self.limits.request(self.connection))
         arguments = command.arguments(text)
         done = Deferred.fromCoroutine(self._run(command, arguments))
         if not done.called:
@@ -344,7 +351,7 @@ class LineProtocol(Protocol):
         else:
             code = "store" if isinstance(error, StoreFailed) else "failed"
         self.answer(f"ERR {code} {error}")
-        if isinstance(error, ProtocolError) and code not in self.answers:
+        if isinstance(error, ProtocolError) and code not in self.answers and code != OVER_LIMIT:
             # What another one does to us, a store that is away, is no doing of the client's.
             self._errors += 1
         if self._errors >= MAX_ERRORS or self._body_due or code == "http":

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 from twisted.internet.protocol import Factory, connectionDone
+from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.passwords import is_user
 from tcpsuite.core.sessions import ANONYMOUS, check_key
 from tcpsuite.errors import LoginFailed, ProtocolError, StartError
+from tcpsuite.interfaces import IRefusing
 from tcpsuite.options import option
 from tcpsuite.services.lines import Command, LineProtocol
+from tcpsuite.services.over_limit import check_verdict, refusal_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +27,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
     from twisted.python.failure import Failure
 
-    from tcpsuite.interfaces import IServiceContext
+    from tcpsuite.interfaces import IServiceContext, Verdict
     from tcpsuite.net.auth import Authenticator
+    from tcpsuite.net.limiting import ServiceLimits
     from tcpsuite.net.session_data import LiveSession
     from tcpsuite.net.sessions import SessionManager
 
@@ -42,6 +46,7 @@ class SessionProtocol(LineProtocol):
 
     :param authenticator: logs users in; ``None`` when nobody can.
     :param anonymous: whether sessions may be opened without a login.
+    :param limits: asked for each request, and each login; ``None`` for no limits.
     """
 
     def __init__(
@@ -50,18 +55,22 @@ class SessionProtocol(LineProtocol):
         sessions: SessionManager,
         authenticator: Authenticator | None,
         anonymous: bool,
+        limits: ServiceLimits | None = None,
     ) -> None:
-        super().__init__(reactor)
+        super().__init__(reactor, limits)
         self._sessions = sessions
         self._authenticator = authenticator
         self._anonymous = anonymous
         self._user = ""
+        self._login: Verdict | None = None
         self._live: LiveSession | None = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone: the session stays, for its idle time."""
         super().connectionLost(reason)
         self._release()
+        if self.limits is not None and self._login is not None:
+            self.limits.logout(self._login)
 
     async def login(self, user: str, password: str) -> str:
         """Say who you are.  The password is the rest of the line."""
@@ -73,9 +82,13 @@ class SessionProtocol(LineProtocol):
         if not authenticator.may_use_password(self.connection):
             raise ProtocolError("plaintext", "a password is taken over TLS only")
         try:
-            self._user = await authenticator.login(user, password, self.connection.host)
+            name = await authenticator.login(user, password, self.connection.host)
         except LoginFailed as error:
             raise ProtocolError("login", str(error)) from None
+        if self.limits is not None:
+            # Only now: who does not know the password takes nothing from who does.
+            self._login = check_verdict(self.limits.login(name))
+        self._user = name
         self.connection.user = self._user
         return self._user
 
@@ -176,11 +189,13 @@ class SessionProtocol(LineProtocol):
             self._live = None
 
 
+@implementer(IRefusing)
 class SessionFactory(Factory):
     """Serves sessions on any endpoint.
 
     :param authenticator: logs users in; ``None`` when nobody can.
     :param anonymous: whether sessions may be opened without a login.
+    :param limits: asked for each request, and each login; ``None`` for no limits.
     """
 
     noisy = False
@@ -191,18 +206,26 @@ class SessionFactory(Factory):
         sessions: SessionManager,
         authenticator: Authenticator | None = None,
         anonymous: bool = False,
+        limits: ServiceLimits | None = None,
     ) -> None:
         self._reactor = reactor
         self._sessions = sessions
         self._authenticator = authenticator
         self._anonymous = anonymous
+        self._limits = limits
 
     def __repr__(self) -> str:
         return f"<SessionFactory {self._sessions!r} {'anonymous' if self._anonymous else 'with logins'}>"
 
     def buildProtocol(self, addr: IAddress | None) -> SessionProtocol:
         """One connection."""
-        return SessionProtocol(self._reactor, self._sessions, self._authenticator, self._anonymous)
+        return SessionProtocol(
+            self._reactor, self._sessions, self._authenticator, self._anonymous, self._limits
+        )
+
+    def last_words(self, verdict: Verdict) -> bytes:
+        """What a client is told whom a limit refuses."""
+        return refusal_line(verdict)
 
 
 def build(options: SessionOptions, context: IServiceContext) -> IProtocolFactory:
@@ -213,7 +236,9 @@ def build(options: SessionOptions, context: IServiceContext) -> IProtocolFactory
     authenticator = context.authenticator()
     if authenticator is None and not options.anonymous:
         raise StartError("nobody can log in; set passwords in [auth], or anonymous = true in the listener")
-    return SessionFactory(context.reactor, context.sessions(), authenticator, options.anonymous)
+    return SessionFactory(
+        context.reactor, context.sessions(), authenticator, options.anonymous, context.limits
+    )
 
 
 def example(options: SessionOptions, host: str, port: int) -> str:

@@ -17,6 +17,7 @@ class FakeContext:
 
     reactor: Any = None
     listener: str = "test"
+    limits: Any = None
     allow_plaintext: bool = False
     upstreams: dict[str, Any] = Factory(dict)
     session_manager: Any = None

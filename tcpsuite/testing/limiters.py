@@ -37,9 +37,11 @@ class LimiterContract(Case):
     :cvar connections: how many connections at a time the limiter that is made allows each client (the
         addresses of the documentation networks); any rate that it limits must leave room for a thousand
         connections at one moment.
+    :cvar logins: on how many connections at a time it allows each user to be logged in.
     """
 
     connections: int
+    logins: int
 
     def make_limiter(self) -> ILimiter:
         """A limiter that has counted nothing yet."""
@@ -64,9 +66,10 @@ class LimiterContract(Case):
         self._fill(self.make_limiter())
 
     def test_verdict_of_an_admission(self) -> None:
-        """An admission names no limit that refused, and nothing to wait for."""
+        """An admission names no limit that refused, and nothing to wait for, but whom it counts for."""
         verdict = self._admit(self.make_limiter())
         self.assertEqual((verdict.limit, verdict.reason, verdict.retry_after), ("", "", 0.0))
+        self.assertTrue(verdict.key)
 
     def test_verdict_of_a_refusal(self) -> None:
         """A refusal says by which limit, and why, and never to come back in the past."""
@@ -76,6 +79,32 @@ class LimiterContract(Case):
         self.assertTrue(verdict.limit)
         self.assertTrue(verdict.reason)
         self.assertGreaterEqual(verdict.retry_after, 0.0)
+
+    def test_users(self) -> None:
+        """A user may be logged in as often as the limit says, and not once more; each end makes room for one,
+        however often it is told.
+        """
+        limiter = self.make_limiter()
+        verdicts = [limiter.admit_user("ann", 0.0) for _ in range(self.logins)]
+        self.assertTrue(all(verdict.allowed for verdict in verdicts), verdicts)
+        refused = limiter.admit_user("ann", 0.0)
+        self.assertFalse(refused.allowed)
+        self.assertTrue(refused.limit and refused.reason, refused)
+        for verdict in (refused, verdicts[0], verdicts[0]):
+            limiter.release(verdict)
+        self.assertTrue(limiter.admit_user("ann", 0.0).allowed)
+        self.assertFalse(limiter.admit_user("ann", 0.0).allowed)
+
+    def test_users_are_no_clients(self) -> None:
+        """Neither other users nor clients have less for what a user has, nor the user for what they have; not
+        even when the user is called like a client.
+        """
+        limiter = self.make_limiter()
+        for user in (CLIENT, "ann", "ben"):
+            for _ in range(self.logins):
+                self.assertTrue(limiter.admit_user(user, 0.0).allowed, user)
+        self._fill(limiter)
+        self.assertFalse(limiter.admit_user(CLIENT, 0.0).allowed)
 
     def test_release_makes_room(self) -> None:
         """Each connection that is gone makes room for one."""

@@ -20,6 +20,7 @@ class Limits:
     connections: int = 10_000
     connections_per_ip: int = 100
     exempt_loopback: bool = True
+    reject: str = "close"
 
 
 @frozen
@@ -227,4 +228,6 @@ def busy_suite() -> FakeSuite:
     suite.ledger.close(gone, 3.5)
     suite.ledger.open(connection(2, upstream="cache", server="a", user="ann", traffic=Counted(10, 100)))
     suite.ledger.refuse("db", "connections_per_ip")
+    suite.ledger.refuse_request("db", "message_rate")
+    suite.ledger.would_refuse("db", "connection_rate")
     return suite

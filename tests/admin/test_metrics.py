@@ -52,6 +52,8 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(value("tcpsuite_connections_ended_total", listener="db", reason="server_closed"), 1)
         self.assertEqual(value("tcpsuite_connections_ended_total", listener="echo", reason="idle"), 0)
         self.assertEqual(value("tcpsuite_connections_refused_total", limit="connections_per_ip"), 1)
+        self.assertEqual(value("tcpsuite_requests_refused_total", listener="db", limit="message_rate"), 1)
+        self.assertEqual(value("tcpsuite_limits_would_refuse_total", limit="connection_rate"), 1)
         self.assertEqual(value("tcpsuite_connection_seconds_total", listener="db"), 2.5)
         self.assertEqual(value("tcpsuite_received_bytes_total", listener="db"), 15)
         self.assertEqual(value("tcpsuite_sent_bytes_total", listener="db"), 150)

@@ -52,7 +52,8 @@ class PagesTests(Asking):
             db["totals"],
             {
                 "accepted": 2, "open": 1, "refused": {"connections_per_ip": 1}, "ended": {"server_closed": 1},
-                "bytes_in": 15, "bytes_out": 150, "seconds": 2.5,
+                "bytes_in": 15, "bytes_out": 150, "seconds": 2.5, "refused_requests": {"message_rate": 1},
+                "would_refuse": {"connection_rate": 1},
             },
         )  # fmt: skip
         self.assertEqual(

@@ -58,6 +58,18 @@ class BrokenTests(SynchronousTestCase):
         (line,) = self.broken('reactor = "iocp"\n' + ECHO)
         self.assertTrue(line.startswith("x.toml:1: reactor: iocp cannot be used here: "), line)
 
+    def test_overrides(self) -> None:
+        """All faults of a file of overrides are told once; a good or absent file has none."""
+        text = ECHO + "[listener.other]\nendpoint = 'tcp:8'\nservice = 'echo'\n[limits]\noverrides = 'map'\n"
+        where = f"x.toml:{text.count(chr(10))}: listener.echo.limits.overrides: map: line"
+        self.assertEqual(self.broken(text), [])
+        self.folder.write("# mine\n10.0.0.0/8 connections_per_ip=5\n", "map")
+        self.assertEqual(self.broken(text), [])
+        self.folder.write("unix message_burst=0\n10.0.0.0/8\n", "map")
+        first, second = self.broken(text)
+        self.assertEqual(first, f"{where} 1: message_burst: expected a value from 1 to 1000000, got 0")
+        self.assertTrue(second.startswith(f"{where} 2: it says nothing of "), second)
+
     def test_password_file(self) -> None:
         """A password file that is malformed, or no file, is told; a good or absent one is not."""
         text = ECHO + '[auth]\npasswords = "users"\n'

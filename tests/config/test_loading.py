@@ -188,8 +188,10 @@ class SourcesTests(SynchronousTestCase):
             ECHO
             + "[listener.echo.limits]\nconnections = 5\n[limits]\nconnections = 7\nconnections_per_ip = 3\n"
         )
-        self.assertEqual(loaded.config.listeners["echo"].limits, LimitsOptions(5, 3))
-        self.assertEqual(loaded.config.limits, LimitsOptions(7, 3))
+        self.assertEqual(
+            loaded.config.listeners["echo"].limits, LimitsOptions(connections=5, connections_per_ip=3)
+        )
+        self.assertEqual(loaded.config.limits, LimitsOptions(connections=7, connections_per_ip=3))
         self.assertEqual(loaded.tree.origin(("listener", "echo", "limits", "connections_per_ip")).line, 9)
 
     def test_a_service_s_own_default(self) -> None:

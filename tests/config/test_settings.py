@@ -24,8 +24,11 @@ class TablesTests(SynchronousTestCase):
             "limits={connections=5}",
             "listener.echo.limits={exempt_loopback=false}",
         )
-        self.assertEqual(loaded.config.limits, LimitsOptions(5, 3, True))
-        self.assertEqual(loaded.config.listeners["echo"].limits, LimitsOptions(5, 3, False))
+        self.assertEqual(loaded.config.limits, LimitsOptions(connections=5, connections_per_ip=3))
+        self.assertEqual(
+            loaded.config.listeners["echo"].limits,
+            LimitsOptions(connections=5, connections_per_ip=3, exempt_loopback=False),
+        )
 
     def test_environment(self) -> None:
         """A variable may hold a table; what is said later goes over single keys of it."""
@@ -34,7 +37,7 @@ class TablesTests(SynchronousTestCase):
             "limits.connections=6",
             environ={"TCPSUITE__LIMITS": "{connections=5, connections_per_ip=2}"},
         ).config
-        self.assertEqual(config.limits, LimitsOptions(6, 2))
+        self.assertEqual(config.limits, LimitsOptions(connections=6, connections_per_ip=2))
 
     def test_listener(self) -> None:
         """A whole listener may be given; its relative paths are taken from where we are."""
@@ -76,7 +79,7 @@ class TablesTests(SynchronousTestCase):
     def test_loose_inside(self) -> None:
         """Text in such a table may stand for a number, as it may outside of one."""
         config = self.folder.load(ECHO, 'limits={connections="5", exempt_loopback="off"}').config
-        self.assertEqual(config.limits, LimitsOptions(5, exempt_loopback=False))
+        self.assertEqual(config.limits, LimitsOptions(connections=5, exempt_loopback=False))
 
     def test_wrong_type(self) -> None:
         """A table where a value is wanted is named for what it is."""

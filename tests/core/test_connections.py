@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from attrs import define
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -162,11 +164,15 @@ class LedgerTests(SynchronousTestCase):
         first.because(Reason.CUT)
         self.ledger.close(first, 12.0)
         self.ledger.refuse("front", "connections_per_ip")
+        self.ledger.refuse_request("front", "message_rate")
+        self.ledger.would_refuse("front", "connection_rate")
         sums = self.ledger.by_listener()
-        self.assertEqual(
-            sums["front"],
-            Totals(2, 1, {"connections_per_ip": 1}, {Reason.CUT: 1}, 20, 200, 2.0),  # type: ignore[arg-type]
-        )
+        expected = Totals(
+            accepted=2, open=1, refused=Counter(connections_per_ip=1), ended=Counter({Reason.CUT: 1}),
+            bytes_in=20, bytes_out=200, seconds=2.0, refused_requests=Counter(message_rate=1),
+            would_refuse=Counter(connection_rate=1),
+        )  # fmt: skip
+        self.assertEqual(sums["front"], expected)
         self.assertEqual(sums["back"], Totals(1, 1, bytes_in=10, bytes_out=100))
         self.assertEqual(self.ledger.totals("front"), sums["front"])
 

@@ -21,9 +21,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 
 from tcpsuite.core.connections import Counted, Ledger, Reason
-from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.core.limits import Ceiling, Limits, ResourceLimiter
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.admission import Admission
+from tcpsuite.net.refusing import Refusal
 from tcpsuite.net.stream import Counting
 
 
@@ -80,18 +81,19 @@ class AdmissionTests(SynchronousTestCase):
         self.services.append(Service())
         return self.services[-1]
 
-    def admission(self, limit=10):
+    def admission(self, limit=10, dry_run=(), refusal=None):
         return Admission(
             listener="front",
             service_name="test",
             service=self.factory,
-            limiter=ResourceLimiter(2, exempt_loopback=False),
+            limiter=ResourceLimiter(Limits(2), exempt_loopback=False, dry_run=dry_run),
             ceiling=Ceiling(limit),
             pause=self.pauses.append,
             ledger=self.ledger,
             ended=self.ended.append,
             ids=map(str, count(1)),
             clock=self.clock,
+            refusal=refusal,
         )
 
     def connect(self, admission, host="192.0.2.1", port=4711, secure=False):
@@ -234,6 +236,27 @@ class AdmissionTests(SynchronousTestCase):
         self.lose(first, ConnectionDone())
         self.connect(admission)
         self.assertEqual(len(admission), 3)
+
+    def test_a_limit_that_is_tried(self):
+        """What a limit that is only tried would have refused is served, and counted as that."""
+        admission = self.admission(dry_run=["connections_per_ip"])
+        connected = [self.connect(admission)[0] for _ in range(3)]
+        totals = self.ledger.totals("front")
+        self.assertEqual((totals.refused, totals.would_refuse), ({}, {"connections_per_ip": 1}))
+        self.assertEqual([each.record.limited_as for each in connected], ["192.0.2.1"] * 3)
+
+    def test_refused_as_configured(self):
+        """Who is refused gets what the listener has for that, and is no open connection; those that are held
+        go when the last port closes.
+        """
+        refusal = Refusal("tarpit", self.factory, self.clock, Ceiling(1), 10.0)
+        admission = self.admission(refusal=refusal)
+        admission.doStart()
+        for _ in range(3):
+            _, transport = self.connect(admission)
+        self.assertEqual((len(admission), len(refusal), transport.disconnected), (2, 1, False))
+        admission.doStop()
+        self.assertTrue(transport.aborted)
 
     def test_the_ceiling_rests_accepting(self):
         """At the ceiling accepting rests; it goes on when a connection has ended."""

@@ -67,7 +67,7 @@ async def served(
         listener="files",
         service_name="files",
         service=factory,
-        limiter=ResourceLimiter(100, True),
+        limiter=ResourceLimiter(),
         ceiling=Ceiling(100),
         pause=lambda wanted: None,
         ledger=Ledger(),

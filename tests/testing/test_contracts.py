@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tcpsuite.core.balancing import RoundRobin
-from tcpsuite.core.limits import ResourceLimiter
+from tcpsuite.core.limits import Limits, ResourceLimiter
+from tcpsuite.core.limits.counts import Counts
 from tcpsuite.core.picks import Told
 from tcpsuite.interfaces import ILearning, ILimiter, ILoadBalancer, ITimed, Outcome, Verdict
 from tcpsuite.testing.balancers import LoadBalancerContract
@@ -298,12 +299,15 @@ class LoadBalancerContractTests(SynchronousTestCase):
             self.assertIn(test, self.broken(balancer))
 
 
+LIMITS = Limits(connections_per_ip=3, connections_per_user=3)
+
+
 @implementer(ILimiter)
 class Naive:
     """Counts by name, and believes whatever it is told is gone."""
 
-    def __init__(self, limit: int = 3) -> None:
-        self.limit = limit
+    def __init__(self, limits: Limits) -> None:
+        self.limit = limits.connections_per_ip
         self.counts = Counter[str]()
 
     def admit(self, client: str, now: float) -> Verdict:
@@ -314,6 +318,9 @@ class Naive:
 
     def spend(self, key: str, amount: float, now: float) -> Verdict:
         return Verdict(True)
+
+    def admit_user(self, user: str, now: float) -> Verdict:
+        return self.admit(user, now)
 
     def release(self, verdict: Verdict) -> None:
         self.counts[verdict.key] -= 1
@@ -331,8 +338,15 @@ class Forgetful(ResourceLimiter):
 
     def admit(self, client: str, now: float) -> Verdict:
         if now > 86400:
-            self._admitted.clear()
+            self._clients = Counts()
         return super().admit(client, now)
+
+
+class OneForAll(ResourceLimiter):
+    """Counts users and clients together."""
+
+    def admit_user(self, user: str, now: float) -> Verdict:
+        return self.admit(user, now)
 
 
 class Silent(ResourceLimiter):
@@ -346,9 +360,11 @@ class Silent(ResourceLimiter):
 class LimiterContractTests(SynchronousTestCase):
     """The contract of limiters."""
 
-    def broken(self, limiter: Callable[[int], object], connections: int = 3) -> set[str]:
+    def broken(self, limiter: Callable[[Limits], object], connections: int = 3) -> set[str]:
         """The names of the tests that the limiter of three connections does not pass."""
-        result = run(LimiterContract, make_limiter=lambda _: limiter(3), connections=connections)
+        result = run(
+            LimiterContract, make_limiter=lambda _: limiter(LIMITS), connections=connections, logins=3
+        )
         return {case.id().rpartition(".")[2] for case, _ in result.failures + result.errors}
 
     def test_a_good_one(self) -> None:
@@ -368,5 +384,7 @@ class LimiterContractTests(SynchronousTestCase):
             (Shared, "test_clients_do_not_share"),
             (Forgetful, "test_time_releases_nothing"),
             (Silent, "test_verdict_of_a_refusal"),
+            (Naive, "test_users"),
+            (OneForAll, "test_users_are_no_clients"),
         ):
             self.assertIn(test, self.broken(limiter))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from math import ceil
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -10,11 +11,13 @@ from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 from tcpsuite.core.conditions import Condition
 from tcpsuite.core.paths import Path
 from tcpsuite.core.ranges import Span, if_range_holds, parse_ranges
 from tcpsuite.errors import ProtocolError
+from tcpsuite.interfaces import IRefusing
 from tcpsuite.net.http import BoundedSite
 from tcpsuite.net.pagecache import BLOCK
 from tcpsuite.net.shield import finished, shield
@@ -25,6 +28,7 @@ from tcpsuite.services.files.request import FilesChannel, FilesRequest
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from tcpsuite.interfaces import Verdict
     from tcpsuite.net.pagecache import Piece
     from tcpsuite.services.files.incoming import Incoming
     from tcpsuite.services.files.root import Opened
@@ -37,6 +41,7 @@ _LISTING = {
 }
 
 
+@implementer(IRefusing)
 class FilesSite(BoundedSite):
     """The file service over HTTP, on any endpoint."""
 
@@ -48,6 +53,18 @@ class FilesSite(BoundedSite):
 
     def __repr__(self) -> str:
         return f"<FilesSite {self.share.root!r} channels={len(self.channels)}>"
+
+    def last_words(self, verdict: Verdict) -> bytes:
+        """What a client is told whom a limit refuses."""
+        text = f"{verdict.reason}\n".encode()
+        head = (
+            "HTTP/1.1 503 Service Unavailable",
+            f"Retry-After: {max(1, ceil(verdict.retry_after))}",
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(text)}",
+            "Connection: close",
+        )
+        return "".join(f"{line}\r\n" for line in (*head, "")).encode() + text
 
     def startFactory(self) -> None:
         """A port was opened."""

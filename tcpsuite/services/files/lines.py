@@ -7,20 +7,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from twisted.internet.protocol import Factory
+from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.paths import parse_path, quote_name
 from tcpsuite.core.ranges import Span
 from tcpsuite.errors import ProtocolError
+from tcpsuite.interfaces import IRefusing
 from tcpsuite.net.pagecache import blocks
 from tcpsuite.net.sendfile import SMALL, FileSending, sends_files
 from tcpsuite.services.lines import Command, LineProtocol
+from tcpsuite.services.over_limit import refusal_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Mapping
 
     from twisted.internet.interfaces import IAddress
 
+    from tcpsuite.interfaces import Verdict
     from tcpsuite.net.pagecache import Extent
     from tcpsuite.services.files.root import Entry, Opened
     from tcpsuite.services.files.share import Share
@@ -39,7 +43,7 @@ class FilesProtocol(LineProtocol):
     answers = frozenset({"not-found"})
 
     def __init__(self, share: Share) -> None:
-        super().__init__(share.reactor)
+        super().__init__(share.reactor, share.limits)
         self._share = share
         self._may_put = False
 
@@ -141,6 +145,7 @@ class FilesProtocol(LineProtocol):
     }
 
 
+@implementer(IRefusing)
 class FilesFactory(Factory):
     """The file service over lines, on any endpoint."""
 
@@ -163,6 +168,10 @@ class FilesFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> FilesProtocol:
         """A connection was accepted."""
         return FilesProtocol(self.share)
+
+    def last_words(self, verdict: Verdict) -> bytes:
+        """What a client is told whom a limit refuses."""
+        return refusal_line(verdict)
 
 
 def _number(text: str) -> int:

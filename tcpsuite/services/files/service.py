@@ -71,6 +71,7 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
         in_thread,
         PageCache(pool),
         reactor,
+        limits=context.limits,
     )
     return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)
 

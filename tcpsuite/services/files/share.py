@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.limiting import ServiceLimits
     from tcpsuite.net.pagecache import InThread, PageCache
     from tcpsuite.services.files.root import Root
     from tcpsuite.services.files.sums import Sums
@@ -30,6 +31,7 @@ class Share:
     :ivar cache: through which files are read.
     :ivar reactor: an ``IReactorTime``.
     :ivar now: seconds since the epoch.
+    :ivar limits: asked for each request in lines; ``None`` for no limits.
     """
 
     root: Root
@@ -41,6 +43,7 @@ class Share:
     cache: PageCache
     reactor: Any
     now: Callable[[], float] = time.time
+    limits: ServiceLimits | None = None
     log = Logger()
     _stopped: bool = field(default=False, init=False)
 

@@ -1,0 +1,176 @@
+"""Limits of a real process, as its clients and its operator see them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.support.suites import Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ECHO = """
+drain_timeout = 0
+
+[listener.echo]
+endpoint = "tcp:<echo>:interface=127.0.0.1"
+service = "echo"
+
+[listener.lines]
+endpoint = "tcp:<lines>:interface=127.0.0.1"
+service = "session"
+anonymous = true
+limits = {{ reject = "answer" }}
+
+[sessions]
+store = "memory"
+
+[limits]
+connections_per_ip = 1
+exempt_loopback = false
+{limits}
+"""
+PATIENCE = 20
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Closes what clients have open."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def connect(stack: ExitStack, port: int) -> socket.socket:
+    """A connection to that port."""
+    return stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+
+
+def served(stack: ExitStack, port: int) -> socket.socket:
+    """A connection that echo serves."""
+    client = connect(stack, port)
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    return client
+
+
+def totals(suite: Suite, listener: str) -> dict[str, Any]:
+    """What the status says of a listener."""
+    (found,) = (each for each in suite.status()["listeners"] if each["name"] == listener)
+    return dict(found["totals"])
+
+
+def test_close(serve: Callable[..., Suite], stack: ExitStack) -> None:
+    """The one too many is closed; when the other has gone there is room again, and both were counted."""
+    running = serve(ECHO.format(limits=""))
+    first = served(stack, running.ports["echo"])
+    assert connect(stack, running.ports["echo"]).recv(1) == b""
+    first.close()
+    running.ready(lambda: totals(running, "echo")["open"] == 0, "the first one had gone")
+    served(stack, running.ports["echo"])
+    assert totals(running, "echo")["refused"] == {"connections_per_ip": 1}
+    counted = r'tcpsuite_connections_refused_total\{.*limit="connections_per_ip".*\} 1\n'
+    assert re.search(counted, running.get("/metrics")[1])
+    running.finish()
+
+
+def test_reset(serve: Callable[..., Suite], stack: ExitStack) -> None:
+    """The one too many is reset."""
+    running = serve(ECHO.format(limits='reject = "reset"'))
+    served(stack, running.ports["echo"])
+    with pytest.raises(ConnectionResetError):
+        connect(stack, running.ports["echo"]).recv(1)
+    running.finish()
+
+
+def test_tarpit(serve: Callable[..., Suite], stack: ExitStack) -> None:
+    """The one too many is held in silence for its time, and then reset; those past the bound are closed."""
+    running = serve(ECHO.format(limits='reject = "tarpit"\ntarpit_time = "1s"\ntarpit_connections = 1'))
+    served(stack, running.ports["echo"])
+    begun = time.monotonic()
+    held = connect(stack, running.ports["echo"])
+    assert connect(stack, running.ports["echo"]).recv(1) == b""
+    with pytest.raises(ConnectionResetError):
+        held.recv(1)
+    assert time.monotonic() - begun >= 0.9
+    running.finish()
+
+
+def test_answer(serve: Callable[..., Suite], stack: ExitStack) -> None:
+    """The one too many is told why, though it speaks at once."""
+    running = serve(ECHO.format(limits=""))
+    first = connect(stack, running.ports["lines"])
+    first.sendall(b"OPEN\n")
+    assert first.recv(100).startswith(b"OK ")
+    second = connect(stack, running.ports["lines"])
+    second.sendall(b"OPEN\n")
+    expected = b"ERR limit 127.0.0.1 has 1 connections open, of 1 that it may have\n"
+    assert second.makefile("rb").read() == expected
+    running.finish()
+
+
+def test_overrides(serve: Callable[..., Suite], stack: ExitStack, tmp_path: Path) -> None:
+    """The file of overrides counts from the start, and again within seconds when it changes; with a fault in
+    it the old one counts on, and the log says where the fault is.
+    """
+    overrides = tmp_path / "overrides"
+    overrides.write_text("127.0.0.0/8 connections_per_ip=2\n")
+    running = serve(ECHO.format(limits='overrides = "overrides"'))
+    port = running.ports["echo"]
+    for _ in range(2):
+        served(stack, port)
+    assert connect(stack, port).recv(1) == b""
+    overrides.write_text("127.0.0.0/8 connections_per_ip=3\nnonsense\n")
+    running.ready(lambda: "line 2: expected a network" in running.output, "the fault was told")
+    assert connect(stack, port).recv(1) == b""
+    overrides.write_text("127.0.0.0/8 connections_per_ip=3\n")
+    running.ready(lambda: "there are 1 overrides" in running.output, "the file was read")
+    served(stack, port)
+    assert connect(stack, port).recv(1) == b""
+    running.finish()
+
+
+def test_a_faulty_file(tmp_path: Path, running: ExitStack) -> None:
+    """With a faulty file of overrides it does not start, and says all that is wrong with it."""
+    (tmp_path / "overrides").write_text("nonsense\n10.0.0.0/8 connections_per_ip=x\n")
+    suite = running.enter_context(Suite(ECHO.format(limits='overrides = "overrides"'), tmp_path))
+    assert suite.wait() == 1
+    assert "line 1: expected a network" in suite.output
+    assert "line 2: connections_per_ip: expected a whole number, got 'x'" in suite.output
+    assert "Traceback" not in suite.output
+
+
+def test_dry_run(serve: Callable[..., Suite], stack: ExitStack) -> None:
+    """A limit that is only tried refuses nobody, and tells whom it would have refused."""
+    running = serve(ECHO.format(limits='dry_run = ["connections_per_ip"]'))
+    for _ in range(3):
+        served(stack, running.ports["echo"])
+    assert totals(running, "echo")["would_refuse"] == {"connections_per_ip": 2}
+    assert totals(running, "echo")["refused"] == {}
+    assert "would have refused: 127.0.0.1 has 1 connections open" in running.output
+    running.finish()
+
+
+def test_all_comes_back(serve: Callable[..., Suite]) -> None:
+    """However connections end, nothing of them is counted when they are gone."""
+    running = serve(ECHO.format(limits="").replace("connections_per_ip = 1", "connections_per_ip = 50"))
+    for number in range(300):
+        client = socket.create_connection(("127.0.0.1", running.ports["echo"]), timeout=PATIENCE)
+        if number % 3 == 1:
+            client.sendall(b"x")
+        if number % 3 == 2:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    running.ready(lambda: totals(running, "echo")["open"] == 0, "all had gone")
+    with ExitStack() as stack:
+        for _ in range(50):
+            served(stack, running.ports["echo"])
+        assert connect(stack, running.ports["echo"]).recv(1) == b""
+    running.finish()
