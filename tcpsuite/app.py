@@ -80,6 +80,7 @@ class Suite(Service):
 
     :ivar ledger: the records of all connections.
     :ivar listeners: by name, in the order of the configuration.
+    :ivar limiters: by the name of the listener.
     :ivar upstreams: by name.
     :ivar overload: what watches memory and lag.
     :ivar sessions: the session manager, or ``None`` when no listener serves sessions.
@@ -113,6 +114,7 @@ class Suite(Service):
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
         self._room = _room(config)
+        self.limiters: dict[str, ResourceLimiter] = {}
         self._override_files: dict[str, OverrideFile] = {}
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
@@ -173,7 +175,8 @@ class Suite(Service):
         listener = Listener(
             name, table.service, table.endpoint, table.idle_timeout, self.reactor, table.socket
         )
-        limits, limiter = table.limits, self._limiter(name, table.limits)
+        limits = table.limits
+        limiter = self.limiters[name] = self._limiter(name, limits)
         service = self._service(name, table, ServiceLimits(name, limiter, self.ledger, self.reactor))
         held = Ceiling(limits.tarpit_connections, self._room)
         listener.admission = Admission(

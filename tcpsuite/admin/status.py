@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from tcpsuite.core.connections import Connection, Ledger
+    from tcpsuite.core.limits import Use
     from tcpsuite.core.picks import Pick
     from tcpsuite.core.queueing import WhyHeld
     from tcpsuite.core.servers import Administration, Server
@@ -128,6 +129,15 @@ class UpstreamView(Protocol):
     def clear_affinity(self, client: str | None = None) -> int: ...
 
 
+class LimiterView(Protocol):
+    """What is looked at of a :class:`tcpsuite.core.limits.ResourceLimiter`."""
+
+    @property
+    def overrides(self) -> Sequence[Any]: ...
+
+    def top(self, number: int, now: float) -> Sequence[Use]: ...
+
+
 class SessionsView(Protocol):
     """What is looked at of a :class:`tcpsuite.net.sessions.SessionManager`."""
 
@@ -159,6 +169,9 @@ class SuiteView(Protocol):
 
     @property
     def listeners(self) -> Mapping[str, ListenerView]: ...
+
+    @property
+    def limiters(self) -> Mapping[str, LimiterView]: ...  # by listener
 
     @property
     def upstreams(self) -> Mapping[str, UpstreamView]: ...

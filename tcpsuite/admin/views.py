@@ -11,6 +11,7 @@ from tcpsuite import __version__
 from tcpsuite.admin.answers import HTML, TEXT, Answer, Page, RefusedError
 from tcpsuite.admin.changes import MisreadError, as_seen, parse, server_change, upstream_change
 from tcpsuite.admin.explain import explanation, whatif_data
+from tcpsuite.admin.limits import MOST, NUMBER, limits_data
 from tcpsuite.admin.metrics import families
 from tcpsuite.admin.process import ProcessFigures
 from tcpsuite.admin.status import faults, gather, upstream_data
@@ -48,6 +49,9 @@ class Views:
             "/api/v1/status": Page("Listeners, connections, upstreams, sessions: all as JSON.", self.status),
             "/api/v1/explain/ID": Page("Why a connection went where it went.", self.explain),
             "/api/v1/whatif": Page("Where a client would go: ?upstream=NAME&client=ADDRESS.", self.whatif),
+            "/api/v1/limits": Page(
+                "What limits refused, and who uses most of them: ?number=10.", self.limits
+            ),
             "/api/v1/upstream/NAME": Page(
                 "An upstream; POST pauses or resumes it, adds or removes a server, clears its affinity.",
                 self.upstream,
@@ -119,6 +123,13 @@ class Views:
             raise MisreadError("client", "an IP address, or nothing for a UNIX socket", client) from None
         found = self._upstream(name).whatif(client)
         return Answer.json({"upstream": name, "client": client, **whatif_data(found)})
+
+    async def limits(self, question: Question) -> Answer:
+        """What limits refused, and who uses most of them."""
+        number = question.query.get("number", str(NUMBER))
+        if not (number.isascii() and number.isdigit() and len(number) < 5 and 1 <= int(number) <= MOST):
+            raise MisreadError("number", f"a number from 1 to {MOST}", number)
+        return Answer.json(limits_data(self._suite, int(number), self._clock.seconds()))
 
     async def upstream(self, question: Question) -> Answer:
         """An upstream, and what of it is not as configured."""

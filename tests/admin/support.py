@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection, Counted, Ledger, Reason
+from tcpsuite.core.limits import ResourceLimiter, parse_overrides
 from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Administration, Server
@@ -200,6 +201,7 @@ class FakeSuite:
     sessions: FakeSessions | None = Factory(FakeSessions)
     listeners: dict[str, FakeListener] = Factory(dict)
     upstreams: dict[str, FakeUpstream] = Factory(dict)
+    limiters: dict[str, ResourceLimiter] = Factory(dict)
     config: FakeConfig = Factory(lambda: FakeConfig({}))
 
 
@@ -212,6 +214,16 @@ def connection(number: int, listener: str = "db", **values: Any) -> Connection:
     return record
 
 
+def busy_limiter() -> ResourceLimiter:
+    """Two clients have connections, and a user is logged in and asks."""
+    limiter = ResourceLimiter(overrides=parse_overrides("192.0.2.8 connections_per_ip=0"))
+    for client in ("192.0.2.7", "192.0.2.7", "192.0.2.8"):
+        limiter.admit(client, 9.0)
+    limiter.admit_user("ann", 9.0)
+    limiter.spend("user:ann", 50, 9.75)
+    return limiter
+
+
 def busy_suite() -> FakeSuite:
     """A gateway that had a client, has one, and refused one, and an echo that nobody came to."""
     suite = FakeSuite(
@@ -221,6 +233,7 @@ def busy_suite() -> FakeSuite:
         },
         upstreams={"cache": FakeUpstream()},
         config=FakeConfig({"db": Table(), "echo": Table()}),
+        limiters={"db": busy_limiter(), "echo": ResourceLimiter()},
     )
     gone = connection(1, traffic=Counted(5, 50))
     gone.because(Reason.SERVER_CLOSED)

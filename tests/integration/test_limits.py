@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -75,6 +76,8 @@ def test_close(serve: Callable[..., Suite], stack: ExitStack) -> None:
     first.close()
     running.ready(lambda: totals(running, "echo")["open"] == 0, "the first one had gone")
     served(stack, running.ports["echo"])
+    (use,) = json.loads(running.get("/api/v1/limits")[1])["listeners"]["echo"]["top"]
+    assert use == {"limit": "connections_per_ip", "key": "127.0.0.1", "used": 1, "allowed": 1}
     assert totals(running, "echo")["refused"] == {"connections_per_ip": 1}
     counted = r'tcpsuite_connections_refused_total\{.*limit="connections_per_ip".*\} 1\n'
     assert re.search(counted, running.get("/metrics")[1])
