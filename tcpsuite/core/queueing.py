@@ -140,6 +140,8 @@ class Queue:
     def due(self, now: float) -> float | None:
         """When somebody's time is over, or the next one may be served, if nothing happens before; ``None``
         for never.  One who might be served already waits for a server, not for a time.
+
+        :param now: when :meth:`may_serve` was asked last.
         """
         due = min(
             (due for due in (self._patience.next(), self._resting.next()) if due is not None), default=None

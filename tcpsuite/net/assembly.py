@@ -18,6 +18,7 @@ from tcpsuite.interfaces import IConnectionPool, ILoadBalancer
 from tcpsuite.net.checks import build_checker, build_ejector, build_second_look
 from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.net.fenced import FencedPool
 from tcpsuite.net.members import Members
 from tcpsuite.net.operating import Operator
 from tcpsuite.net.pool import ConnectionPool
@@ -107,7 +108,7 @@ def _build_pool(
     if not own:
         return ConnectionPool(server, endpoint, reactor, chance=chance, deadlines=deadlines, **said)
     pool: IConnectionPool = provide(IConnectionPool, upstream, own, {}, server, endpoint, reactor, **said)
-    return pool
+    return FencedPool(pool, f"server {server.name} of upstream {upstream}", reactor)
 
 
 def _hooks(upstream: str, pool: PoolOptions) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Stream(Counting):
     _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
     _writing = False  # writes are queued: the reactor was asked to say when there is room, or the end is near
     _in_bulk = False  # what was read last was full, and the other one took all of it
+    _broken = False  # the kernel has said so already, when the other one sent to it, and says so once
     _other: Stream | None = None  # to which goes what is read
     _sendmsgQueue: Sequence[int] = ()  # descriptors to be sent, which UNIX connections alone can
 
@@ -106,7 +107,7 @@ class Stream(Counting):
         """Have what every read looks at in the object itself, where Python finds it in half the time."""
         self.bytes_in = self.bytes_out = self.reads = 0
         self._collecting = self._writing = self._aborting = self.TLS = self.producerPaused = False
-        self._in_bulk = False
+        self._in_bulk = self._broken = False
         self._other = self.producer = None
         self.bufferSize = self.bufferSize
 
@@ -122,7 +123,7 @@ class Stream(Counting):
 
     def _hand_on(self, data: Any) -> ConnectionDone | ConnectionLost | None:
         if not data:
-            return CONNECTION_DONE
+            return CONNECTION_LOST if self._broken else CONNECTION_DONE
         self.bytes_in += len(data)
         self.reads += 1
         if self._other is not None:
@@ -274,8 +275,9 @@ class Stream(Counting):
             return
         try:
             sent = other.socket.send(data)
-        except OSError:
+        except OSError as error:
             # No room; or its end, which it finds and tells when it tries for itself.
+            other._broken = error.errno not in _LATER
             other.write(bytes(data))
             return
         other.bytes_out += sent

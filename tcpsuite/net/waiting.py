@@ -45,6 +45,7 @@ class WaitingRoom(Generic[Who]):
         self._held: dict[int, tuple[Who, Deferred[None]]] = {}
         self._alarm = Alarm(clock, self._look)
         self._serving = False
+        self._looked_at = 0.0  # when it was asked last whose turn it is
 
     def __repr__(self) -> str:
         return f"<WaitingRoom {self.queue!r}>"
@@ -107,7 +108,8 @@ class WaitingRoom(Generic[Who]):
         self._set_alarm()
 
     def _next(self) -> int | None:
-        if not self.queue.may_serve(self._clock.seconds()) or not self._some():
+        self._looked_at = self._clock.seconds()
+        if not self.queue.may_serve(self._looked_at) or not self._some():
             return None
         # Whom the only free server has failed must not keep the others from it.
         ready = (each.taker for each in self.queue if self._ready(self._held[each.taker][0], each))
@@ -127,7 +129,8 @@ class WaitingRoom(Generic[Who]):
 
     def _set_alarm(self) -> None:
         if self._held:
-            self._alarm.set(self.queue.due(self._clock.seconds()))
+            # As it was then: a turn that has come since has not been seen, and nobody else would look.
+            self._alarm.set(self.queue.due(self._looked_at))
         else:
             self._alarm.stop()
 

@@ -185,6 +185,22 @@ def test_a_fin_ends_one_direction(same):
     assert [what for who, what in events if who == "other"] == ["made", "write half lost", "read half lost"]
 
 
+def test_a_reset_that_is_met_by_sending(same):
+    """One to which the other sends when it has been reset was reset, and has not ended in order."""
+
+    def scene(stage):
+        one, other, client, server = _two(stage, HalfActor)
+        _join(stage, one, other)
+        client.send(b"hello")
+        stage.until(lambda: server.received == b"hello")
+        client.send(b"more")
+        server.reset()
+        stage.until(lambda: any(what[:2] == ("other", "lost") for what in stage.told))
+        return [what[1:] for what in _events(stage) if what[0] == "other"]
+
+    assert same(scene) == ([("made",), ("lost", "ConnectionLost")], [])
+
+
 @pytest.mark.parametrize("deed", ["loseConnection", "abortConnection"])
 def test_nothing_is_sent_to_one_that_has_ended(same, deed):
     """What comes from the other side behind our own end of the one does not reach it, and is no fault."""

@@ -57,6 +57,29 @@ class WaitingRoomTests(SynchronousTestCase):
         self.assertEqual(self.called, ["anna", "bert", "carl"])
         self.assertEqual(repr(self.room), "<WaitingRoom <Queue open waiting=0>>")
 
+    def test_the_pace_is_kept_while_time_passes(self) -> None:
+        """A turn that comes while it is reckoned whose it is is not missed: all are served in their time."""
+
+        class Passing(Clock):
+            """On which time passes with each look."""
+
+            def seconds(self) -> float:
+                self.rightNow += 2e-6
+                return super().seconds()
+
+        clock, served = Passing(), list[int]()
+        room: WaitingRoom[int] = WaitingRoom(clock, lambda *_: True, self.late, Queue(500))
+        room.pause()
+        for number in range(500):
+            turn = room.hold(number, WhyHeld.PAUSED, 60.0, PoolExhausted())
+            turn.addCallback(lambda _, who: served.append(who), number)
+        room.resume(1000.0)
+        while room.queue:
+            (timer,) = clock.getDelayedCalls()
+            clock.advance(max(0.0, timer.getTime() - clock.rightNow) + 1e-4)
+        self.assertEqual(served, list(range(500)))
+        self.assertLess(clock.rightNow, 1.0)
+
     def test_nobody_is_asked_when_there_is_nothing(self) -> None:
         """While there is no place for anybody, who waits is not asked one by one."""
         asked: list[str] = []

@@ -166,7 +166,7 @@ class Reuse:
             return []
         del self._waiting[taker]
         why = (
-            f"no connection within {seconds:g} s: {len(self._leased) + len(self._leaked)} of "
+            f"no connection within {round(seconds, 3):g} s: {len(self._leased) + len(self._leaked)} of "
             f"{self._maximum} in use, {len(self._connecting)} being made"
         )
         if self._last_failure:

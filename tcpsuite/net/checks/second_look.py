@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
@@ -15,6 +14,7 @@ from tcpsuite.interfaces import IHealthCheck, Outcome
 from tcpsuite.net.alarm import Alarm
 from tcpsuite.net.checks.asking import Endpoints, ask, visit
 from tcpsuite.net.endpoints import lost_before
+from tcpsuite.net.shield import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,38 +52,22 @@ class InTurn:
     async def _check(self, server: Server) -> Outcome:
         outcome = Outcome(True)
         for check in self._checks:
-            outcome = await self._in_time(maybeDeferred(check.check, server))
+            asked = maybeDeferred(check.check, server)
+            outcome = await within(self._clock, self._patience, asked, self._late)
             if not outcome.ok:
                 break
         return outcome
 
-    def _in_time(self, asked: Deferred[Outcome]) -> Deferred[Outcome]:
-        """What was asked, or that it does not end; one that cannot even be cancelled is left alone."""
-
-        def late(_result: object, seconds: float) -> Outcome:
-            return Outcome(False, f"the check is broken: it did not end within {seconds:g} s")
-
-        def over(result: Outcome | Failure) -> Outcome | Failure:
-            asked.cancel()
-            return result
-
-        def said(result: Outcome | Failure) -> None:
-            if not answer.called:
-                answer.callback(result)
-
-        answer: Deferred[Any] = Deferred()
-        answer.addTimeout(self._patience, self._clock, onTimeoutCancel=late)
-        answer.addBoth(over)
-        asked.addBoth(said)
-        return answer
+    def _late(self) -> Outcome:
+        return Outcome(False, f"the check is broken: it did not end within {self._patience:g} s")
 
 
 @implementer(IHealthCheck)
 class StayCheck:
     """Well is who lets a connection be on which nothing is said.
 
-    For a while only: who says something until then, or closes in order, or does nothing at all, is well.  Who
-    resets it is not: there is nothing that it could have disliked.
+    For a while only: who says something until then, or does nothing at all, is well.  Who resets it is not,
+    nor is who closes it without a word: there is nothing that it could have disliked.
 
     :param reactor: an ``IReactorTCP``, ``IReactorUNIX`` and ``IReactorTime``.
     :param timeout: seconds for all of it.
@@ -144,7 +128,7 @@ class _Stay(Protocol):
         self._alarm.stop()
         if self.over.called:
             return
-        if self._well or reason.check(ConnectionDone):
+        if self._well:
             self.over.callback(None)
         else:
             self.over.errback(lost_before("anything was said", reason))

@@ -162,9 +162,10 @@ async def test_a_greeting() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_closed_in_order() -> None:
-    """A server that closes in order is well: so do those that have no time for the silent."""
+    """A server that closes at once, without a word to one who has said none, is not well."""
     async with Play(lambda player: player.transport.loseConnection()) as play:
-        assert (await play.check(partial(StayCheck, seconds=60.0))).ok
+        outcome = await play.check(partial(StayCheck, seconds=60.0))
+        assert outcome.error == "it closed the connection before anything was said"
 
 
 @pytest_twisted.ensureDeferred
