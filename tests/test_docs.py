@@ -105,7 +105,7 @@ async def test_a_pool_named_in_the_file_lends(example):
         "cache", evolve(config.config.upstreams["cache"], servers=(server,)), reactor, random.Random(1)
     )
     pool = upstream.pools["a"]
-    assert type(pool).__name__ == "Quota"
+    assert repr(pool) == "<FencedPool Quota of server a of upstream cache>"
     first, _second = [await upstream.acquire(holder="the report") for _ in range(2)]
     with pytest.raises(PoolExhausted, match="the report has 2 connections already"):
         await upstream.acquire(holder="the report")

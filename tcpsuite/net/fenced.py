@@ -43,7 +43,7 @@ class FencedPool:
         self._seldom = Seldom(clock)
 
     def __repr__(self) -> str:
-        return f"<FencedPool of {self._name}>"
+        return f"<FencedPool {type(self._pool).__name__} of {self._name}>"
 
     def start(self) -> None:
         """See :class:`~tcpsuite.interfaces.IConnectionPool`.

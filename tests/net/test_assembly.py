@@ -166,7 +166,7 @@ class BuildTests(SynchronousTestCase):
                     "reset": reset_redis,
                 },
             )
-        self.assertEqual(repr(upstream.pools["b"]), "<FencedPool of server b of upstream db>")
+        self.assertEqual(repr(upstream.pools["b"]), "<FencedPool ConnectionPool of server b of upstream db>")
         ours = self.build(pool=PoolOptions(provider=Provider("tcpsuite.net.pool:ConnectionPool")))
         self.assertEqual(ours.pools["a"].stats()["leases"], 0)
 

@@ -97,8 +97,8 @@ class StayCheck:
 class _Stay(Protocol):
     """Says nothing.
 
-    :ivar over: fires when the connection is gone; fails when the server has reset it.  Cancelling it resets
-        the connection.
+    :ivar over: fires when the connection is gone; fails when the server has ended it without a word.
+        Cancelling it resets the connection.
     """
 
     transport: ITCPTransport
