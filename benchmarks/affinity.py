@@ -57,8 +57,9 @@ def addresses(first: int, number: int) -> list[str]:
 
 def full_table() -> StickTable:
     table = StickTable(timeout=inf)
+    names = [server.name for server in some_servers(10)]
     for index, client in enumerate(addresses(0, ENTRIES)):
-        table.lead(client, f"server-{index % 10}", index / ENTRIES)
+        table.lead(client, names[index % 10], index / ENTRIES)
     return table
 
 
@@ -92,9 +93,9 @@ def remembering(
         for client in arrivals:
             server = affinity.pick(usable, client, 1.0)
             affinity.because(usable, client)
-            place = affinity.led(client, server.name, choice, 1.0)
-            place.open += 1
-            affinity.table.leave(place, 1.0)
+            key = affinity.led(server.name, choice, 1.0)
+            affinity.table.enter(key)
+            affinity.table.leave(key, 1.0)
         return (time.process_time_ns() - begun) / BATCH / 1000
 
     return measured

@@ -168,7 +168,7 @@ class Finder:
             choice = self._members.choice_without(tried, usable) if tried else self._members.choice
             search.picked(server, choice, self._basis(search, usable))
             if search.affinity is not None:
-                search.place = search.affinity.led(search.client, server.name, choice, now)
+                search.key = search.affinity.led(server.name, choice, now)
             if search.deadline is None:
                 search.deadline = now + self.patience.connect_budget
             timeout = min(search.deadline - now, self.patience.acquire_timeout)
@@ -221,8 +221,8 @@ class Finder:
         if search.retrying:
             self._settle(search)
         seconds = self._clock.seconds() - begun
-        if search.place is not None:
-            search.place.open += 1
+        if search.affinity is not None:
+            search.affinity.table.enter(search.key)
         server.connections += 1
         server.connect_seconds += seconds
         if server in self._refusing:
@@ -285,8 +285,8 @@ class Finder:
             self.tell(search.learner.connected, server, outcome, self._clock.seconds())
 
     def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
-        if search.affinity is not None and search.place is not None:
-            search.affinity.table.leave(search.place, self._clock.seconds())
+        if search.affinity is not None:
+            search.affinity.table.leave(search.key, self._clock.seconds())
         if search.record is not None:
             self._members.left(server, search.record)
             fault = search.record.server_fault

@@ -15,7 +15,7 @@ from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from tcpsuite.core.affinity import Affinity, Place
+    from tcpsuite.core.affinity import Affinity
     from tcpsuite.core.choosing import Choice
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.picks import Basis
@@ -87,8 +87,8 @@ class Search:
     """Who it is, for people."""
     affinity: Affinity | None = None
     """The balancer, if it is to remember where the client was led to."""
-    place: Place | None = None
-    """Where it has remembered that."""
+    key: str = ""
+    """What it has remembered the client as."""
     deadline: float | None = None
     """When attempts end; ``None`` before the first."""
     tried: dict[Server, Exception] = Factory(dict)

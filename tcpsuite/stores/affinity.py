@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -24,12 +23,12 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from tcpsuite.core.affinity import Place
+from tcpsuite.core.affinity import Home
 from tcpsuite.errors import StartError
 from tcpsuite.stores.claim import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tcpsuite.core.affinity import StickTable
 
@@ -96,10 +95,9 @@ class AffinityFile:
             self._warn("is not used, and clients may change servers at a restart", error)
             return
         try:
-            now = self._clock.seconds()
-            found = _read(self.path, now, self._wall())
+            found = _read(self.path, self._wall())
             for upstream, table in self._tables.items():
-                table.restore(found.get(upstream, ()), now)
+                table.restore(found.get(upstream, ()), self._clock.seconds())
         except FileNotFoundError:
             pass
         except _FAULTS as error:
@@ -133,9 +131,9 @@ class AffinityFile:
         for upstream, table in self._tables.items():
             while table.expire(self._clock.seconds(), STEP):
                 await self._turn()
-            places = table.places()
-            for first in range(0, len(places), STEP):
-                lines.append(self._some(upstream, places[first : first + STEP]))
+            keys = table.keys()
+            for first in range(0, len(keys), STEP):
+                lines.append(self._some(upstream, table, keys[first : first + STEP]))
                 await self._turn()
         empty = len(lines) == 1
         if empty and self._empty:
@@ -149,12 +147,9 @@ class AffinityFile:
         else:
             self._empty, self._fault = empty, ""
 
-    def _some(self, upstream: str, places: Sequence[Place]) -> bytes:
-        now, wall = self._clock.seconds(), self._wall()
-        clients = [
-            (place.key, place.server, round(wall if place.open else wall - (now - place.used), 3))
-            for place in places
-        ]
+    def _some(self, upstream: str, table: StickTable, keys: Iterable[str]) -> bytes:
+        wall, homes = self._wall(), table.homes(keys, self._clock.seconds())
+        clients = [(home.key, home.server, round(wall - home.idle, 3)) for home in homes]
         return _line({"upstream": upstream, "clients": clients})
 
     def _turn(self) -> Deferred[None]:
@@ -172,14 +167,14 @@ def _line(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
-def _read(path: str, now: float, wall: float) -> dict[str, list[Place]]:
+def _read(path: str, wall: float) -> dict[str, list[Home]]:
     """What the file says, by upstream.
 
-    :param now: the time on the tables' clock, and ``wall`` that on the wall.
+    :param wall: the seconds since the epoch.
     :raises FileNotFoundError: when there is none.
     :raises ValueError: or something else of :data:`_FAULTS`, when it is no good.
     """
-    found: dict[str, list[Place]] = {}
+    found: dict[str, list[Home]] = {}
     with open(path, "rb") as file:
         head = json.loads(file.readline(_LONGEST_HEAD))
         if not isinstance(head, dict) or head.get("kind") != _KIND:
@@ -189,19 +184,19 @@ def _read(path: str, now: float, wall: float) -> dict[str, list[Place]]:
         for line in file:
             match json.loads(line, parse_constant=_no_number):
                 case {"upstream": str(upstream), "clients": list(clients)}:
-                    found.setdefault(upstream, []).extend(_places(clients, now, wall))
+                    found.setdefault(upstream, []).extend(_homes(clients, wall))
                 case _:
                     raise ValueError("a line of it has no clients")
     return found
 
 
-def _places(clients: Iterable[Any], now: float, wall: float) -> Iterator[Place]:
+def _homes(clients: Iterable[Any], wall: float) -> Iterator[Home]:
     for client in clients:
         key, server, used = client
         if not (isinstance(key, str) and isinstance(server, str) and isinstance(used, int | float)):
             raise TypeError(f"a client of it is none: {client!r}")
         # A clock that was put back meanwhile has nobody come from the future.
-        yield Place(key, sys.intern(server), now - max(0.0, wall - used))
+        yield Home(key, server, max(0.0, wall - used))
 
 
 def _no_number(text: str) -> NoReturn:

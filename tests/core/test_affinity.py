@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tcpsuite.core.affinity import KEPT, LOOKS, STALE, SWEEP, Affinity, Place, StickTable
+from tcpsuite.core.affinity import KEPT, LOOKS, STALE, SWEEP, Affinity, Home, StickTable
 from tcpsuite.core.balancing import RoundRobin
 from tcpsuite.core.choosing import Choice, candidates, choice
 from tcpsuite.core.servers import Administration, Server
@@ -34,8 +34,7 @@ class StickTableTests(SynchronousTestCase):
 
     def home(self, key: str, now: float) -> str | None:
         """The server of a client."""
-        place = self.table.find(key, now)
-        return None if place is None else place.server
+        return self.table.find(key, now)
 
     def test_remembers(self) -> None:
         """A client is at home where it was led to last; of another one nothing is known."""
@@ -54,11 +53,12 @@ class StickTableTests(SynchronousTestCase):
 
     def test_a_connection_is_a_use(self) -> None:
         """While a client has a connection it is not forgotten; its time begins when the last one ends."""
-        place = self.table.lead(ANN, "a", 0.0)
-        place.open = 2
-        self.table.leave(place, 50.0)
+        self.table.lead(ANN, "a", 0.0)
+        self.table.enter(ANN)
+        self.table.enter(ANN)
+        self.table.leave(ANN, 50.0)
         self.assertEqual(self.home(ANN, 1000.0), "a")
-        self.table.leave(place, 1000.0)
+        self.table.leave(ANN, 1000.0)
         self.assertEqual((self.home(ANN, 1009.0), self.home(ANN, 1010.0)), ("a", None))
 
     def test_what_is_over_is_taken_out(self) -> None:
@@ -87,28 +87,31 @@ class StickTableTests(SynchronousTestCase):
 
     def test_who_has_a_connection_stays(self) -> None:
         """Past the bound who has a connection is passed over, however old it is, for one that has none."""
-        place = self.table.lead(ANN, "a", 0.0)
-        place.open = 1
+        self.table.lead(ANN, "a", 0.0)
+        self.table.enter(ANN)
         for now, key in enumerate((BEN, CEM, "dan", "eve"), 1):
             self.table.lead(key, "a", now)
         self.assertEqual([self.home(key, 4.0) for key in (ANN, BEN, CEM)], ["a", None, None])
         self.assertEqual(len(self.table), 3)
 
     def test_all_have_a_connection(self) -> None:
-        """The bound holds also when everybody has a connection; the end of one that was forgotten changes
-        nothing, even when its client is known again.
+        """The bound holds also when everybody has a connection; those of a client that was forgotten stay
+        counted, and count again when it comes back.
         """
         table = StickTable(most=LOOKS + 1)
-        places = [table.lead(f"{number}", "a", 0.0) for number in range(LOOKS + 1)]
-        for place in places:
-            place.open = 1
+        keys = [f"{number}" for number in range(LOOKS + 1)]
+        for key in keys:
+            table.lead(key, "a", 0.0)
+            table.enter(key)
         table.lead("new", "a", 1.0)
         self.assertEqual(len(table), LOOKS + 1)
-        forgotten = next(place for place in places if table.find(place.key, 1.0) is None)
-        again = table.lead(forgotten.key, "b", 2.0)
-        again.open = 1
-        table.leave(forgotten, 3.0)
-        self.assertEqual((again.used, again.open), (2.0, 1))
+        (forgotten,) = (key for key in keys if table.find(key, 1.0) is None)
+        table.leave(forgotten, 2.0)
+        table.enter(forgotten)
+        table.lead(forgotten, "b", 3.0)
+        self.assertEqual(list(table.homes([forgotten, "none"], 9.0)), [Home(forgotten, "b", 0.0, 1)])
+        table.leave(forgotten, 10.0)
+        self.assertEqual(list(table.homes([forgotten], 11.0)), [Home(forgotten, "b", 1.0, 0)])
 
     def test_forget(self) -> None:
         """One is forgotten, or all are; how many were known is told."""
@@ -120,17 +123,15 @@ class StickTableTests(SynchronousTestCase):
 
     def test_restored(self) -> None:
         """What was known is known again, those who were there last first; what is over is not."""
-        known = [
-            Place("late", "a", 9.0),
-            Place("over", "a", -5.0),
-            *(Place(f"{n}", "b", n) for n in range(4)),
-        ]
-        self.table.restore(known, 10.0)
-        self.assertEqual({place.key for place in self.table.places()}, {"2", "3", "late"})
+        known = [Home(f"{number}", "b", 10.0 - number) for number in range(4)]
+        self.table.lead("before", "a", 10.0)
+        self.table.restore([Home("late", "a", 1.0), Home("over", "a", 15.0), *known], 10.0)
+        self.assertEqual(set(self.table.keys()), {"2", "3", "late"})
+        self.assertEqual(list(self.table.homes(["2"], 11.0)), [Home("2", "b", 9.0)])
         self.table.lead("new", "c", 10.0)
         self.assertEqual([self.home(key, 10.0) for key in ("2", "3", "late")], [None, "b", "a"])
-        self.table.restore([Place("over", "a", -5.0)], 10.0)
-        self.assertEqual(self.table.places(), [])
+        self.table.restore([Home("over", "a", 15.0)], 10.0)
+        self.assertEqual(self.table.keys(), [])
 
 
 @define
@@ -139,7 +140,6 @@ class Known:
 
     server: str
     used: float
-    open: int = 0
 
 
 class StickTableMachine(RuleBasedStateMachine):
@@ -152,7 +152,7 @@ class StickTableMachine(RuleBasedStateMachine):
         super().__init__()
         self.table = StickTable(self.TIMEOUT, self.MOST)
         self.model: list[tuple[str, Known]] = []
-        self.leases: list[tuple[Place, Known]] = []
+        self.open: list[str] = []
         self.now = 0.0
 
     def known(self, key: str) -> Known | None:
@@ -189,27 +189,25 @@ class StickTableMachine(RuleBasedStateMachine):
             self.model.append((key, known))
         known.server = server
         self.to_the_end(known)
-        place = self.table.lead(key, server, self.now)
+        self.table.lead(key, server, self.now)
         if connect:
-            place.open += 1
-            known.open += 1
-            self.leases.append((place, known))
+            self.open.append(key)
+            self.table.enter(key)
 
     def pass_over_or_forget(self) -> None:
-        _, oldest = self.model[0]
-        if oldest.open:
+        key, oldest = self.model[0]
+        if key in self.open:
             self.to_the_end(oldest)
         else:
             del self.model[0]
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.open)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        place, known = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
-        known.open -= 1
-        if any(each is known for _, each in self.model):
+        key = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        if (known := self.known(key)) is not None:
             self.to_the_end(known)
-        self.table.leave(place, self.now)
+        self.table.leave(key, self.now)
 
     @rule(key=st.sampled_from("abcdefghijkl"))
     def forget(self, key: str) -> None:
@@ -227,24 +225,35 @@ class StickTableMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """Connections are gone, the rest is as it was; of those last used at one time any may be first."""
-        places = [Place(each.key, each.server, each.used) for each in self.table.places()]
-        self.table.restore(places, self.now)
-        order = [place.key for place in self.table.places()]
-        fresh = [(key, known) for key, known in self.model if self.now - known.used < self.TIMEOUT]
-        self.model = [(key, Known(known.server, known.used)) for key, known in fresh]
+        """All is as it was, without connections; who had one has used it up to now.  Of those who were last
+        there at one time any may be first.
+        """
+        homes = list(self.table.homes(self.table.keys(), self.now))
+        self.table = StickTable(self.TIMEOUT, self.MOST)
+        self.table.restore(homes, self.now)
+        order = self.table.keys()
+        used = {key: self.now if key in self.open else known.used for key, known in self.model}
+        self.model = [
+            (key, Known(known.server, used[key]))
+            for key, known in self.model
+            if self.now - used[key] < self.TIMEOUT
+        ]
         self.model.sort(key=lambda each: (each[1].used, order.index(each[0])))
-        self.leases.clear()
+        self.open.clear()
 
     @invariant()
     def they_agree(self) -> None:
-        found = {place.key: (place.server, place.open) for place in self.table.places()}
-        assert found == {key: (known.server, known.open) for key, known in self.model}
-        assert len(self.table) == len(found) <= self.MOST
+        assert set(self.table.keys()) == {key for key, _ in self.model}
+        assert len(self.table) == len(self.model) <= self.MOST
+        expected = {
+            Home(key, known.server, 0.0 if key in self.open else self.now - known.used, self.open.count(key))
+            for key, known in self.model
+            if key in self.open or self.now - known.used < self.TIMEOUT
+        }
+        assert set(self.table.homes("abcdefghijkl", self.now)) == expected
         for key in "abcdefghijkl":
-            known, place = self.known(key), self.table.find(key, self.now)
-            alive = known is not None and (known.open or self.now - known.used < self.TIMEOUT)
-            assert bool(place) is bool(alive)
+            server = next((home.server for home in expected if home.key == key), None)
+            assert self.table.find(key, self.now) == server
 
 
 StickTableMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
@@ -275,7 +284,7 @@ class AffinityTests(SynchronousTestCase):
         there_was = choice(self.servers, self.usable)
         basis = self.affinity.because(self.usable, client)
         if client:
-            self.affinity.led(client, picked.name, there_was, now)
+            self.affinity.led(picked.name, there_was, now)
         return picked.name, basis.told(there_was, picked.name).rule
 
     def test_kept(self) -> None:
@@ -371,8 +380,9 @@ class AffinityTests(SynchronousTestCase):
         """One client is looked up, and forgotten, in whatever way its address is written; so are all."""
         self.go(ANN, now=1.0)
         self.assertEqual(self.affinity.look(ANN, 3.5), {"server": "a", "idle": 2.5, "open": 0})
-        place = self.affinity.led(ANN, "b", Choice(("b",)), 4.0)
-        place.open = 1
+        self.affinity.pick(self.usable, ANN, 4.0)
+        key = self.affinity.led("b", Choice(("b",)), 4.0)
+        self.affinity.table.enter(key)
         self.assertEqual(self.affinity.look(f"::ffff:{ANN}", 50.0), {"server": "b", "idle": 0.0, "open": 1})
         self.assertIsNone(self.affinity.look(BEN, 3.5))
         self.assertEqual((self.affinity.forget(BEN), self.affinity.forget(f"::ffff:{ANN}")), (0, 1))

@@ -47,6 +47,10 @@ class AffinityCase(UpstreamCase):
         self.assertEqual(guest.record.server, server)
         return transport
 
+    def open(self) -> list[int]:
+        """How many connections each client has that is remembered."""
+        return [home.open for home in self.table.homes(self.table.keys(), self.clock.seconds())]
+
     def picks(self) -> dict[str, int]:
         """What picks came to."""
         picks: dict[str, int] = self.upstream.status()["affinity"]["picks"]
@@ -91,14 +95,14 @@ class KeptTests(AffinityCase):
         self.come("a").lose()
         self.clock.advance(10)
         self.come("b").lose()
-        self.assertEqual([place.open for place in self.table.places()], [0])
+        self.assertEqual(self.open(), [0])
 
     def test_who_leaves_early(self) -> None:
         """A client that gives up while it is connected has no connection that would be counted."""
         guest = self.guest()
         guest.acquired.cancel()
         self.failureResultOf(guest.acquired)
-        self.assertEqual([place.open for place in self.table.places()], [0])
+        self.assertEqual(self.open(), [0])
         self.come("a")
 
     def test_no_address(self) -> None:
@@ -116,7 +120,7 @@ class KeptTests(AffinityCase):
         other = self.upstream.acquire(BEN, balancer=First(random.Random(1)))
         self.endpoints["a"].accept()
         self.successResultOf(other).attach(Taker())
-        self.assertEqual([place.open for place in self.table.places()], [1])
+        self.assertEqual(self.open(), [1])
 
     def test_whatif(self) -> None:
         """What would become of a client is told as it would be, and nothing of it is remembered."""
@@ -144,7 +148,7 @@ class KeptTests(AffinityCase):
         self.assertEqual(self.upstream.clear_affinity(ANN), 1)
         self.come("c")
         connection.lose()
-        self.assertEqual([place.open for place in self.table.places()], [1, 1])
+        self.assertEqual(self.open(), [1, 1])
         self.assertEqual((self.upstream.clear_affinity(), self.upstream.clear_affinity()), (2, 0))
 
 
@@ -194,7 +198,7 @@ class MovedTests(AffinityCase):
         self.failureResultOf(guest.acquired, ConnectFailed)
         self.down("a")
         self.failureResultOf(self.guest().acquired, NoServer)
-        self.assertEqual([place.open for place in self.table.places()], [0])
+        self.assertEqual(self.open(), [0])
 
     def test_removed(self) -> None:
         """The clients of a server that is removed are led elsewhere when they come."""
