@@ -33,6 +33,8 @@ from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
+from tcpsuite.net.connecting import server_endpoint
+from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.limiting import ServiceLimits
 from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
@@ -165,10 +167,22 @@ class Suite(Service):
     def _session_store(self, options: SessionsOptions) -> ISessionStore:
         if options.store == "memory":
             return MemoryStore()
+        if options.store == "redis":
+            return self._redis_store()
         # A database is a megabyte of memory, and most have no sessions.
         from tcpsuite.stores.sqlite import SQLiteStore
 
         return SQLiteStore.on(self.reactor, os.path.join(self.config.state_directory, options.path))
+
+    def _redis_store(self) -> ISessionStore:
+        try:
+            from tcpsuite.stores.redis.building import build_client
+            from tcpsuite.stores.redis.sessions import RedisSessionStore
+        except ImportError as error:
+            raise StartError(f'sessions.store = "redis" wants tcpsuite[redis] installed: {error}') from None
+        options = self.config.redis
+        client = build_client(options, self.reactor, partial(server_endpoint, self.reactor), failure_text)
+        return RedisSessionStore(client, options.prefix)
 
     def _listener(self, name: str, table: ListenerConfig) -> Listener:
         """One listener: its service, its admission before it, its endpoints before that."""

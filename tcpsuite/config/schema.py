@@ -26,6 +26,7 @@ from tcpsuite.net.refusing import WAYS
 from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.socket_options import ListenerSocketOptions
 from tcpsuite.options import Duration, Endpoints, FilePath, OptionError, between, option
+from tcpsuite.stores.redis.options import RedisOptions
 
 ServiceName = NewType("ServiceName", str)
 """The name of a service type: built in, or of somebody's plugin."""
@@ -154,6 +155,7 @@ class Config:
     limits: LimitsOptions = option(LimitsOptions(), "How many connections a listener takes.")
     overload: OverloadOptions = option(OverloadOptions(), "What is done when memory or time becomes short.")
     sessions: SessionsOptions = option(SessionsOptions(), "Where sessions are kept, and how long.")
+    redis: RedisOptions = option(RedisOptions(), "The Redis, or Valkey, that several machines share.")
     auth: AuthOptions = option(AuthOptions(), "Who may log in.")
     admin: AdminOptions = option(AdminOptions(), "Health, metrics and status over HTTP.")
     manhole: ManholeOptions = option(ManholeOptions(), "A live Python prompt inside the process.")

@@ -14,8 +14,9 @@ class SessionsOptions:
 
     store: str = option(
         "sqlite",
-        "Where they are kept: sqlite (they survive a restart) or memory.",
-        choices=("sqlite", "memory"),
+        "Where they are kept: sqlite (they survive a restart), memory, or redis (several machines share "
+        "them).",
+        choices=("sqlite", "memory", "redis"),
     )
     path: str = option("sessions.db", "The SQLite file.  A relative path is taken from the state directory.")
     idle_timeout: Duration = option(

@@ -43,6 +43,10 @@ class Client:
     def ask(self, line: str) -> str:
         """The answer to a line."""
         self._socket.sendall(f"{line}\r\n".encode())
+        return self.read()
+
+    def read(self) -> str:
+        """The next line of an answer."""
         return self._reader.readline().rstrip("\r\n")
 
     def wants(self, line: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from tests.integration.support.programs import Program, accepts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -16,12 +17,25 @@ class Redis(Program):
 
     :param others: further addresses of loopback that it is reached at.
     :param password: that it wants; empty for none.
+    :param certificate: a PEM file with its key; it then speaks TLS, and nothing else.
+    :param more: further options.
     """
 
-    def __init__(self, port: int, folder: Path, *others: str, password: str = "") -> None:
+    def __init__(
+        self,
+        port: int,
+        folder: Path,
+        *others: str,
+        password: str = "",
+        certificate: Path | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
+        tls = over_tls(certificate) if certificate else []
         super().__init__(
-            *("redis-server", "--port", str(port), "--bind", "127.0.0.1", *others),
-            *("--save", "", "--appendonly", "no", "--requirepass", password),
+            *("redis-server", "--tls-port" if tls else "--port", str(port), "--bind", "127.0.0.1", *others),
+            *("--save", "", "--appendonly", "no", "--requirepass", password, "--masterauth", password),
+            *("--repl-diskless-sync-delay", "0"),
+            *(*tls, *more),
             log=folder / f"redis-{port}.log",
         )
         self.port = port
@@ -29,6 +43,43 @@ class Redis(Program):
     def started(self) -> Self:
         """Wait until it listens."""
         self.ready(lambda: accepts(self.port), "redis-server listened")
+        return self
+
+
+def over_tls(certificate: Path) -> list[str]:
+    """Options of a server that speaks TLS only, to its replicas too, and asks nobody for a certificate."""
+    file = str(certificate)
+    return [
+        *("--port", "0", "--tls-cert-file", file, "--tls-key-file", file, "--tls-ca-cert-file", file),
+        *("--tls-auth-clients", "no", "--tls-replication", "yes"),
+    ]
+
+
+class Sentinel(Program):
+    """A sentinel that watches one master, over TLS.
+
+    :param master: the port of that master, on localhost.
+    :param password: of the master, and of this sentinel.
+    """
+
+    def __init__(self, port: int, folder: Path, master: int, *, certificate: Path, password: str) -> None:
+        config = folder / f"sentinel-{port}.conf"
+        settings = (
+            f"tls-port {port}", "bind 127.0.0.1", f"requirepass {password}",
+            "sentinel resolve-hostnames yes", "sentinel announce-hostnames yes",
+            f"sentinel monitor db localhost {master} 1", f"sentinel auth-pass db {password}",
+            "sentinel down-after-milliseconds db 500", "sentinel failover-timeout db 3000",
+        )  # fmt: skip
+        config.write_text("\n".join(settings) + "\n")
+        super().__init__(
+            *("redis-server", str(config), "--sentinel", *over_tls(certificate)),
+            log=folder / f"sentinel-{port}.log",
+        )
+        self.port = port
+
+    def started(self) -> Self:
+        """Wait until it listens."""
+        self.ready(lambda: accepts(self.port), "the sentinel listened")
         return self
 
 

@@ -1,0 +1,67 @@
+"""Makes a client of Redis as the configuration describes it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import quoteStringArgument
+
+from tcpsuite.stores.redis.client import Login, RedisClient, connect
+from tcpsuite.stores.redis.sentinel import SentinelEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.python.failure import Failure
+
+    from tcpsuite.stores.redis.options import RedisOptions
+
+
+def build_client(
+    options: RedisOptions,
+    reactor: Any,
+    endpoint: Callable[[str], IStreamClientEndpoint],
+    explain: Callable[[Failure], str],
+) -> RedisClient:
+    """A client as the configuration describes it; nothing is connected yet.
+
+    :param endpoint: makes an endpoint of a Twisted client endpoint string.
+    :param explain: why a connection was lost, in words.
+    """
+    login = Login(options.user, partial(_password, options), options.database)
+    to: IStreamClientEndpoint
+    if options.sentinels:
+        to = SentinelEndpoint(
+            [endpoint(sentinel) for sentinel in options.sentinels],
+            options.master,
+            lambda host, port: endpoint(_address(options, host, port)),
+            login=Login(password=lambda: str(options.sentinel_password)),
+            explain=explain,
+            clock=reactor,
+            timeout=options.timeout / (len(options.sentinels) + 1),
+        )
+        name = f"redis {options.master}"
+    else:
+        to, name = endpoint(options.server), f"redis {options.server}"
+
+    def connected() -> Deferred[Any]:
+        return Deferred.fromCoroutine(connect(to, login, explain, master=bool(options.sentinels)))
+
+    return RedisClient(connected, reactor, name=name, lanes=options.connections, timeout=options.timeout)
+
+
+def _password(options: RedisOptions) -> str:
+    if options.password_file:
+        return Path(options.password_file).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    return str(options.password)
+
+
+def _address(options: RedisOptions, host: str, port: int) -> str:
+    if not options.master_tls:
+        return f"tcp:{quoteStringArgument(host)}:{port}"
+    roots = f":trustRoots={quoteStringArgument(options.trust_roots)}" if options.trust_roots else ""
+    return f"tls:{quoteStringArgument(host)}:{port}{roots}"

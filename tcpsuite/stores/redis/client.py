@@ -1,0 +1,277 @@
+"""Asks a Redis, over a few connections that are kept.
+
+Each connection has a lane: what goes there is done in the order in which it was asked.  A connection that
+is lost, or does not answer in time, is made anew, with growing pauses while that fails.  Who asks meanwhile
+waits for the first attempt behind a loss, within its time; while attempts fail, nobody waits.
+"""
+
+from __future__ import annotations
+
+from random import random
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from attrs import frozen
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import TimeoutError as LateError
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from txredisapi import RedisError, RedisProtocol, ResponseError
+
+from tcpsuite.errors import Closed, StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+FIRST_PAUSE = 0.05
+"""Seconds from the loss of a connection to the first attempt."""
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts, but for chance: a server that is back is found within so long."""
+UNFIT = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH")
+"""Errors of a server that is not what it was: to connect anew may lead to another one, or log in again."""
+
+
+@frozen
+class Login:
+    """Who logs in.  ``password`` is asked for each time, and may raise an OSError."""
+
+    user: str = ""
+    password: Callable[[], str] = str
+    database: int = 0
+
+
+class RedisConnection(RedisProtocol):  # type: ignore[misc]
+    """One connection; replies are bytes as they came.
+
+    :ivar why: why it ended, when it has.
+    """
+
+    def __init__(self, explain: Callable[[Failure], str]) -> None:
+        super().__init__(charset=None, convertNumbers=False)
+        self.why = ""
+        self._explain = explain
+
+    def connectionLost(self, why: Failure = connectionDone) -> None:
+        """Who waits for a reply learns that there will be none."""
+        self.why = self._explain(why)
+        super().connectionLost(why)
+
+
+async def connect(
+    endpoint: IStreamClientEndpoint, login: Login, explain: Callable[[Failure], str], master: bool = False
+) -> RedisConnection:
+    """A new connection that is ready to be asked.
+
+    :param explain: why a connection was lost, in words.
+    :param master: whether one that is not the master is of no use.
+    :raises StoreFailed: when it cannot be reached, refuses, or is not ready.
+    """
+    factory = Factory.forProtocol(lambda: RedisConnection(explain))
+    try:
+        connection: Any = await endpoint.connect(factory)
+    except (StoreFailed, CancelledError):
+        raise
+    except Exception:
+        raise StoreFailed(explain(Failure())) from None
+    try:
+        password = login.password()
+        if password:
+            await connection.auth(password, login.user or None)
+        if login.database:
+            await connection.select(login.database)
+        await connection.ping()
+        if master and (await connection.role())[0] != b"master":
+            raise StoreFailed("it is not the master")  # noqa: TRY301
+    except (RedisError, OSError) as error:
+        connection.transport.abortConnection()
+        raise StoreFailed(connection.why or str(error).strip()) from None
+    except BaseException:
+        connection.transport.abortConnection()
+        raise
+    return cast(RedisConnection, connection)
+
+
+class RedisClient:
+    """Runs scripts.
+
+    :param connect: makes a connection; cancelled when it takes too long.
+    :param clock: an ``IReactorTime``.
+    :param name: what it leads to, for the log.
+    :param lanes: how many connections are kept.
+    :param timeout: seconds that anything may take.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connect: Callable[[], Deferred[RedisConnection]],
+        clock: IReactorTime,
+        *,
+        name: str,
+        lanes: int = 2,
+        timeout: float = 2.0,
+        chance: Callable[[], float] = random,
+    ) -> None:
+        self.timeout = timeout
+        self._clock = clock
+        self._name = name
+        self._fault = ""
+        pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
+        self.lanes = [
+            _Lane(lambda: connect().addTimeout(timeout, clock, late), clock, pauses, self._noted)
+            for _ in range(lanes)
+        ]
+
+    def __repr__(self) -> str:
+        up = sum(lane.connection is not None for lane in self.lanes)
+        return f"<RedisClient {self._name} connections={up} of {len(self.lanes)}>"
+
+    def start(self) -> None:
+        """Begin to connect; that it fails is logged, and tried again."""
+        for lane in self.lanes:
+            lane.start()
+
+    def stop(self) -> Deferred[Any]:
+        """Close all connections.  Fires when they are gone."""
+        return gatherResults([lane.stop() for lane in self.lanes])
+
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str], lane: int = 0) -> Deferred[Any]:
+        """Run a script in Lua, whole or not at all.
+
+        :param lane: what is asked with the same number is done in order.
+        :return: fires with the reply; fails with :class:`~tcpsuite.errors.StoreFailed` within the time-out.
+            Cancelling it gives up waiting for the reply.
+        """
+        answer: Deferred[Any] = Deferred()
+        work = self._run(self.lanes[lane % len(self.lanes)], script, keys, arguments)
+        Deferred.fromCoroutine(work).chainDeferred(answer)
+        return answer
+
+    async def _run(self, lane: _Lane, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
+        end = self._clock.seconds() + self.timeout
+        connection: RedisConnection | None = None
+        try:
+            connection = await lane.soon().addTimeout(self.timeout, self._clock)
+            left = max(0.0, end - self._clock.seconds())
+            return await connection.eval(script, keys, arguments).addTimeout(left, self._clock)
+        except LateError:
+            if connection is not None:
+                # Replies come in order: whoever waits behind this one waits in vain too.
+                connection.transport.abortConnection()
+            raise StoreFailed(f"{self._name}: no answer within {self.timeout:g} s") from None
+        except RedisError as error:
+            why = str(error).strip()
+            if connection is not None and isinstance(error, ResponseError) and why.startswith(UNFIT):
+                connection.transport.abortConnection()
+            elif connection is not None and connection.why:
+                why = connection.why
+            raise StoreFailed(f"{self._name}: {why}") from None
+        except StoreFailed as error:
+            raise StoreFailed(f"{self._name}: {error}") from None
+
+    def _noted(self, fault: str) -> None:
+        """A connection was made, or could not be.  It is said once for all lanes."""
+        if fault and fault != self._fault:
+            self.log.error("{name}: {fault}", name=self._name, fault=fault)
+        elif self._fault and not fault:
+            self.log.info("{name}: it works again", name=self._name)
+        self._fault = fault
+
+
+class _Lane:
+    """One connection, made anew whenever it is lost.
+
+    :ivar connection: it, while it is there.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Deferred[RedisConnection]],
+        clock: IReactorTime,
+        pauses: Callable[[int], float],
+        noted: Callable[[str], None],
+    ) -> None:
+        self.connection: RedisConnection | None = None
+        self._connect = connect
+        self._clock = clock
+        self._pauses = pauses
+        self._noted = noted
+        self._fault = ""
+        self._stopped = False
+        self._waiting: list[Deferred[RedisConnection]] = []
+        self._keeping: Deferred[None] | None = None
+
+    def start(self) -> None:
+        self._keeping = Deferred.fromCoroutine(self._keep())
+
+    def stop(self) -> Deferred[Any]:
+        self._stopped = True
+        connection, self.connection = self.connection, None
+        if self._keeping is not None:
+            self._keeping.addErrback(lambda failure: failure.trap(CancelledError))
+            self._keeping.cancel()
+        self._tell_waiters(Closed("the connection is closed"))
+        if connection is None:
+            return succeed(None)
+        gone: Deferred[Any] = connection.whenDisconnected()
+        connection.transport.loseConnection()
+        return gone
+
+    def soon(self) -> Deferred[RedisConnection]:
+        """The connection, or the next one if that may be there in a moment."""
+        if self.connection is not None:
+            return succeed(self.connection)
+        if self._stopped or self._fault:
+            return fail(StoreFailed(self._fault or "the connection is closed"))
+        waiter: Deferred[RedisConnection] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        return waiter
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            try:
+                connection = await self._connect()
+            except Exception as error:
+                if self._stopped:
+                    return
+                failures += 1
+                self._failed(str(error) or type(error).__name__)
+                await deferLater(self._clock, self._pauses(failures))
+                continue
+            failures = 0
+            self._connected(connection)
+            if connection.connected:
+                await connection.whenDisconnected()
+            self.connection = None
+            await deferLater(self._clock, FIRST_PAUSE)
+
+    def _connected(self, connection: RedisConnection) -> None:
+        self._fault = ""
+        self._noted("")
+        while self._waiting:  # who asks meanwhile comes behind them
+            self._waiting.pop(0).callback(connection)
+        self.connection = connection
+
+    def _failed(self, fault: str) -> None:
+        self._fault = fault
+        self._noted(fault)
+        self._tell_waiters(StoreFailed(fault))
+
+    def _tell_waiters(self, error: Exception) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.errback(error)
+
+
+def late(_result: object, timeout: float) -> NoReturn:
+    """For ``Deferred.addTimeout``.
+
+    :raises StoreFailed: always.
+    """
+    raise StoreFailed(f"no answer within {timeout:g} s")

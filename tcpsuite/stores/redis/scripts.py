@@ -1,0 +1,123 @@
+"""What is done in Redis in one step: scripts in Lua.
+
+Of each session there is a hash of what it is (``session:DIGEST``) and one of its data (``data:DIGEST``); of
+all of them, two sorted sets by the time of their last use and of their opening (``used``, ``created``), and
+two hashes of counts, by user (``users``) and in all (``totals``).  Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+SHARED = ("used", "created", "users", "totals")
+"""The last part of the names of the keys that every script is given, behind those of a session."""
+
+_FORGET = """
+local function forget(session, data, id, used, created, users, totals)
+  local user, requests = unpack(redis.call('HMGET', session, 'user', 'requests'))
+  redis.call('DEL', session, data)
+  redis.call('ZREM', used, id)
+  redis.call('ZREM', created, id)
+  if not user then return 0 end
+  if redis.call('HINCRBY', users, user, -1) < 1 then redis.call('HDEL', users, user) end
+  redis.call('HINCRBY', totals, 'requests', 0 - requests)
+  return 1
+end
+"""
+
+_TOUCH = """
+local function touch(session, id, at, requests, used, totals)
+  local before = redis.call('HGET', session, 'used')
+  if not before then return end
+  if tonumber(at) > tonumber(before) then
+    redis.call('HSET', session, 'used', at)
+    redis.call('ZADD', used, at, id)
+  end
+  redis.call('HINCRBY', session, 'requests', requests)
+  redis.call('HINCRBY', totals, 'requests', requests)
+end
+"""
+
+# ARGV: digest, limit, limit of a user, user, created, used, requests, version, then keys and values.
+CREATE = """
+local session, data, used, created, users, totals = unpack(KEYS)
+local id, limit, user_limit, user = unpack(ARGV)
+if redis.call('EXISTS', session) == 1 then return redis.error_reply('ERR there is this session already') end
+if redis.call('ZCARD', used) >= tonumber(limit) then return 'full' end
+if tonumber(user_limit) > 0 and tonumber(redis.call('HGET', users, user) or 0) >= tonumber(user_limit) then
+  return 'user full'
+end
+redis.call('HSET', session, 'user', user, 'created', ARGV[5], 'used', ARGV[6], 'requests', ARGV[7],
+  'version', ARGV[8])
+redis.call('ZADD', created, ARGV[5], id)
+redis.call('ZADD', used, ARGV[6], id)
+redis.call('HINCRBY', users, user, 1)
+redis.call('HINCRBY', totals, 'requests', ARGV[7])
+for i = 9, #ARGV, 2 do redis.call('HSET', data, ARGV[i], ARGV[i + 1]) end
+return 'yes'
+"""
+
+HEAD = "return redis.call('HMGET', KEYS[1], 'user', 'created', 'used', 'requests', 'version')"
+
+GET = """
+return {redis.call('HMGET', KEYS[1], 'user', 'created', 'used', 'requests', 'version'),
+  redis.call('HGETALL', KEYS[2])}
+"""
+
+# ARGV: digest, version, used, requests, how many keys are removed, those, then keys and values.
+CHANGE = (
+    _TOUCH
+    + """
+local session, data, used, created, users, totals = unpack(KEYS)
+if redis.call('HGET', session, 'version') ~= ARGV[2] then return 0 end
+touch(session, ARGV[1], ARGV[3], ARGV[4], used, totals)
+redis.call('HINCRBY', session, 'version', 1)
+local removed = tonumber(ARGV[5])
+for i = 6, 5 + removed do redis.call('HDEL', data, ARGV[i]) end
+for i = 6 + removed, #ARGV, 2 do redis.call('HSET', data, ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+)
+
+# ARGV: what the names of sessions begin with, then digest, used and requests of each.
+TOUCH = (
+    _TOUCH
+    + """
+local used, created, users, totals = unpack(KEYS)
+for i = 2, #ARGV, 3 do
+  touch(ARGV[1] .. ARGV[i], ARGV[i], ARGV[i + 1], ARGV[i + 2], used, totals)
+end
+"""
+)
+
+DELETE = (
+    _FORGET
+    + """
+local session, data, used, created, users, totals = unpack(KEYS)
+return forget(session, data, ARGV[1], used, created, users, totals)
+"""
+)
+
+# ARGV: what the names of sessions and of data begin with, used, created, how many at most.
+EXPIRE = (
+    _FORGET
+    + """
+local used, created, users, totals = unpack(KEYS)
+local swept = 0
+local function sweep(index, before)
+  local limit = ARGV[5] - swept
+  if limit < 1 then return end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', '(' .. before, 'LIMIT', 0, limit)) do
+    forget(ARGV[1] .. id, ARGV[2] .. id, id, used, created, users, totals)
+    swept = swept + 1
+  end
+end
+sweep(used, ARGV[3])
+sweep(created, ARGV[4])
+return swept
+"""
+)
+
+TOTALS = """
+local used, created, users, totals = unpack(KEYS)
+return {redis.call('HGETALL', users), redis.call('HGET', totals, 'requests') or '0',
+  redis.call('ZRANGE', created, 0, 0, 'WITHSCORES'), redis.call('ZRANGE', used, 0, 0, 'WITHSCORES')}
+"""

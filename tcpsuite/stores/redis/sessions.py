@@ -1,0 +1,203 @@
+"""Sessions in Redis: several machines share them, and each sees at once what another one does."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from zope.interface import implementer
+
+from tcpsuite.core.sessions import Kept, Session, Totals
+from tcpsuite.errors import Closed, StoreFailed
+from tcpsuite.interfaces import ISessionStore
+from tcpsuite.stores.redis import scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from tcpsuite.stores.redis.client import RedisClient
+
+T = TypeVar("T")
+
+SWEPT_AT_ONCE = 500
+"""Sessions that one script forgets: Redis does nothing else meanwhile, for some milliseconds."""
+TOUCHED_AT_ONCE = 500
+"""Sessions that one script touches."""
+
+
+@implementer(ISessionStore)
+class RedisSessionStore:
+    """Sessions under the keys of one prefix.
+
+    What is asked of one session goes over one connection, and so is done in order.
+
+    :param client: started by :meth:`open`, stopped by :meth:`close`.
+    :param prefix: what the names of all keys begin with.
+    """
+
+    shared = True
+
+    def __init__(self, client: RedisClient, prefix: str = "tcpsuite:") -> None:
+        self._client = client
+        self._session = f"{prefix}session:"
+        self._data = f"{prefix}data:"
+        self._shared_keys = [prefix + name for name in scripts.SHARED]
+        self._touched: dict[bytes, tuple[float, int]] = {}
+        self._closed: Deferred[Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<RedisSessionStore {self._client!r}{' closed' if self._closed else ''}>"
+
+    def open(self) -> None:
+        """Begin to connect.  A Redis that is away at the start is no reason not to: it may come."""
+        self._client.start()
+
+    def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        arguments = [
+            session.digest.hex(), str(limit), str(user_limit), session.user, repr(session.created),
+            repr(session.used), str(session.requests), str(session.version), *_flat(session.data),
+        ]  # fmt: skip
+        asked = self._ask(scripts.CREATE, session.digest, arguments)
+        return asked.addCallback(lambda reply: Kept(reply.decode()))
+
+    def head(self, digest: bytes) -> Deferred[Session | None]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        return self._ask(scripts.HEAD, digest).addCallback(lambda head: _read(digest, head, []))
+
+    def get(self, digest: bytes) -> Deferred[Session | None]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        return self._ask(scripts.GET, digest).addCallback(lambda reply: _read(digest, *reply))
+
+    def change(
+        self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
+    ) -> Deferred[bool]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        removed = [key for key, value in changes.items() if value is None]
+        arguments = [
+            digest.hex(), str(version), repr(used), str(requests), str(len(removed)), *removed,
+            *_flat({key: value for key, value in changes.items() if value is not None}),
+        ]  # fmt: skip
+        return self._ask(scripts.CHANGE, digest, arguments).addCallback(bool)
+
+    def touch(self, digest: bytes, used: float, requests: int) -> None:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        if self._closed is None:
+            self._note(digest, used, requests)
+
+    def delete(self, digest: bytes) -> Deferred[bool]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        return self._ask(scripts.DELETE, digest, [digest.hex()]).addCallback(bool)
+
+    def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        return self._open_do(self._expire(used, created))
+
+    def totals(self) -> Deferred[Totals]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        return self._open_do(self._totals())
+
+    def close(self) -> Deferred[None]:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        if self._closed is None:
+            # What cannot be told any more is lost: when sessions were last used, and how often.
+            flushed = self._flush().addErrback(lambda failure: failure.trap(StoreFailed) and None)
+            self._closed = flushed.addCallback(lambda _: self._client.stop())
+        waiter: Deferred[None] = Deferred()
+        self._closed.addCallback(lambda _: waiter.callback(None))
+        return waiter
+
+    def _ask(self, script: str, digest: bytes, arguments: Sequence[str] = ()) -> Deferred[Any]:
+        """Ask about one session, behind what was noted of it."""
+        if self._closed is not None:
+            return fail(Closed("the session store is closed"))
+        if digest in self._touched:
+            self._send_touches([digest]).addErrback(lambda _: None)  # what follows fails too
+        name = digest.hex()
+        keys = [self._session + name, self._data + name, *self._shared_keys]
+        return self._client.run(script, keys, arguments, lane=_lane(digest))
+
+    def _open_do(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+        if self._closed is not None:
+            work.close()
+            return fail(Closed("the session store is closed"))
+        return Deferred.fromCoroutine(work)
+
+    async def _expire(self, used: float, created: float) -> int:
+        await self._flush()
+        arguments = [self._session, self._data, repr(used), repr(created), str(SWEPT_AT_ONCE)]
+        swept = 0
+        while True:
+            some: int = await self._client.run(scripts.EXPIRE, self._shared_keys, arguments)
+            swept += some
+            if some < SWEPT_AT_ONCE:
+                return swept
+
+    async def _totals(self) -> Totals:
+        await self._flush()
+        users, requests, oldest, idlest = await self._client.run(scripts.TOTALS, self._shared_keys, [])
+        return Totals(
+            {user: int(count) for user, count in _pairs(users)},
+            int(requests),
+            float(oldest[1]) if oldest else inf,
+            float(idlest[1]) if idlest else inf,
+        )
+
+    def _flush(self) -> Deferred[Any]:
+        """Send all that was noted, each over the connection of its session.  Fires when it is stored."""
+        lanes: dict[int, list[bytes]] = {}
+        for digest in self._touched:
+            lanes.setdefault(_lane(digest) % len(self._client.lanes), []).append(digest)
+        sent = [
+            self._send_touches(digests[start : start + TOUCHED_AT_ONCE])
+            for digests in lanes.values()
+            for start in range(0, len(digests), TOUCHED_AT_ONCE)
+        ]
+        return gatherResults(sent, consumeErrors=True).addErrback(_first) if sent else succeed(None)
+
+    def _send_touches(self, digests: Sequence[bytes]) -> Deferred[Any]:
+        """Send what was noted of sessions that share a connection."""
+        touched = {digest: self._touched.pop(digest) for digest in digests}
+        arguments = [self._session]
+        for digest, (used, requests) in touched.items():
+            arguments += digest.hex(), repr(used), str(requests)
+
+        def keep(failure: Any) -> Any:
+            for digest, noted in touched.items():
+                self._note(digest, *noted)
+            return failure
+
+        sent = self._client.run(scripts.TOUCH, self._shared_keys, arguments, lane=_lane(digests[0]))
+        return sent.addErrback(keep)
+
+    def _note(self, digest: bytes, used: float, requests: int) -> None:
+        noted, more = self._touched.get(digest, (used, 0))
+        self._touched[digest] = (max(noted, used), more + requests)
+
+
+def _lane(digest: bytes) -> int:
+    return digest[0]
+
+
+def _flat(data: Mapping[str, str]) -> list[str]:
+    return [text for pair in data.items() for text in pair]
+
+
+def _pairs(reply: Sequence[bytes]) -> list[tuple[str, str]]:
+    texts = [each.decode() for each in reply]
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _read(digest: bytes, head: Sequence[Any], data: Sequence[bytes]) -> Session | None:
+    user, created, used, requests, version = head
+    if user is None:
+        return None
+    return Session(
+        digest, user.decode(), float(created), float(used), int(requests), dict(_pairs(data)), int(version)
+    )
+
+
+def _first(failure: Any) -> Any:
+    """What the first of several failed with."""
+    return failure.value.subFailure
