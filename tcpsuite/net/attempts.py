@@ -10,8 +10,8 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
 from tcpsuite.errors import ConnectFailed, OutOfResources
-from tcpsuite.net.asking import NotPrepared
 from tcpsuite.net.endpoints import failure_text, lost_before
+from tcpsuite.net.hooks import NotPrepared
 from tcpsuite.net.shortage import is_shortage
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from tcpsuite.core.pooling.events import Waiting
 from tcpsuite.core.queueing import Queue, WhyHeld
 from tcpsuite.errors import Closed, Cut, PoolExhausted
 from tcpsuite.interfaces import IConnectionPool, ILease, IShrinkable
-from tcpsuite.net.asking import Hooks
 from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.net.hooks import Hooks
 from tcpsuite.net.leases import lend
 from tcpsuite.net.stock import Stock
 from tcpsuite.net.takers import Waits
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.pooling.events import Event
     from tcpsuite.core.servers import Server
-    from tcpsuite.net.asking import Hook
+    from tcpsuite.net.hooks import Hook
 
 
 @implementer(IConnectionPool, IShrinkable)

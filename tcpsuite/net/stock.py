@@ -26,9 +26,9 @@ from tcpsuite.core.pooling.events import Created, Destroyed, Evicted, Refilled
 from tcpsuite.core.pooling.settings import SESSION
 from tcpsuite.errors import Closed, ConnectFailed, Cut, LeaseError, OutOfResources, PoolExhausted
 from tcpsuite.net.alarm import Alarm
-from tcpsuite.net.asking import NotPrepared, Questions
 from tcpsuite.net.attempts import Attempts
 from tcpsuite.net.held import Held
+from tcpsuite.net.hooks import NotPrepared, Questions
 from tcpsuite.net.leases import PooledLease
 from tcpsuite.net.takers import Takers
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from tcpsuite.core.servers import Server
     from tcpsuite.errors import TcpsuiteError
     from tcpsuite.interfaces import ILease
-    from tcpsuite.net.asking import Hooks
     from tcpsuite.net.deadlines import Deadlines
+    from tcpsuite.net.hooks import Hooks
     from tcpsuite.net.witness import Witness
 
 LINGER = 10.0
