@@ -204,6 +204,7 @@ class Suite(Service):
             ended=self._access_log.write,
             ids=self._ids,
             clock=self.reactor,
+            first_byte_timeout=table.first_byte_timeout,
             high_water=table.socket.high_water,
             refusal=Refusal(limits.reject, service, self.reactor, held, limits.tarpit_time),
         )

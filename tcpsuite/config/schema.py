@@ -120,6 +120,12 @@ class ListenerConfig:
         "A connection on which nothing moves for so long is ended; 0 never ends one.",
         check=between(0, 31_536_000, "seconds"),
     )
+    first_byte_timeout: Duration = option(
+        Duration(0.0),
+        "A client that has sent nothing so long after it was accepted is cut; over TLS there are 10 s for "
+        "the handshake in its place; 0: it may wait for the server to speak.",
+        check=between(0, 86_400, "seconds"),
+    )
     limits: LimitsOptions = option(LimitsOptions(), "What is different from [limits] here.")
     socket: ListenerSocketOptions = option(ListenerSocketOptions(), "How its sockets are set up.")
     options: Any = None

@@ -81,6 +81,8 @@ class Admitted(Protocol):
         """There is a place: the service takes over."""
         if self.record.secure:
             self._deadline = self._admission.limit_handshake(self._late)
+        elif self.record.traffic is not UNCOUNTED:
+            self._deadline = self._admission.limit_silence(self._silent)
         try:
             address, self._address = self._address, None
             inner = self._admission.service.buildProtocol(address)  # type: ignore[arg-type]
@@ -142,6 +144,11 @@ class Admitted(Protocol):
     def _late(self) -> None:
         self.cut(Reason.DEADLINE, f"no TLS handshake within {HANDSHAKE_TIMEOUT:g} s")
 
+    def _silent(self) -> None:
+        # Looked at once, so that the first byte costs nothing when it comes.
+        if not self.record.bytes_in:
+            self.cut(Reason.DEADLINE, f"no byte within {self._admission.first_byte_timeout:g} s")
+
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -174,6 +181,8 @@ class Admission(Factory):
     :param ended: called with the record of each connection that ended or was refused.
     :param ids: gives each connection its id.
     :param clock: an ``IReactorTime``.
+    :param first_byte_timeout: seconds that a client has, from when it is served, for the first that it says;
+        over TLS its handshake is that.  0 for any time.
     :param high_water: bytes queued for a client past which who produces them is told to wait.
     :param refusal: how connections are refused; ``None`` closes them at once.
     :ivar limiter: the limiter.
@@ -195,6 +204,7 @@ class Admission(Factory):
         ended: Callable[[Connection], None],
         ids: Iterator[str],
         clock: IReactorTime,
+        first_byte_timeout: float = 0.0,
         high_water: int = HIGH_WATER,
         refusal: Refusal | None = None,
     ) -> None:
@@ -211,6 +221,7 @@ class Admission(Factory):
         self._ids = ids
         self._clock = clock
         self._deadlines = Deadlines(clock)
+        self.first_byte_timeout = first_byte_timeout
         self.high_water = high_water
         self._open: dict[Connection, Admitted] = {}
         self._held: deque[Admitted] = deque()
@@ -260,6 +271,13 @@ class Admission(Factory):
     def limit_handshake(self, late: Callable[[], object]) -> Deadline:
         """Have ``late`` called when the time for a TLS handshake that begins now is over."""
         return self._deadlines.after(HANDSHAKE_TIMEOUT, late)
+
+    def limit_silence(self, late: Callable[[], object]) -> Deadline | None:
+        """Have ``late`` called when the time for a client's first byte that begins now is over, if there is
+        such a time.
+        """
+        seconds = self.first_byte_timeout
+        return self._deadlines.after(seconds, late) if seconds else None
 
     def arrived(self, admitted: Admitted) -> None:
         """A connection that was not refused stands at the door."""

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from tcpsuite.net.admission import Admission
 
 SWEEP_INTERVAL = 1.0
-"""Seconds between two looks for idle connections, and for room that another listener has made."""
+"""Seconds between two looks for room that another listener has made."""
+IDLE_LOOKS = 16
+"""How often within an idle time-out is looked for connections whose time is over: to look at ten thousand of
+them takes some 10 ms, which is too much for each second.
+"""
 
 FULL = "full"
 """Why accepting rests at the ceiling; whoever else has it rest names a cause of their own."""
@@ -34,7 +38,8 @@ class Listener:
     :param name: the user's name for it.
     :param service: what it serves, for people.
     :param endpoints: Twisted server endpoint strings.
-    :param idle_timeout: seconds without a byte either way after which a connection ends; 0 for never.
+    :param idle_timeout: seconds without a byte either way after which a connection ends, a sixteenth of that
+        later at most, or two seconds; 0 for never.
     :param socket: how its sockets are set up.
     """
 
@@ -57,6 +62,8 @@ class Listener:
         self._socket = socket
         self._ports: list[IListeningPort] = []
         self._causes: set[str] = set()  # why accepting rests
+        self._idle_interval = max(SWEEP_INTERVAL, idle_timeout / IDLE_LOOKS)
+        self._look_for_idle = 0.0
         self._sweep = LoopingCall(self._look)
         self._sweep.clock = reactor
 
@@ -141,7 +148,9 @@ class Listener:
             await maybeDeferred(port.stopListening)
 
     def _look(self) -> None:
-        if self._idle_timeout:
+        now = self._reactor.seconds()
+        if self._idle_timeout and now >= self._look_for_idle:
+            self._look_for_idle = now + self._idle_interval
             self.admission.idle(self._idle_timeout)
         if FULL in self._causes:
             self.admission.look()

@@ -17,9 +17,10 @@ from tcpsuite.core.passwords import is_user
 from tcpsuite.core.sessions import ANONYMOUS, check_key
 from tcpsuite.errors import LoginFailed, ProtocolError, StartError
 from tcpsuite.interfaces import IRefusing
-from tcpsuite.options import option
+from tcpsuite.options import Duration, between, option
 from tcpsuite.services.lines import Command, LineProtocol
 from tcpsuite.services.over_limit import check_verdict, refusal_line
+from tcpsuite.services.patience import FIRST_BYTE, FIRST_BYTE_TIMEOUT, IDLE, IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,8 @@ class SessionOptions:
     """What a listener with ``service = "session"`` may say."""
 
     anonymous: bool = option(False, "Whether sessions may be opened without a login.")
+    first_byte_timeout: Duration = option(FIRST_BYTE_TIMEOUT, FIRST_BYTE, check=between(0, 86_400, "seconds"))
+    idle_timeout: Duration = option(IDLE_TIMEOUT, IDLE, check=between(0, 31_536_000, "seconds"))
 
 
 class SessionProtocol(LineProtocol):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from itertools import count
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
 from tcpsuite.core.connections import Ledger, Reason
@@ -22,6 +23,21 @@ from tcpsuite.services.echo import EchoFactory
 from tests.support.client import connect
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+
+class Looked:
+    """An admission without connections, of which only the looks for idle ones are of interest."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.looks = []
+
+    def idle(self, timeout):
+        """Looked for them."""
+        self.looks.append(self.clock.seconds())
+
+    async def when_empty(self):
+        """At once."""
 
 
 class Bench:
@@ -187,6 +203,20 @@ async def test_an_idle_connection_ends(bench):
     assert await client.lost is ConnectionDone
     await listener.admission.when_empty()
     assert bench.ended[0].reason is Reason.IDLE
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_may_be_idle_for_long_is_looked_at_seldom():
+    """A sixteenth of the time-out lies between two looks, and a second at least."""
+    for timeout, expected in ((160, [1, 11, 21]), (8, list(range(1, 31))), (0, [])):
+        clock = Clock()
+        listener = Listener("front", "echo", [], timeout, clock)
+        admission: Any = Looked(clock)
+        listener.admission = admission
+        await listener.start()
+        clock.pump([1] * 30)
+        assert admission.looks == expected
+        await listener.stop(0)
 
 
 @pytest_twisted.ensureDeferred

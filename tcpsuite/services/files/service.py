@@ -10,13 +10,14 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 
 from tcpsuite.net.pagecache import PageCache
-from tcpsuite.options import DirectoryPath, Secret, Size, at_least, option, token_length
+from tcpsuite.options import DirectoryPath, Duration, Secret, Size, at_least, between, option, token_length
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.root import Root
 from tcpsuite.services.files.share import Share
 from tcpsuite.services.files.sums import Sums
 from tcpsuite.services.files.upload import UploadRights, Uploads
+from tcpsuite.services.patience import FIRST_BYTE, FIRST_BYTE_TIMEOUT, IDLE, IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
@@ -44,6 +45,8 @@ class FilesOptions:
         "What a client may bear instead of logging in, to put files; empty for none.",
         check=token_length,
     )
+    first_byte_timeout: Duration = option(FIRST_BYTE_TIMEOUT, FIRST_BYTE, check=between(0, 86_400, "seconds"))
+    idle_timeout: Duration = option(IDLE_TIMEOUT, IDLE, check=between(0, 31_536_000, "seconds"))
 
 
 def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
