@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TIMEOUT = 1800.0
 """Seconds: who has gone for lunch may find another server, who reads a long page does not."""
 ENTRIES = 100_000
-"""Clients, about 27 MB of them."""
+"""Clients, about 21 MB of them."""
 LOOKS = 4
 """Clients that are passed over for one without a connection, when one must be forgotten."""
 STALE = 2
