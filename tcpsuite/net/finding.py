@@ -135,13 +135,13 @@ class Finder:
 
     def _basis(self, search: Search, servers: Sequence[Server]) -> Basis | None:
         """What the balancer went by that has just picked one of ``servers``, if somebody may ask for it."""
-        if search.reasoner is None or search.record is None:
+        if search.rule.reasoner is None or search.record is None:
             return None
         try:
-            return search.reasoner.because(servers, search.client)
+            return search.rule.reasoner.because(servers, search.client)
         except Exception:  # one of somebody's own: the client shall not suffer for it
             if self._seldom.says("because"):
-                self.log.failure("{balancer} cannot say why it picked", balancer=search.reasoner)
+                self.log.failure("{balancer} cannot say why it picked", balancer=search.rule.reasoner)
             return None
 
     def _closed_error(self) -> Exception:
@@ -162,7 +162,7 @@ class Finder:
                 return self._without(search, now)
             if tried and not self._may_retry(search):
                 return self._hold(search, WhyHeld.RETRIES)
-            server = search.balancer.pick(usable, search.client, now)
+            server = search.rule.picker.pick(usable, search.client, now)
             if server is None:
                 return self._give_up(search, f"the balancer of {self._upstream} refused")
             choice = self._members.choice_without(tried, usable) if tried else self._members.choice
@@ -204,8 +204,8 @@ class Finder:
 
     def _attempt(self, server: Server, search: Search, begun: float, timeout: float) -> Deferred[ILease]:
         self._members.begun(server)
-        if search.learner is not None:
-            self.tell(search.learner.started, server, begun)
+        if search.rule.learner is not None:
+            self.tell(search.rule.learner.started, server, begun)
         try:
             acquired = self._members.pools[server.name].acquire(timeout, search.holder)
         except Exception:
@@ -274,15 +274,15 @@ class Finder:
         """No connection came of it, by no fault of the server."""
         search.attempted(server, why, seconds)
         self._members.ended(server)
-        if search.learner is not None:
+        if search.rule.learner is not None:
             outcome = Outcome(True, seconds=seconds)
-            self.tell(search.learner.finished, server, outcome, self._clock.seconds())
+            self.tell(search.rule.learner.finished, server, outcome, self._clock.seconds())
 
     def _tried(self, server: Server, search: Search, outcome: Outcome) -> None:
         search.attempted(server, outcome.error, outcome.seconds)
         self._members.note(server, outcome)
-        if search.learner is not None:
-            self.tell(search.learner.connected, server, outcome, self._clock.seconds())
+        if search.rule.learner is not None:
+            self.tell(search.rule.learner.connected, server, outcome, self._clock.seconds())
 
     def _finished(self, outcome: Outcome, server: Server, search: Search) -> None:
         if search.affinity is not None:
@@ -298,8 +298,8 @@ class Finder:
             server.last_error = outcome.error
             self._members.note(server, outcome)
         self._members.ended(server)
-        if search.learner is not None:
-            self.tell(search.learner.finished, server, outcome, self._clock.seconds())
+        if search.rule.learner is not None:
+            self.tell(search.rule.learner.finished, server, outcome, self._clock.seconds())
         if outcome.ok:
             self._members.judge(server, True)
         else:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection
     from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.interfaces import ILearning, ILease, ILoadBalancer, IReasoned
+    from tcpsuite.interfaces import ILease
+    from tcpsuite.net.rule import Rule
 
 
 MOST_NOTED = 100
@@ -78,15 +79,11 @@ class Search:
 
     client: str
     record: Connection | None
-    balancer: ILoadBalancer
-    learner: ILearning | None = None
-    """The balancer, if it wants to know what becomes of its picks."""
-    reasoner: IReasoned | None = None
-    """The balancer, if it can say why it picked."""
+    rule: Rule
     holder: str = ""
     """Who it is, for people."""
     affinity: Affinity | None = None
-    """The balancer, if it is to remember where the client was led to."""
+    """What is to remember where the client was led to, if anything is."""
     key: str = ""
     """What it has remembered the client as."""
     deadline: float | None = None

@@ -14,10 +14,10 @@ from tcpsuite.core.choosing import Why, why_not
 from tcpsuite.core.picks import Pick
 from tcpsuite.core.retrying import RetryBudget
 from tcpsuite.errors import ChangeRefused
-from tcpsuite.interfaces import ILearning, IReasoned, ITimed
 from tcpsuite.net.finding import Finder
 from tcpsuite.net.leases import lend
 from tcpsuite.net.operating import Change, Operator
+from tcpsuite.net.rule import Rule
 from tcpsuite.net.search import Patience, Search
 from tcpsuite.net.whatif import Whatif, whatif
 
@@ -76,12 +76,10 @@ class Upstream:
         self._budget = budget or RetryBudget()
         self._chance = chance or SystemRandom()
         self._finder = Finder(name, members, clock, self._patience, self._budget, queue, self._chance)
-        self._balancers: dict[str, ILoadBalancer] = {}
-        self._learner: ILearning | None = ILearning(balancer, None)
         self.affinity = None if stick_table is None else Affinity(stick_table, balancer)
-        self._picker: ILoadBalancer = self.affinity or balancer
-        self._reasoner: IReasoned | None = IReasoned(self._picker, None)
-        self.times_answers = ITimed.providedBy(balancer)
+        self._rule = Rule(balancer, strategy, self.affinity)
+        self._named: dict[str, Rule] = {}
+        self.times_answers = self._rule.timer is not None
 
     def __repr__(self) -> str:
         up = sum(server.up for server in self.servers)
@@ -153,17 +151,8 @@ class Upstream:
             :class:`~tcpsuite.errors.OutOfResources` or :class:`~tcpsuite.errors.Closed`.  Cancelling it
             gives the attempt up.
         """
-        if balancer is None:
-            affinity = self.affinity if client else None
-            search = Search(client, connection, self._picker, self._learner, self._reasoner, holder, affinity)
-        else:
-            learner, reasoner = ILearning(balancer, None), IReasoned(balancer, None)
-            search = Search(client, connection, balancer, learner, reasoner, holder)
-        if connection is not None:
-            connection.upstream = self.name
-            connection.strategy = self.strategy if balancer is None else type(balancer).__name__
-            search.holder = holder or connection.id
-        return self._finder.find(search)
+        rule = self._rule if balancer is None else Rule(balancer, type(balancer).__name__)
+        return self._find(client, connection, rule, holder)
 
     def execute(
         self,
@@ -177,10 +166,10 @@ class Upstream:
         :return: fires with what ``fn`` gave, or fails as it or :meth:`acquire` failed.
         :raises ValueError: when there is no strategy of that name.
         """
-        balancer = self._named(strategy) if isinstance(strategy, str) else strategy
+        rule = self._rule_of(strategy)
         return Deferred.fromCoroutine(
             lend(
-                lambda name: self.acquire(client, None, balancer, name),
+                lambda name: self._find(client, None, rule, name),
                 lambda lease: self.pools[lease.server.name],
                 fn,
             )
@@ -190,7 +179,8 @@ class Upstream:
         """The first byte of ``server`` came so long after the connection to it was made, or after the first
         byte of the client went there.
         """
-        self._finder.tell(ITimed(self.balancer).answered, server, seconds, self._clock.seconds())
+        assert self._rule.timer is not None, "it is told where answers are timed"
+        self._finder.tell(self._rule.timer.answered, server, seconds, self._clock.seconds())
 
     def whatif(self, client: str = "") -> Whatif:
         """Who would be picked for ``client``, without a connection and without a change to any balancer."""
@@ -199,7 +189,7 @@ class Upstream:
             shared += (self._chance,)
         if self.affinity is not None:  # a copy is asked, and remembers nothing
             shared += (self.affinity.table,)
-        told = whatif(self.members, self._picker, client, self._clock.seconds(), shared)
+        told = whatif(self.members, self._rule.picker, client, self._clock.seconds(), shared)
         waits = self._finder.would_wait()
         if waits and (full := self._finder.nobody_more):
             told = Whatif(Pick(told.pick.choice), full)
@@ -257,9 +247,22 @@ class Upstream:
         """
         return {} if self.members.checker is None else self.members.checker.report()
 
-    def _named(self, strategy: str) -> ILoadBalancer:
+    def _find(self, client: str, connection: Connection | None, rule: Rule, holder: str) -> Deferred[ILease]:
+        search = Search(client, connection, rule, holder, rule.affinity if client else None)
+        if connection is not None:
+            connection.upstream = self.name
+            connection.strategy = rule.name
+            search.holder = holder or connection.id
+        return self._finder.find(search)
+
+    def _rule_of(self, strategy: str | ILoadBalancer | None) -> Rule:
+        """What :meth:`execute` names."""
+        if strategy is None:
+            return self._rule
+        if not isinstance(strategy, str):
+            return Rule(strategy, type(strategy).__name__)
         if strategy not in STRATEGIES:
             raise ValueError(f"expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
-        if strategy not in self._balancers:
-            self._balancers[strategy] = STRATEGIES[strategy](self._chance)
-        return self._balancers[strategy]
+        if strategy not in self._named:
+            self._named[strategy] = Rule(STRATEGIES[strategy](self._chance), strategy)
+        return self._named[strategy]

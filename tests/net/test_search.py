@@ -15,6 +15,7 @@ from tcpsuite.core.picks import Pick
 from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import ConnectFailed, NoServer, PoolExhausted
+from tcpsuite.net.rule import Rule
 from tcpsuite.net.search import Patience, Search
 from tests.support.upstreams import record
 
@@ -50,8 +51,8 @@ class PatienceTests(SynchronousTestCase):
 class SearchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.record = record()
-        self.balancer = First(random.Random(1))
-        self.search = Search("192.0.2.7", self.record, self.balancer)
+        self.rule = Rule(First(random.Random(1)))
+        self.search = Search("192.0.2.7", self.record, self.rule)
 
     def test_all_is_noted(self) -> None:
         """Each pick, each attempt, and all its time of waiting are in the record."""
@@ -68,7 +69,7 @@ class SearchTests(SynchronousTestCase):
 
     def test_nothing_is_noted(self) -> None:
         """Who searches without a record is searched for all the same."""
-        search = Search("", None, self.balancer)
+        search = Search("", None, self.rule)
         search.picked(A, Choice(("a",)))
         search.found_none(Choice(()))
         search.attempted(A, "", 0.5)
