@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import define, frozen
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class Outcome:
     """Whether it failed for want of something here, a descriptor say: that tells nothing of the server."""
 
 
-@frozen(eq=False)
+@define(eq=False)  # made for each connection: frozen, it would take four times as long
 class Verdict:
-    """What a limiter says of one client, once.
+    """What a limiter says of one client, once; nobody changes it.
 
     Each verdict is equal to itself alone: two admissions of one client read the same, and are released apart.
     """

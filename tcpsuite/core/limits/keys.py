@@ -12,8 +12,8 @@ LOOPBACK = "::1"
 """The key of IPv6's own loopback, the one address there that is no network."""
 
 _USER = "user:"  # no address begins so
+_NETWORK = f"::/{PREFIX}"  # all networks that are keys end so
 _GROUPS = 8
-_GROUPS_KEPT = PREFIX // 16
 
 
 def key_of(client: str) -> str:
@@ -23,7 +23,7 @@ def key_of(client: str) -> str:
     """
     if not client:
         return UNIX
-    if ":" not in client or client.startswith(_USER):
+    if ":" not in client or client.endswith(_NETWORK) or client.startswith(_USER):
         # The kernel writes an IPv4 address in one way only: there is nothing to be read in it.
         return client
     try:
@@ -37,7 +37,7 @@ def key_of(client: str) -> str:
         return client
     while groups and not groups[-1]:
         groups.pop()
-    return f"{':'.join(f'{group:x}' for group in groups)}::/{PREFIX}"
+    return ":".join([f"{group:x}" for group in groups]) + _NETWORK
 
 
 def user_key(user: str) -> str:
@@ -77,4 +77,5 @@ def _groups(text: str) -> list[int]:
         groups += ["0"] * (size - len(groups) - len(behind)) + behind
     if len(groups) != size:
         raise ValueError(f"{text!r} is no IPv6 address")
-    return [int(group, 16) for group in groups[:_GROUPS_KEPT]]
+    a, b, c, d, *_ = groups
+    return [int(a, 16), int(b, 16), int(c, 16), int(d, 16)]

@@ -61,7 +61,10 @@ class Rates:
             return wait if amount <= burst else float("inf")
         paid_at[key] = then
         paid_at.move_to_end(key)
-        self._forget(now)
+        if paid_at[next(iter(paid_at))] <= now:
+            self._forget_paid(now)
+        if len(paid_at) > self.capacity:
+            paid_at.popitem(last=False)
         return 0.0
 
     def spent(self, key: str, rate: float, now: float) -> float:
@@ -73,15 +76,11 @@ class Rates:
         most = nlargest(number, ((then, key) for key, then in self._paid_at.items() if then > now))
         return [key for _, key in most]
 
-    def _forget(self, now: float) -> None:
-        """Forget up to two that have nothing to pay, so that they go faster than others come; and the oldest,
-        when it is one too many.
-        """
+    def _forget_paid(self, now: float) -> None:
+        """Forget up to two that have nothing to pay, so that they go faster than others come."""
         paid_at = self._paid_at
         for _ in range(2):
             oldest = next(iter(paid_at))
             if paid_at[oldest] > now:
                 break
             del paid_at[oldest]
-        if len(paid_at) > self.capacity:
-            paid_at.popitem(last=False)
