@@ -13,14 +13,17 @@ from twisted.internet import reactor
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.web.client import Agent, readBody
+from zope.interface import implementer
 
 from tcpsuite.admin.welcome import welcome
 from tcpsuite.app import build
 from tcpsuite.config import load
 from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.errors import StartError
+from tcpsuite.interfaces import IShrinkable
 from tcpsuite.net.resolving import NumericResolver
 from tests.support.client import connect
 from tests.support.gateways import listening
@@ -118,6 +121,39 @@ async def test_everything_is_there(suite, tmp_path):
     assert (tmp_path / "state" / "sessions.db").exists()
     await client.leave()
     await sessions.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_short_of_memory_from_the_start(make_suite):
+    """No listener accepts, who looks in is told why, and what has ended is forgotten; pools are asked too."""
+    suite = make_suite(SUITE.format(back=free_port()) + '[overload]\nmemory_limit = "1MiB"\nlag = 0\n')
+    old = Connection("ab-1", "192.0.2.1:1", "192.0.2.1", "front", "gateway", 0.0, 0.0)
+    suite.ledger.open(old)
+    suite.ledger.close(old, 1.0)
+    suite.startService()
+    assert {listener.state for listener in suite.listeners.values()} == {"overloaded"}
+    code, body = await get(suite, "/readyz")
+    assert code == 503
+    assert b"of 1 MiB is in use" in body
+    assert suite.ledger.find("ab-1") is None
+    asked = suite.overload.memory.shrinkables
+    assert asked[:2] == [suite.upstreams["back"].members, suite.ledger]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_is_asked_to_give_memory_back(make_suite):
+    """The factory of a service that provides it; others are not."""
+
+    @implementer(IShrinkable)
+    class Spare(Factory):
+        def shrink(self):
+            """It has nothing."""
+
+    spare = Spare()
+    suite = make_suite(SUITE.format(back=free_port()))
+    assert not any(isinstance(each, Spare) for each in suite.overload.memory.shrinkables)
+    suite.listeners["back"].admission.service = spare
+    assert spare in suite._shrinkables()
 
 
 def test_names_are_looked_up_our_way_on_any_reactor(make_suite):

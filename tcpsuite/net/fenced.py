@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.errors import PoolExhausted, StartError
-from tcpsuite.interfaces import IConnectionPool, ILease
+from tcpsuite.interfaces import IConnectionPool, ILease, IShrinkable
 from tcpsuite.net.seldom import Seldom
 from tcpsuite.net.shield import within
 
@@ -22,7 +22,7 @@ GRACE = 1.0
 """Seconds behind its time after which a pool is given up that has not answered."""
 
 
-@implementer(IConnectionPool)
+@implementer(IConnectionPool, IShrinkable)
 class FencedPool:
     """Another pool, of which everything may be broken.
 
@@ -99,6 +99,11 @@ class FencedPool:
     def cut(self) -> None:
         """Reset every lease."""
         self._safely(self._pool.cut)
+
+    def shrink(self) -> None:
+        """Give memory back, if it knows how to."""
+        if IShrinkable.providedBy(self._pool):
+            self._safely(self._pool.shrink)
 
     def _lease(self, given: Any) -> ILease:
         if not ILease.providedBy(given):

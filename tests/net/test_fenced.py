@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from tcpsuite.core.servers import Server
 from tcpsuite.errors import PoolExhausted, StartError
+from tcpsuite.interfaces import IShrinkable
 from tcpsuite.net.fenced import FencedPool
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tcpsuite.testing.pools import SingleUsePoolContract
@@ -55,6 +57,16 @@ class BrokenTests(SynchronousTestCase):
         self.breaks("start")
         error = self.assertRaises(StartError, self.pool.start)
         self.assertIn("the pool of server a of upstream db cannot start: ZeroDivision", str(error))
+
+    def test_a_shrink(self) -> None:
+        """One that knows no such thing is not asked; what one raises that does is logged."""
+        own: Any = self.own
+        own.shrink = None
+        self.breaks("shrink")
+        self.pool.shrink()
+        alsoProvides(self.own, IShrinkable)
+        self.pool.shrink()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_an_acquire(self) -> None:
         """What it raises is raised; and what is no lease is none."""
