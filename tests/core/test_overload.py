@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.overload import (
+    CALM,
+    CLOSE,
     LOOKS,
     MARGIN,
     SHRINK_AGAIN,
@@ -139,6 +141,17 @@ class MemoryPressureTests(SynchronousTestCase):
         self.pressure = MemoryPressure(0.5, 0)
         self.assertEqual(self.steps(999), [(Begin, Step.SHRINK)])
 
+    def test_is_looked_at_closely_when_it_is_near(self) -> None:
+        """From a tenth of the limit below the first line that there is."""
+        seen = []
+        for pressure, used in (
+            (self.pressure, 0), (self.pressure, 849), (self.pressure, 850), (MemoryPressure(0, 0.5), 399),
+            (MemoryPressure(0, 0.5), 400), (MemoryPressure(0, 0), 999),
+        ):  # fmt: skip
+            pressure.sample(used, LIMIT, 0.0)
+            seen.append(pressure.interval)
+        self.assertEqual(seen, [CALM, CALM, CLOSE, CALM, CLOSE, CALM])
+
     def test_says_why(self) -> None:
         """In per cent, and of how much."""
         (begin, _) = self.pressure.sample(1970 * 2**20, 2000 * 2**20, 0.0)
@@ -191,10 +204,18 @@ class LagPressureTests(SynchronousTestCase):
         """Nor are two, however long they are."""
         self.assertEqual(self.see(60.0, 60.0, 0.0, 0.0, 0.0), [])
 
+    def test_is_looked_at_closely_after_a_late_look(self) -> None:
+        """One that is half the limit late, until it is no longer among the last five."""
+        seen = []
+        for late in (0.04, 0.05, 0.0, 0.0, 0.0, 0.0, 0.0):
+            self.see(late)
+            seen.append(self.pressure.interval)
+        self.assertEqual(seen, [CALM, *[CLOSE] * 5, CALM])
+
     def test_off(self) -> None:
         """A limit of 0 is none."""
         self.pressure = LagPressure(0.0)
-        self.assertEqual(self.see(*[9.0] * 9), [])
+        self.assertEqual((self.see(*[9.0] * 9), self.pressure.interval), ([], CALM))
         self.assertEqual(self.pressure.steps, ())
 
     @given(st.lists(st.floats(0, 1), max_size=60))
