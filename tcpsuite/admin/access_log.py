@@ -8,6 +8,7 @@ import os
 import re
 import select
 import stat
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -62,13 +63,14 @@ class AccessLogOptions:
     format: str = option("text", "How a line is written: text or json.", choices=("text", "json"))
 
 
-def json_line(connection: Connection, unlogged: int = 0) -> str:
+def json_line(connection: Connection, at: float, unlogged: int = 0) -> str:
     """A connection that has ended, as one JSON object in ASCII.
 
+    :param at: when it ended, in seconds since the epoch.
     :param unlogged: how many refusals before this one left no line.
     """
     values = {
-        "time": _time(connection),
+        "time": _time(at),
         "id": connection.id,
         "peer": connection.peer,
         "listener": connection.listener,
@@ -88,7 +90,7 @@ def json_line(connection: Connection, unlogged: int = 0) -> str:
     return _as_json({**values, "unlogged": unlogged} if unlogged else values)
 
 
-def text_line(connection: Connection, unlogged: int = 0) -> str:
+def text_line(connection: Connection, at: float, unlogged: int = 0) -> str:
     """The same as ``name=value``, the time before them; ``-`` stands for nothing.
 
     A value with anything but letters, digits and ``._:/@+%[]-`` in it is a JSON string, in ASCII: whatever a
@@ -99,7 +101,7 @@ def text_line(connection: Connection, unlogged: int = 0) -> str:
         for attempt in connection.attempts
     )
     line = (
-        f"{_time(connection)} id={connection.id} peer={_text(connection.peer)}"
+        f"{_time(at)} id={connection.id} peer={_text(connection.peer)}"
         f" listener={_name(connection.listener)} service={_name(connection.service)}"
         f" server={_name(connection.server)} user={_said(connection.user)}"
         f" bytes_in={connection.bytes_in} bytes_out={connection.bytes_out}"
@@ -116,9 +118,8 @@ def _seconds(connection: Connection) -> float:
     return connection.duration(connection.started)
 
 
-def _time(connection: Connection) -> str:
-    """When it ended."""
-    second, fraction = divmod(connection.opened_at + _seconds(connection), 1)
+def _time(at: float) -> str:
+    second, fraction = divmod(at, 1)
     return f"{_second(second)}.{int(fraction * 1000):03}Z"
 
 
@@ -151,7 +152,7 @@ def _clip(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
-_FORMATS: Mapping[str, Callable[[Connection, int], str]] = {"text": text_line, "json": json_line}
+_FORMATS: Mapping[str, Callable[[Connection, float, int], str]] = {"text": text_line, "json": json_line}
 
 
 class AccessLog:
@@ -162,16 +163,20 @@ class AccessLog:
     What cannot be written (a full disk, a reader that stalls or went away) is lost, and said in our own log
     once a minute.
 
+    :param wall: gives the seconds since the epoch, for the times in the lines.
     :ivar lost: lines that could not be written, or not to their end.
     """
 
     log = Logger()
 
-    def __init__(self, options: AccessLogOptions, clock: IReactorTime) -> None:
+    def __init__(
+        self, options: AccessLogOptions, clock: IReactorTime, wall: Callable[[], float] = time.time
+    ) -> None:
         self.lost = 0
         self._path = options.path
         self._format = _FORMATS[options.format]
         self._clock = clock
+        self._wall = wall
         self._fd: int | None = None
         self._write: Callable[[int, bytes], int] = os.write
         self._waiting: list[str] = []
@@ -218,7 +223,7 @@ class AccessLog:
         unlogged = 0
         if connection.reason is Reason.LIMITED:
             unlogged, self._unlogged = self._unlogged, 0
-        self._waiting.append(self._format(connection, unlogged))
+        self._waiting.append(self._format(connection, self._wall(), unlogged))
         if not self._together or len(self._waiting) >= MOST_WAITING:
             self.flush()
         elif self._timer is None:

@@ -28,8 +28,8 @@ class Transition:
     """A server went up or down."""
 
     up: bool
-    now: float
-    """When, on the clock of the checks."""
+    at: float
+    """When, on the clock of whoever observes."""
     reason: str
     """Why, in words."""
 
@@ -67,21 +67,22 @@ class RiseFall:
         """Whether the latest check speaks against what the server counts as, but not yet often enough."""
         return self.last is not None and self.last.ok != self.up
 
-    def observe(self, outcome: Outcome, now: float) -> Transition | None:
+    def observe(self, outcome: Outcome, at: float) -> Transition | None:
         """A check ended.
 
+        :param at: when: people read it, nothing is reckoned from it.
         :return: the transition that it brought about, if it did.
         """
         if self.last is None:
-            needed, self.row, self.since = 1, 1, now
+            needed, self.row, self.since = 1, 1, at
         else:
             needed = self.rise if outcome.ok else self.fall
             self.row = self.row + 1 if self.last.ok == outcome.ok else 1
         self.last = outcome
         if outcome.ok == self.up or self.row < needed:
             return None
-        self.up, self.since = outcome.ok, now
-        return Transition(self.up, now, self._reason(outcome))
+        self.up, self.since = outcome.ok, at
+        return Transition(self.up, at, self._reason(outcome))
 
     def _reason(self, outcome: Outcome) -> str:
         checks = "1 check" if self.row == 1 else f"{self.row} checks in a row"

@@ -22,7 +22,7 @@ LENGTH = 100
 class Failure:
     """One that failed: when, and why."""
 
-    now: float
+    at: float
     error: str
 
 
@@ -32,8 +32,8 @@ class History:
     :param length: how many are remembered.
     :ivar ok: how many were good, of all that there ever were.
     :ivar failed: how many were not.
-    :ivar last_success: when the latest good one was; ``None`` when there was none.  It is remembered when it
-        is no longer among the latest.
+    :ivar last_success: when the latest good one was, on the clock of whoever adds them; ``None`` when there
+        was none.  It is remembered when it is no longer among the latest.
     :ivar last_failure: likewise, and why it failed.
     """
 
@@ -48,15 +48,15 @@ class History:
     def __repr__(self) -> str:
         return f"<History ok={self.ok} failed={self.failed}>"
 
-    def add(self, outcome: Outcome, now: float) -> None:
-        """One more."""
+    def add(self, outcome: Outcome, at: float) -> None:
+        """One more, at that time: people read it, nothing is reckoned from it."""
         if outcome.ok:
             self.ok += 1
-            self.last_success = now
+            self.last_success = at
             self._latest.append(outcome.seconds)
         else:
             self.failed += 1
-            self.last_failure = Failure(now, outcome.error)
+            self.last_failure = Failure(at, outcome.error)
             self._latest.append(None)
 
     def report(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class History:
             "healthy": len(took) / count if count else None,
             "latency": None if not took else _figures(took),
             "last_success": self.last_success,
-            "last_failure": None if failure is None else {"at": failure.now, "error": failure.error},
+            "last_failure": None if failure is None else {"at": failure.at, "error": failure.error},
         }
 
 

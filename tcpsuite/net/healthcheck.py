@@ -6,6 +6,7 @@ How one is asked says :mod:`tcpsuite.net.checks`, what the answers mean :mod:`tc
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
@@ -64,6 +65,7 @@ class HealthChecker:
     :param changed: called with a server that has gone up or down, and with its transition; its ``up`` says it
         already.
     :param patience: seconds after which a check that has not ended by itself is given up, and has failed.
+    :param wall: gives the seconds since the epoch, for the times that it tells of.
     """
 
     log = Logger()
@@ -80,6 +82,7 @@ class HealthChecker:
         chance: random.Random | None = None,
         changed: Callable[[Server, Transition], None] | None = None,
         patience: float = PATIENCE,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._upstream = upstream
         self._check = check
@@ -89,6 +92,7 @@ class HealthChecker:
         self._chance = chance or random.SystemRandom()
         self._changed = changed
         self._patience = patience
+        self._wall = wall
         self._complaints = Complaints(upstream, reactor)
         self._running = False
         self._watched: dict[str, _Watched] = {}
@@ -148,11 +152,11 @@ class HealthChecker:
         :param outcome: its seconds are those that it took to connect.
         """
         if not outcome.local:
-            self._watched[server.name].connections.add(outcome, self._reactor.seconds())
+            self._watched[server.name].connections.add(outcome, self._wall())
 
     def status(self, server: Server) -> dict[str, Any]:
-        """What is known of a server: ``since`` when it is what it is (on the reactor's clock, ``None`` before
-        the first check), and ``checks`` by how they ended.
+        """What is known of a server: ``since`` when it is what it is (in seconds since the epoch, ``None``
+        before the first check), and ``checks`` by how they ended.
         """
         watched = self._watched[server.name]
         checks = {"ok": watched.checks.ok, "failed": watched.checks.failed}
@@ -163,7 +167,8 @@ class HealthChecker:
 
         ``up``, and ``since`` when; whether it is ``resting``; the last ``transition`` (``up``, ``at``,
         ``reason``), ``None`` when there was none; what :meth:`tcpsuite.core.history.History.report` says of
-        its ``checks``, and of real ``connections`` to it.  Times are those of the reactor's clock.
+        its ``checks``, and of real ``connections`` to it.  Times are seconds since the epoch, as the wall
+        clock was then, and the log with it.
         """
         return {
             name: {
@@ -236,7 +241,7 @@ class HealthChecker:
             self._wait(watched)
 
     def _count(self, outcome: Outcome, watched: _Watched) -> None:
-        server, now = watched.server, self._reactor.seconds()
+        server, now = watched.server, self._wall()
         watched.checks.add(outcome, now)
         if not outcome.ok:
             server.last_error = outcome.error
@@ -267,4 +272,4 @@ class HealthChecker:
 def _told(transition: Transition | None) -> dict[str, Any] | None:
     if transition is None:
         return None
-    return {"up": transition.up, "at": transition.now, "reason": transition.reason}
+    return {"up": transition.up, "at": transition.at, "reason": transition.reason}

@@ -31,13 +31,16 @@ from tcpsuite.core.connections import Attempt, Connection, Counted, Reason
 from tcpsuite.errors import StartError
 from tcpsuite.options import OptionError
 
+ENDED = 1_700_000_001.25
+"""When every connection here ended, by the wall clock, which has been set since they began."""
+
 FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
 
 def ended(
     reason: Reason = Reason.CLIENT_CLOSED, detail: str = "", user: str = "", peer: str = "192.0.2.7:4711"
 ) -> Connection:
-    connection = Connection("ab-1", peer, "192.0.2.7", "db", "gateway", 100.0, 1_700_000_000.0)
+    connection = Connection("ab-1", peer, "192.0.2.7", "db", "gateway", 100.0, 0.0)
     connection.server = "a"
     connection.user = user
     connection.traffic = Counted(12, 3456)
@@ -50,7 +53,7 @@ class LineTests(SynchronousTestCase):
     def test_text(self) -> None:
         """A text line begins with the time of the end in UTC, and has a name for everything else."""
         self.assertEqual(
-            text_line(ended()),
+            text_line(ended(), ENDED),
             "2023-11-14T22:13:21.250Z id=ab-1 peer=192.0.2.7:4711 listener=db service=gateway server=a "
             "user=- bytes_in=12 bytes_out=3456 seconds=1.25 reason=client_closed detail=- attempts=-",
         )
@@ -59,7 +62,7 @@ class LineTests(SynchronousTestCase):
         """A JSON line holds the same, with numbers as numbers and attempts as objects."""
         connection = ended(Reason.CONNECT_FAILED, "nobody there")
         connection.attempts = (Attempt("a", "refused", 0.0012344),)
-        values = json.loads(json_line(connection))
+        values = json.loads(json_line(connection, ENDED))
         self.assertEqual(values["time"], "2023-11-14T22:13:21.250Z")
         self.assertEqual(values["bytes_out"], 3456)
         self.assertEqual(values["detail"], "nobody there")
@@ -69,16 +72,16 @@ class LineTests(SynchronousTestCase):
         """A text line tells each attempt to reach a server."""
         connection = ended()
         connection.attempts = (Attempt("a", "refused", 0.001), Attempt("b", "", 0.0000214))
-        self.assertIn('attempts="a: refused (0.001000 s), b: ok (0.000021 s)"', text_line(connection))
+        self.assertIn('attempts="a: refused (0.001000 s), b: ok (0.000021 s)"', text_line(connection, ENDED))
 
     def test_nothing_and_a_hyphen(self) -> None:
         """A user who is called - is told from none."""
-        self.assertIn('user="-"', text_line(ended(user="-")))
+        self.assertIn('user="-"', text_line(ended(user="-"), ENDED))
 
     @given(st.text(max_size=300), st.text(max_size=300))
     def test_hostile_text(self, user: str, detail: str) -> None:
         """Whatever a peer brings in stays in its field, on its line, in ASCII."""
-        line = text_line(ended(user=user, detail=detail))
+        line = text_line(ended(user=user, detail=detail), ENDED)
         self.assertTrue(line.isascii() and line.isprintable())
         found = dict(FIELD.findall(line))
         self.assertEqual(len(found), 12)
@@ -86,7 +89,7 @@ class LineTests(SynchronousTestCase):
             value = found[name]
             shown = json.loads(value) if value.startswith('"') else value.removeprefix("-")
             self.assertEqual(shown, text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
-        self.assertTrue(json_line(ended(user=user)).isascii())
+        self.assertTrue(json_line(ended(user=user), ENDED).isascii())
 
 
 class AccessLogTests(SynchronousTestCase):
@@ -97,7 +100,7 @@ class AccessLogTests(SynchronousTestCase):
         self.path = Path(folder.name, "access.log")
 
     def open(self, path: str | None = None, form: str = "text") -> AccessLog:
-        log = AccessLog(AccessLogOptions(path or str(self.path), form), self.clock)
+        log = AccessLog(AccessLogOptions(path or str(self.path), form), self.clock, lambda: ENDED)
         log.open()
         self.addCleanup(log.close)
         return log
@@ -124,7 +127,9 @@ class AccessLogTests(SynchronousTestCase):
         for user in "ab":
             log.write(ended(user=user))
         self.assertEqual(self.path.read_text(), "before\n")
-        self.assertEqual(self.lines(), ["before", text_line(ended(user="a")), text_line(ended(user="b"))])
+        self.assertEqual(
+            self.lines(), ["before", text_line(ended(user="a"), ENDED), text_line(ended(user="b"), ENDED)]
+        )
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_few_wait(self) -> None:
@@ -139,7 +144,7 @@ class AccessLogTests(SynchronousTestCase):
         log = self.open()
         log.write(ended())
         log.close()
-        self.assertEqual(self.path.read_text(), text_line(ended()) + "\n")
+        self.assertEqual(self.path.read_text(), text_line(ended(), ENDED) + "\n")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_json_format(self) -> None:
@@ -162,7 +167,7 @@ class AccessLogTests(SynchronousTestCase):
         log.write(ended())
         log.close()
         with open(read, encoding="ascii") as pipe:
-            self.assertEqual(pipe.read(), text_line(ended()) + "\n")
+            self.assertEqual(pipe.read(), text_line(ended(), ENDED) + "\n")
 
     def test_standard_output_stalls(self) -> None:
         """A pipe, socket or terminal that is not read keeps nobody waiting: lines are lost, and counted, and
@@ -182,7 +187,7 @@ class AccessLogTests(SynchronousTestCase):
                 pass
             log.write(ended(user="ann"))
             self.assertEqual(log.lost, lost)
-            self.assertIn(text_line(ended(user="ann")), _read(read).decode().splitlines())
+            self.assertIn(text_line(ended(user="ann"), ENDED), _read(read).decode().splitlines())
             log.close()
             os.close(shared)
             os.close(read)
@@ -193,7 +198,7 @@ class AccessLogTests(SynchronousTestCase):
         fd = os.open(self.path, os.O_WRONLY)
         os.lseek(fd, 0, os.SEEK_END)
         self.open_on(fd).write(ended())
-        self.assertEqual(self.lines(), ["before", text_line(ended())])
+        self.assertEqual(self.lines(), ["before", text_line(ended(), ENDED)])
 
     def test_cannot_be_opened(self) -> None:
         """A file that cannot be opened stops the start, and is named."""
@@ -265,7 +270,7 @@ class AccessLogTests(SynchronousTestCase):
         """Of lines that are written together the whole ones count, the others are lost, and what comes when
         there is room again is on a line of its own.
         """
-        line = text_line(ended()) + "\n"
+        line = text_line(ended(), ENDED) + "\n"
         room, write = 0, os.write
 
         def write_some(fd: int, data: bytes) -> int:
@@ -297,8 +302,8 @@ class AccessLogTests(SynchronousTestCase):
             begun = pipe.read(8192)
             log.write(ended())
             log.write(ended())
-            line = text_line(ended()).encode() + b"\n"
-            self.assertTrue(text_line(long).encode().startswith(begun))
+            line = text_line(ended(), ENDED).encode() + b"\n"
+            self.assertTrue(text_line(long, ENDED).encode().startswith(begun))
             self.assertEqual((pipe.read(8192), log.lost), (b"\n" + line + line, 1))
 
     def test_refusals(self) -> None:

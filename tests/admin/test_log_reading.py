@@ -42,12 +42,12 @@ def line(**given: object) -> str:
         "server": "a",
         "started": 10.0,
         "ended": 12.5,
-        "opened_at": 1_700_000_000.25,
+        "opened_at": 0.0,
         "traffic": Counted(3, 4),
         "reason": Reason.CLIENT_CLOSED,
         "attempts": (Attempt("b", "refused", 0.5), Attempt("a", "", 0.002)),
     }
-    return json_line(Connection(**(values | given)))  # type: ignore[arg-type]
+    return json_line(Connection(**(values | given)), 1_700_000_002.75)  # type: ignore[arg-type]
 
 
 class ReadLogTests(SynchronousTestCase):

@@ -35,6 +35,10 @@ class Scripted:
         return answer
 
 
+EPOCH = 1_700_000_000.0
+"""What the wall clock shows when the reactor's begins at 0."""
+
+
 class HealthCheckerTests(SynchronousTestCase):
     """Servers that are checked again and again."""
 
@@ -55,6 +59,7 @@ class HealthCheckerTests(SynchronousTestCase):
             schedule=Schedule(5.0, jitter=0.0),
             chance=random.Random(1),
             changed=lambda server, transition: self.told.append((server.name, server.up, transition.up)),
+            wall=lambda: EPOCH + self.clock.seconds(),
         )
 
     def answer(self, outcome, name="a"):
@@ -110,7 +115,7 @@ class HealthCheckerTests(SynchronousTestCase):
         for outcome in (BAD, GOOD):
             self.answer(outcome)
         status = self.checker.status(self.servers[0])
-        self.assertEqual(status, {"since": 1.0, "checks": {"ok": 1, "failed": 1}})
+        self.assertEqual(status, {"since": EPOCH + 1.0, "checks": {"ok": 1, "failed": 1}})
         self.assertEqual(repr(self.checker), "<HealthChecker db running up=1 of 2>")
 
     def test_stopping_gives_up_what_is_under_way(self):
@@ -323,7 +328,8 @@ class HealthCheckerTests(SynchronousTestCase):
 
     def test_report(self):
         """Of each server: what it is and since when, its last transition with time and reason, what the
-        latest checks came to, and what real connections came to, apart from those.
+        latest checks came to, and what real connections came to, apart from those.  Times are the wall
+        clock's.
         """
         self.checker.start()
         self.clock.advance(0)
@@ -333,7 +339,7 @@ class HealthCheckerTests(SynchronousTestCase):
         self.checker.note(self.servers[0], Outcome(True, seconds=0.25))
         self.checker.note(self.servers[0], SHORT)
         self.checker.note(self.servers[1], Outcome(False, "reset", seconds=9.0))
-        now = self.clock.seconds()
+        now = EPOCH + self.clock.seconds()
         report = self.checker.report()
         self.assertEqual(
             report["a"],
@@ -347,7 +353,7 @@ class HealthCheckerTests(SynchronousTestCase):
                     "healthy": 2 / 3,
                     "latency": {"mean": 0.5, "p50": 0.5, "p95": 0.5, "max": 0.5},
                     "last_success": now,
-                    "last_failure": {"at": 1.0, "error": "connection refused"},
+                    "last_failure": {"at": EPOCH + 1.0, "error": "connection refused"},
                 },
                 "connections": {
                     "count": 1,
