@@ -17,6 +17,7 @@ from tcpsuite.admin.welcome import welcome
 from tcpsuite.config.schema import AUTO
 from tcpsuite.errors import ConfigError, LocalError, StartError
 from tcpsuite.net.signals import end_on_signals
+from tcpsuite.net.steady import make_steady
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -69,6 +70,7 @@ def makeService(options: Options) -> IService:
 
     from tcpsuite.app import build
 
+    make_steady(reactor)
     _raise_descriptor_limit()
     in_front = options.parent is not None and options.parent.get("nodaemon")
 

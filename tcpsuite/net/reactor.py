@@ -2,7 +2,8 @@
 
 All its stream connections are of :mod:`tcpsuite.net.transport`.  These it calls directly when they can be
 read, and when they want to write it tries them at the end of the turn, before it watches for room.  All
-else that it is given it serves as the epoll reactor does.
+else that it is given it serves as the epoll reactor does; but its timers do not care when somebody sets the
+machine's clock.
 
 ``twistd -r tcpsuite`` gives it to any Twisted program; :func:`install` does so from Python.
 """
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 
 from tcpsuite.net import resolving
 from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
+from tcpsuite.net.steady import make_steady
 from tcpsuite.net.stream import Stream
 from tcpsuite.net.transport import TCPStream, UNIXStream
 
@@ -40,6 +42,7 @@ class TcpsuiteReactor(EPollReactor):
         self._wants_more = False  # the one that is being tried
         self._current: Any = None  # whom an event or a try is about
         super().__init__()
+        make_steady(self)
         resolving.install(self)
 
     def mainLoop(self) -> None:

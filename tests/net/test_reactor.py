@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -101,6 +102,15 @@ def test_writers_are_known():
         reactor.addWriter(transport)
         peer.reading = True
         on.until(lambda: len(peer.received) == (32 << 20) + 1)
+
+
+def test_its_time_is_steady():
+    """It begins with the time of day, and does not go by the wall clock."""
+    with stage("tcpsuite") as on:
+        reactor = on.reactor
+        assert reactor.seconds is not time.time
+        assert abs(reactor.seconds() - time.time()) < 1
+        assert abs(reactor.callLater(100, lambda: None).getTime() - time.time() - 100) < 1
 
 
 @ALL_KINDS
