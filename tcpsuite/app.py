@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -26,20 +25,19 @@ from tcpsuite.admin.access_log import AccessLog
 from tcpsuite.admin.http import AdminListener
 from tcpsuite.admin.manhole import Manhole
 from tcpsuite.core.connections import Ledger, Reason
-from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, ResourceLimiter, Room
+from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, Room
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext, IShrinkable
 from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
+from tcpsuite.net.bounds import Bounds
 from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.endpoints import failure_text
-from tcpsuite.net.limiting import ServiceLimits
 from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
 from tcpsuite.net.overload import Garbage, Overload
-from tcpsuite.net.override_file import OverrideFile
 from tcpsuite.net.refusing import Refusal
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.plugin import descriptors_of, service_types
@@ -52,8 +50,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
     from twisted.python.failure import Failure
 
-    from tcpsuite.config import Config, LimitsOptions, ListenerConfig
+    from tcpsuite.config import Config, ListenerConfig
     from tcpsuite.interfaces import ISessionStore
+    from tcpsuite.net.limiting import ServiceLimits
     from tcpsuite.net.session_options import SessionsOptions
     from tcpsuite.net.upstream import Upstream
 
@@ -116,8 +115,8 @@ class Suite(Service):
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
         self._room = _room(config)
-        self.limiters: dict[str, ResourceLimiter] = {}
-        self._override_files: dict[str, OverrideFile] = {}
+        self._bounds = Bounds(self.ledger, reactor)
+        self.limiters = self._bounds.limiters
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
         }
@@ -190,14 +189,14 @@ class Suite(Service):
             name, table.service, table.endpoint, table.idle_timeout, self.reactor, table.socket
         )
         limits = table.limits
-        limiter = self.limiters[name] = self._limiter(name, limits)
-        service = self._service(name, table, ServiceLimits(name, limiter, self.ledger, self.reactor))
+        bound = self._bounds.build(name, limits, table.socket.high_water)
+        service = self._service(name, table, bound.service)
         held = Ceiling(limits.tarpit_connections, self._room)
         listener.admission = Admission(
             listener=name,
             service_name=table.service,
             service=service,
-            limiter=limiter,
+            limiter=bound.limiter,
             ceiling=Ceiling(table.limits.connections, self._room, descriptors_of(table.service)),
             pause=listener.rest,
             ledger=self.ledger,
@@ -207,27 +206,9 @@ class Suite(Service):
             first_byte_timeout=table.first_byte_timeout,
             high_water=table.socket.high_water,
             refusal=Refusal(limits.reject, service, self.reactor, held, limits.tarpit_time),
+            throttling=bound.throttling,
         )
         return listener
-
-    def _limiter(self, name: str, limits: LimitsOptions) -> ResourceLimiter:
-        """The limits of one listener; other listeners may have their overrides from the same file."""
-        limiter = ResourceLimiter(limits, exempt_loopback=limits.exempt_loopback, dry_run=limits.dry_run)
-        if path := limits.overrides:
-            file = self._override_files.get(path)
-            if file is None:
-                file = OverrideFile(path, self.reactor, self._in_thread)
-                try:
-                    file.load()
-                except StartError as error:
-                    raise StartError(f"listener {name}: overrides: {error}") from None
-                self._override_files[path] = file
-            file.tell(partial(setattr, limiter, "overrides"))
-            limiter.overrides = file.overrides
-        return limiter
-
-    def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), work)
 
     def _service(self, name: str, table: ListenerConfig, limits: ServiceLimits) -> IProtocolFactory:
         try:
@@ -291,8 +272,7 @@ class Suite(Service):
         self.overload.start(watched=bool(self.config.admin.endpoint))
         if self._affinity is not None:
             self._affinity.start()
-        for file in self._override_files.values():
-            file.start()
+        self._bounds.start()
         self.started_at = self.reactor.seconds()
         self.reactor.callWhenRunning(self._running)
 
@@ -304,8 +284,7 @@ class Suite(Service):
         patience = self.config.drain_timeout
         over = self.reactor.seconds() + patience
         self.draining = True
-        for file in self._override_files.values():
-            file.stop()
+        self._bounds.stop()
         if self.started_at is not None:
             self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
         for upstream in self.upstreams.values():

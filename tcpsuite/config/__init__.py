@@ -2,6 +2,7 @@
 
 from tcpsuite.config.faults import Fault, Origin
 from tcpsuite.config.loading import Loaded, load
-from tcpsuite.config.schema import Config, LimitsOptions, ListenerConfig
+from tcpsuite.config.schema import Config, ListenerConfig
+from tcpsuite.net.limit_options import LimitsOptions
 
 __all__ = ["Config", "Fault", "LimitsOptions", "ListenerConfig", "Loaded", "Origin", "load"]

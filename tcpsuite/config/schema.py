@@ -18,14 +18,13 @@ from twisted.application.reactors import getReactorTypes
 from tcpsuite.admin.access_log import AccessLogOptions
 from tcpsuite.admin.http import AdminOptions
 from tcpsuite.admin.manhole import ManholeOptions
-from tcpsuite.core.limits import LIMITS, Limits
 from tcpsuite.net.auth import AuthOptions
+from tcpsuite.net.limit_options import LimitsOptions
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.overload import OverloadOptions
-from tcpsuite.net.refusing import WAYS
 from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.socket_options import ListenerSocketOptions
-from tcpsuite.options import Duration, Endpoints, FilePath, OptionError, between, option
+from tcpsuite.options import Duration, Endpoints, OptionError, between, option
 from tcpsuite.stores.redis.options import RedisOptions
 
 ServiceName = NewType("ServiceName", str)
@@ -51,52 +50,6 @@ def _known_reactor(name: str) -> None:
         names = sorted(reactor.shortName for reactor in getReactorTypes())
         if name not in names:
             raise OptionError(f"{AUTO} or one of {', '.join(names)}", name)
-
-
-def _known_limits(names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in LIMITS:
-            raise OptionError(f"names of limits, of {', '.join(LIMITS)}", name)
-
-
-@frozen
-class LimitsOptions(Limits):
-    """The ``[limits]`` table, for every listener; ``[listener.NAME.limits]`` overrides single options."""
-
-    connections: int = option(
-        10_000,
-        "Connections that a listener serves at once; past it accepting rests, the kernel lets new ones wait.",
-        check=between(1, 1_000_000),
-    )
-    exempt_loopback: bool = option(
-        True,
-        "Whether addresses of this machine itself, and UNIX sockets, are exempt from the limits by address.",
-    )
-    overrides: FilePath = option(
-        FilePath(""),
-        "A file of other limits for some networks and users, read again when it changes; empty for none.",
-    )
-    dry_run: tuple[str, ...] = option(
-        (),
-        "Names of limits that refuse nobody, and of which log and metrics tell whom they would have refused.",
-        check=_known_limits,
-    )
-    reject: str = option(
-        "close",
-        "What becomes of a connection that a limit refuses: close; reset; tarpit holds it in silence; answer "
-        "says why in the words of the service, where it has any.",
-        choices=WAYS,
-    )
-    tarpit_time: Duration = option(
-        Duration(10.0),
-        "With tarpit, a refused connection is held for so long.",
-        check=between(0.1, 3600, "seconds"),
-    )
-    tarpit_connections: int = option(
-        1000,
-        "With tarpit or answer, refused connections that are held at once; past it they are closed.",
-        check=between(1, 1_000_000),
-    )
 
 
 @frozen

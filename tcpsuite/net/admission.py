@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.refusing import Refusal
     from tcpsuite.net.stream import IStreamTransport
+    from tcpsuite.net.throttling import Throttling
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client has to shake hands over TLS: a packet may be lost thrice, and who says nothing holds
@@ -101,7 +102,13 @@ class Admitted(Protocol):
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]
         if IRecorded.providedBy(inner):
             inner.connection = self.record
-        inner.makeConnection(self.transport)
+        transport: Any = self.transport
+        throttling = self._admission.throttling
+        if throttling is not None and (throttle := throttling.begin(self.record, transport)) is not None:
+            throttle.hand_on = inner.dataReceived
+            self.dataReceived = throttle.received  # type: ignore[method-assign]
+            transport = throttle
+        inner.makeConnection(transport)
 
     def readConnectionLost(self) -> None:
         """A FIN has come, which the service honours."""
@@ -134,6 +141,8 @@ class Admitted(Protocol):
         """Gone: the service is told first, so that its word on why counts."""
         self._stop_waiting()
         try:
+            if self._admission.throttling is not None:
+                self._admission.throttling.end(self.record)
             if self._inner is not None:
                 self._inner.connectionLost(reason)
         finally:
@@ -185,6 +194,7 @@ class Admission(Factory):
         over TLS its handshake is that.  0 for any time.
     :param high_water: bytes queued for a client past which who produces them is told to wait.
     :param refusal: how connections are refused; ``None`` closes them at once.
+    :param throttling: bounds the bandwidth of some; ``None`` of none, which costs nothing.
     :ivar limiter: the limiter.
     """
 
@@ -207,12 +217,14 @@ class Admission(Factory):
         first_byte_timeout: float = 0.0,
         high_water: int = HIGH_WATER,
         refusal: Refusal | None = None,
+        throttling: Throttling | None = None,
     ) -> None:
         self.service = service
         self._listener = listener
         self._service_name = service_name
         self.limiter = limiter
         self._refusal = refusal
+        self.throttling = throttling
         self._dry_run = DryRun(listener, ledger, clock)
         self._ceiling = ceiling
         self._pause = pause

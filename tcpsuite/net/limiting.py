@@ -19,6 +19,7 @@ from tcpsuite.interfaces import Verdict
 if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection, Ledger
     from tcpsuite.interfaces import ILimiter
+    from tcpsuite.net.throttling import Throttling
 
 LOG_INTERVAL = 10.0
 """Seconds between two lines about what would have been refused: who tries a limit wants to see it, not to
@@ -70,13 +71,22 @@ class ServiceLimits:
     :param limiter: decides.
     :param ledger: counts.
     :param clock: an ``IReactorTime``.
+    :param throttling: is told who logs in; ``None`` when nobody is throttled.
     """
 
-    def __init__(self, listener: str, limiter: ILimiter, ledger: Ledger, clock: Any) -> None:
+    def __init__(
+        self,
+        listener: str,
+        limiter: ILimiter,
+        ledger: Ledger,
+        clock: Any,
+        throttling: Throttling | None = None,
+    ) -> None:
         self._listener = listener
         self._limiter = limiter
         self._ledger = ledger
         self._clock = clock
+        self._throttling = throttling
         self._dry_run = DryRun(listener, ledger, clock)
 
     def __repr__(self) -> str:
@@ -93,9 +103,12 @@ class ServiceLimits:
             key = user_key(connection.user)
         return self._noted(self._limiter.spend(key, 1, self._clock.seconds()))
 
-    def login(self, user: str) -> Verdict:
+    def login(self, connection: Connection, user: str) -> Verdict:
         """May ``user`` be logged in on one connection more?  If so that counts until :meth:`logout`."""
-        return self._noted(self._limiter.admit_user(user, self._clock.seconds()))
+        verdict = self._noted(self._limiter.admit_user(user, self._clock.seconds()))
+        if verdict.allowed and self._throttling is not None:
+            self._throttling.login(connection, user)
+        return verdict
 
     def logout(self, verdict: Verdict) -> None:
         """The connection of a :meth:`login` is gone.  Safe to call twice, and for a refusal."""

@@ -90,7 +90,7 @@ class SessionProtocol(LineProtocol):
             raise ProtocolError("login", str(error)) from None
         if self.limits is not None:
             # Only now: who does not know the password takes nothing from who does.
-            self._login = check_verdict(self.limits.login(name))
+            self._login = check_verdict(self.limits.login(self.connection, name))
         self._user = name
         self.connection.user = self._user
         return self._user

@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -176,4 +177,72 @@ def test_all_comes_back(serve: Callable[..., Suite]) -> None:
         for _ in range(50):
             served(stack, running.ports["echo"])
         assert connect(stack, running.ports["echo"]).recv(1) == b""
+    running.finish()
+
+
+GATE = """
+drain_timeout = 0
+
+[listener.echo]
+endpoint = "tcp:<echo>:interface=127.0.0.1"
+service = "echo"
+
+[listener.gate]
+endpoint = "tcp:<gate>:interface=127.0.0.1"
+service = "gateway"
+upstream = "back"
+limits = {{ exempt_loopback = false, {limits} }}
+
+[upstream.back]
+servers = [{{ name = "a", address = "tcp:127.0.0.1:<echo>" }}]
+"""
+RATE = 200_000
+SECONDS = 2
+
+
+def _send(client: socket.socket, data: bytes) -> None:
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+
+
+def received(stack: ExitStack, port: int) -> tuple[float, bytes]:
+    """How long it takes to get back what is sent, FIN behind it, and what came."""
+    client = connect(stack, port)
+    data = bytes(range(256)) * (RATE * SECONDS // 256)
+    begun = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(_send, client, data)
+        found = b"".join(iter(lambda: client.recv(65536), b""))
+        sending.result()
+    assert found == data
+    return time.monotonic() - begun, found
+
+
+@pytest.mark.parametrize("limit", ["bandwidth_per_connection", "bandwidth_per_ip"])
+def test_bandwidth(serve: Callable[..., Suite], stack: ExitStack, limit: str) -> None:
+    """Through a gateway comes what was sent, to its last byte and its FIN, no faster than it may."""
+    running = serve(GATE.format(limits=f"{limit} = {RATE}"))
+    seconds, _ = received(stack, running.ports["gate"])
+    assert 0.95 * SECONDS <= seconds <= PATIENCE
+    running.ready(lambda: totals(running, "gate")["ended"] == {"client_closed": 1}, "it had ended")
+    running.finish()
+
+
+def test_bandwidth_of_an_override(serve: Callable[..., Suite], stack: ExitStack, tmp_path: Path) -> None:
+    """A file of overrides may bound who has no bound otherwise."""
+    (tmp_path / "overrides").write_text(f"127.0.0.2 bandwidth_per_ip={RATE}\n")
+    running = serve(GATE.format(limits='overrides = "overrides"'))
+    seconds, _ = received(stack, running.ports["gate"])
+    assert seconds < 0.5 * SECONDS
+    client = stack.enter_context(
+        socket.create_connection(
+            ("127.0.0.1", running.ports["gate"]), timeout=PATIENCE, source_address=("127.0.0.2", 0)
+        )
+    )
+    begun = time.monotonic()
+    client.sendall(b"x" * (RATE // 2))
+    left = RATE // 2
+    while left:
+        left -= len(client.recv(left))
+    assert time.monotonic() - begun >= 0.45
     running.finish()

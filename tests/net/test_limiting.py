@@ -58,19 +58,21 @@ class ServiceLimitsTests(SynchronousTestCase):
 
     def test_logins(self) -> None:
         """A login that is refused is counted; one that has ended makes room."""
-        first = self.limits.login("ann")
-        refused = self.limits.login("ann")
+        first = self.limits.login(self.connection(), "ann")
+        refused = self.limits.login(self.connection(), "ann")
         self.assertEqual((first.allowed, refused.allowed), (True, False))
         self.assertEqual(self.ledger.totals("front").refused_requests, {"connections_per_user": 1})
         self.limits.logout(refused)
         self.limits.logout(first)
         self.limits.logout(first)
-        self.assertEqual([self.limits.login("ann").allowed for _ in range(2)], [True, False])
+        self.assertEqual(
+            [self.limits.login(self.connection(), "ann").allowed for _ in range(2)], [True, False]
+        )
 
     def test_dry_run(self) -> None:
         """What is only tried is allowed and counted; the log tells of it, and of many in one line."""
         self.limits = self.make("connections_per_user", "message_rate")
-        self.assertTrue(all(self.limits.login("ann").allowed for _ in range(2)))
+        self.assertTrue(all(self.limits.login(self.connection(), "ann").allowed for _ in range(2)))
         self.assertTrue(all(self.allowed(self.connection(), 5)))
         totals = self.ledger.totals("front")
         self.assertEqual(totals.would_refuse, {"connections_per_user": 1, "message_rate": 3})

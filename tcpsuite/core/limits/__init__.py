@@ -6,6 +6,7 @@
     settings    the limits, and their defaults
     overrides   other limits for some networks and users, from a file
     rates       so many a second, and so many at once
+    bandwidth   so many bytes a second
     ceiling     connections in all
     limiter     all of it together: ``ResourceLimiter``
 """
@@ -14,9 +15,10 @@ from tcpsuite.core.limits.ceiling import ENDLESS, SPARE_DESCRIPTORS, Ceiling, Ro
 from tcpsuite.core.limits.keys import user_key
 from tcpsuite.core.limits.limiter import ResourceLimiter, Use
 from tcpsuite.core.limits.overrides import NO_OVERRIDES, Overrides, OverridesError, parse_overrides
-from tcpsuite.core.limits.settings import LIMITS, Limits
+from tcpsuite.core.limits.settings import BANDWIDTHS, LIMITS, Limits
 
 __all__ = [
+    "BANDWIDTHS",
     "ENDLESS",
     "LIMITS",
     "NO_OVERRIDES",

@@ -131,7 +131,7 @@ class ResourceLimiter:
         With a hundred thousand keys it takes some tens of milliseconds.
         """
         found = [
-            Use(limit, key, counts.of(key), getattr(self._limits_of(key), limit))
+            Use(limit, key, counts.of(key), getattr(self.limits_of(key), limit))
             for limit, counts in (
                 ("connections_per_ip", self._clients), ("connections_per_user", self._users),
             )
@@ -142,12 +142,18 @@ class ResourceLimiter:
             ("message_rate", "message_burst", self._messages),
         ):
             for key in rates.top(number, now):
-                own = self._limits_of(key)
+                own = self.limits_of(key)
                 found.append(Use(limit, key, rates.spent(key, getattr(own, limit), now), getattr(own, burst)))
         return found
 
-    def _limits_of(self, key: str) -> Limits:
-        return self._policies.find(key) or UNLIMITED
+    @property
+    def throttles_users(self) -> bool:
+        """Whether some user has a bandwidth."""
+        return self._policies.throttle_users
+
+    def limits_of(self, key: str) -> Limits:
+        """What ``key`` may have and do."""
+        return (self._policies.find(key) if key else None) or UNLIMITED
 
     def _taken(self, counts: Counts, verdict: Verdict | None, key: str) -> Verdict:
         """The verdict, counted if it allows: ``None`` is no objection."""

@@ -21,7 +21,7 @@ from attrs import evolve, fields, frozen, resolve_types
 from tcpsuite.core.limits.keys import LOOPBACK, PREFIX, UNIX, number_of, user_key, user_of
 from tcpsuite.core.limits.settings import DEFAULTS, NAMES, Limits
 from tcpsuite.core.passwords import is_user
-from tcpsuite.options import OptionError
+from tcpsuite.options import OptionError, Size, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -121,9 +121,13 @@ class Policies:
     :param limits: the configured ones.
     :param exempt_loopback: whether keys of this machine have none, unless an override is for them alone: for
         UNIX peers, or for a network that lies within the loopback's.
+    :ivar throttle_users: whether some user has a bandwidth.
     """
 
     def __init__(self, limits: Limits, overrides: Overrides, exempt_loopback: bool) -> None:
+        self.throttle_users = bool(limits.bandwidth_per_user) or any(
+            override.changes.get("bandwidth_per_user") for override in overrides
+        )
         self._limits = limits
         self._named: dict[str, Limits | None] = {}
         self._networks: Networks[tuple[Limits | None]] = Networks()
@@ -200,7 +204,9 @@ def _changes(words: list[str]) -> dict[str, Any]:
 def _value(name: str, text: str) -> Any:
     field: Any = getattr(fields(resolve_types(Limits)), name)
     try:
-        value = field.type(text)
+        value = (
+            parse_size(int(text) if text.isdecimal() else text) if field.type is Size else field.type(text)
+        )
         evolve(DEFAULTS, **{name: value})
     except OptionError as error:
         raise ValueError(f"{name}: {error}") from None

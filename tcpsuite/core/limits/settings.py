@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from attrs import fields, frozen
 
-from tcpsuite.options import between, option
+from tcpsuite.options import OptionError, Size, between, option
 
 MOST = 1_000_000
 """More than one machine has connections, or answers messages in a second."""
+
+
+SLOWEST = 4096
+"""Bytes a second: slower, what a single read has brought would pass for longer than many an idle time-out."""
+
+
+def _bandwidth(size: int) -> None:
+    if size and size < SLOWEST:
+        raise OptionError(f"0, or at least {SLOWEST} bytes", size)
 
 
 @frozen
@@ -46,10 +55,25 @@ class Limits:
     message_burst: int = option(
         100, "With message_rate, so many requests may come at once.", check=between(1, MOST)
     )
+    bandwidth_per_connection: Size = option(
+        Size(0), "Bytes a second of one connection, each way; 0: no limit.", check=_bandwidth
+    )
+    bandwidth_per_ip: Size = option(
+        Size(0), "Bytes a second of all connections of one address, each way; 0: no limit.", check=_bandwidth
+    )
+    bandwidth_per_user: Size = option(
+        Size(0),
+        "Bytes a second of all connections to a session service on which one user is logged in, each way; "
+        "0: no limit.",
+        check=_bandwidth,
+    )
 
 
 LIMITS = ("connections_per_ip", "connection_rate", "connections_per_user", "message_rate")
 """Those that refuse, by the options' names; the others say more of these."""
+
+BANDWIDTHS = ("bandwidth_per_connection", "bandwidth_per_ip", "bandwidth_per_user")
+"""Those that refuse nothing, and let it pass more slowly."""
 
 NAMES = tuple(field.name for field in fields(Limits))
 """All of them."""

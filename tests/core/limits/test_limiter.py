@@ -8,8 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.limits import Limits, ResourceLimiter, Use, parse_overrides
+from tcpsuite.core.limits.settings import UNLIMITED
 from tcpsuite.errors import LocalError
 from tcpsuite.interfaces import Verdict
+from tcpsuite.options import Size
 from tcpsuite.testing.limiters import LimiterContract
 
 ALICE, BOB = "192.0.2.1", "192.0.2.2"
@@ -247,8 +249,21 @@ class OverridesTests(SynchronousTestCase):
         limiter.overrides = parse_overrides(f"{ALICE} connections_per_ip=3")
         self.assertEqual([limiter.admit(ALICE, 0.0).allowed for _ in range(2)], [True, False])
         limiter.overrides = ()
+        self.assertEqual(limiter.overrides, ())
         limiter.release(verdicts[0])
         self.assertFalse(limiter.admit(ALICE, 0.0).allowed)
+
+
+class LimitsOfTests(SynchronousTestCase):
+    """What a key may have."""
+
+    def test_of_anybody(self) -> None:
+        """As configured, as overridden, or without any limit for who is exempt and for who has no key."""
+        limiter = ResourceLimiter(Limits(7), overrides=parse_overrides(f"{BOB} bandwidth_per_ip=5000"))
+        self.assertEqual(limiter.limits_of(ALICE), Limits(7))
+        self.assertEqual(limiter.limits_of(BOB), Limits(7, bandwidth_per_ip=Size(5000)))
+        for key in ("", "127.0.0.1", "unix"):
+            self.assertEqual(limiter.limits_of(key), UNLIMITED)
 
 
 class DryRunTests(SynchronousTestCase):

@@ -28,7 +28,7 @@ class ParseTests(SynchronousTestCase):
             192.0.2.1       connection_burst=7
             2001:DB8::/32   message_rate=0
             ::1/128         message_burst=9
-            unix            connections_per_ip=5
+            unix            connections_per_ip=5  bandwidth_per_ip=1MiB  bandwidth_per_connection=5000
             user:ann        connections_per_user=50
         """
         self.assertEqual(
@@ -38,7 +38,14 @@ class ParseTests(SynchronousTestCase):
                 Override("192.0.2.1/32", {"connection_burst": 7}),
                 Override("2001:db8::/32", {"message_rate": 0}),
                 Override("::1", {"message_burst": 9}),
-                Override("unix", {"connections_per_ip": 5}),
+                Override(
+                    "unix",
+                    {
+                        "connections_per_ip": 5,
+                        "bandwidth_per_ip": 2**20,
+                        "bandwidth_per_connection": 5000,
+                    },
+                ),
                 Override("user:ann", {"connections_per_user": 50}),
             ),
         )
@@ -74,6 +81,11 @@ class ParseTests(SynchronousTestCase):
             "message_burst: expected a value from 1 to 1000000, got 0",
         )
         self.assertIn("message_rate: expected a value", self.fault("10.0.0.0/8 message_rate=nan"))
+        self.assertEqual(
+            self.fault("10.0.0.0/8 bandwidth_per_ip=1KiB"),
+            "bandwidth_per_ip: expected 0, or at least 4096 bytes, got 1024",
+        )
+        self.assertIn("a size such as", self.fault("10.0.0.0/8 bandwidth_per_ip=much"))
         self.assertIn("stands there twice", self.fault("10.0.0.0/8 message_rate=1 message_rate=1"))
 
     def test_all_faults(self) -> None:

@@ -1,0 +1,259 @@
+"""A connection that passes no more than so many bytes a second, each way; nothing is ever dropped.
+
+It stands between a transport and the protocol that is served, and is the transport of that.  What comes is
+handed on, and what is written leaves, in slices, as the buckets allow; meanwhile the peer is not read, and
+who produces is told to wait.  A FIN comes behind the bytes before it, and leaves behind them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import directlyProvides, implementer, providedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from tcpsuite.core.limits.bandwidth import Bucket, Flow
+
+
+class Throttle:
+    """See above.  What it does not do itself, the transport beneath does.
+
+    :param transport: the transport beneath.
+    :param arriving: what comes from the peer passes through this.
+    :param leaving: what goes to the peer, through this.
+    :param clock: an ``IReactorTime``.
+    :param high_water: bytes that wait to leave, past which who produces them is told to wait.
+    :ivar hand_on: called with what has come, when it may.
+    """
+
+    def __init__(self, transport: Any, arriving: Flow, leaving: Flow, clock: Any, high_water: int) -> None:
+        self.transport = transport
+        self.hand_on: Callable[[bytes], object]
+        self._flow = arriving
+        self._clock = clock
+        self._kept = bytearray()
+        self._unwanted = False  # the protocol does not want to read
+        self._resting = False  # the transport is not read
+        self._gone = False
+        self._timer: IDelayedCall | None = None
+        self._outlet = _Outlet(transport, leaving, clock, high_water)
+        directlyProvides(self, providedBy(transport))
+        transport.registerProducer(self._outlet, True)
+
+    def __repr__(self) -> str:
+        return f"<Throttle arriving={len(self._kept)} leaving={len(self._outlet)}>"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether it is being closed."""
+        return self._outlet.closing or bool(self.transport.disconnecting)
+
+    def add(self, arriving: Bucket, leaving: Bucket) -> None:
+        """From now on it takes from these too."""
+        self._flow.add(arriving)
+        self._outlet.flow.add(leaving)
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come from the peer."""
+        self._kept += data
+        self._go_on()
+
+    def lost(self) -> None:
+        """The connection is gone.  What had come before its end is handed on."""
+        self._gone = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._outlet.end()
+        if self._kept:
+            data = bytes(self._kept)
+            self._kept.clear()
+            self.hand_on(data)
+
+    def pauseProducing(self) -> None:
+        """Hand on nothing, and do not read, for a while."""
+        self._unwanted = True
+        self._go_on()
+
+    def resumeProducing(self) -> None:
+        """Hand on again."""
+        self._unwanted = False
+        self._go_on()
+
+    def write(self, data: bytes) -> None:
+        """Send some bytes, when they may leave."""
+        self._outlet.write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send several pieces, as if they were written one after the other."""
+        self._outlet.write(b"".join(iovec))
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Tell ``producer`` when to produce."""
+        self._outlet.register(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """No producer any more."""
+        self._outlet.unregister()
+
+    def loseConnection(self) -> None:
+        """Close it behind what was written."""
+        self._outlet.close(self.transport.loseConnection)
+
+    def loseWriteConnection(self) -> None:
+        """Close the writing half behind what was written."""
+        self._outlet.close(self.transport.loseWriteConnection)
+
+    def abortConnection(self) -> None:
+        """Reset it, whatever waits."""
+        self._kept.clear()
+        self._outlet.end()
+        self.transport.abortConnection()
+
+    def _go_on(self) -> None:
+        """Hand on what may pass; read when nothing waits, and the protocol wants more."""
+        while self._kept and not (self._unwanted or self._gone or self._timer):
+            now = self._clock.seconds()
+            size = self._flow.take(len(self._kept), now)
+            if size:
+                data = bytes(self._kept[:size])
+                del self._kept[:size]
+                self.hand_on(data)
+            else:
+                self._timer = self._clock.callLater(self._flow.wait(len(self._kept), now), self._again)
+        resting = self._unwanted or bool(self._kept)
+        if resting != self._resting and not self._gone:
+            self._resting = resting
+            (self.transport.pauseProducing if resting else self.transport.resumeProducing)()
+
+    def _again(self) -> None:
+        self._timer = None
+        self._go_on()
+
+
+@implementer(IPushProducer)
+class _Outlet:
+    """What waits to leave, and the one producer that the transport beneath knows."""
+
+    def __init__(self, transport: Any, flow: Flow, clock: Any, high_water: int) -> None:
+        self.flow = flow
+        self._transport = transport
+        self._clock = clock
+        self._high_water = high_water
+        self._queue = bytearray()
+        self._producer: Any = None
+        self._streaming = False
+        self._held = False  # the producer was told to wait
+        self._full = False  # the transport takes no more
+        self._close: Callable[[], object] | None = None
+        self._timer: IDelayedCall | None = None
+        self._asking: IDelayedCall | None = None
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def closing(self) -> bool:
+        return self._close is not None
+
+    def write(self, data: bytes) -> None:
+        if data and not self._ended:
+            self._queue += data
+            self._go_on()
+
+    def register(self, producer: Any, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError(f"{self._producer!r} is registered already")
+        if self._ended:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming, self._held = producer, streaming, False
+        self._go_on()
+
+    def unregister(self) -> None:
+        self._producer = None
+        self._go_on()
+
+    def close(self, close: Callable[[], object]) -> None:
+        self._close = close
+        self._go_on()
+
+    def end(self) -> None:
+        """Nothing leaves any more."""
+        self._ended = True
+        self._queue.clear()
+        for timer in (self._timer, self._asking):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._asking = None
+
+    def pauseProducing(self) -> None:
+        """The transport takes no more."""
+        self._full = True
+        self._go_on()
+
+    def resumeProducing(self) -> None:
+        """The transport has sent what it had."""
+        self._full = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+        producer, self._producer = self._producer, None
+        self.end()
+        if producer is not None:
+            producer.stopProducing()
+
+    def _go_on(self) -> None:
+        """Send what may leave; then have more produced, or close."""
+        while self._queue and not (self._full or self._timer or self._ended):
+            now = self._clock.seconds()
+            size = self.flow.take(len(self._queue), now)
+            if size:
+                data = bytes(self._queue[:size])
+                del self._queue[:size]
+                self._transport.write(data)
+            else:
+                self._timer = self._clock.callLater(self.flow.wait(len(self._queue), now), self._again)
+        if self._ended:
+            return
+        if self._producer is not None:
+            self._direct()
+        elif self._close is not None and not self._queue:
+            close, self._close = self._close, None
+            self._transport.unregisterProducer()  # which would be waited for
+            close()
+
+    def _direct(self) -> None:
+        """Have the producer wait, or go on."""
+        room = not self._full and not self._queue
+        if not self._streaming:
+            if room and self._asking is None:
+                # Not from in here: it may have all at hand, and each write comes back here.
+                self._asking = self._clock.callLater(0, self._ask)
+        elif self._held:
+            if room:
+                self._held = False
+                self._producer.resumeProducing()
+        elif self._full or len(self._queue) > self._high_water:
+            self._held = True
+            self._producer.pauseProducing()
+
+    def _ask(self) -> None:
+        """Ask a producer for more that waits to be asked."""
+        self._asking = None
+        if self._producer is not None and not (self._full or self._queue):
+            self._producer.resumeProducing()
+
+    def _again(self) -> None:
+        self._timer = None
+        self._go_on()

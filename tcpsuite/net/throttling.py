@@ -1,0 +1,80 @@
+"""Which connections of a listener are throttled, and which buckets they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from tcpsuite.core.limits import user_key
+from tcpsuite.core.limits.bandwidth import Bucket, Flow, Shared
+from tcpsuite.net.throttle import Throttle
+
+if TYPE_CHECKING:
+    from tcpsuite.core.connections import Connection
+    from tcpsuite.core.limits import ResourceLimiter
+
+
+@define
+class _Member:
+    """A connection that is throttled."""
+
+    throttle: Throttle
+    keys: list[str] = field(factory=list)
+    """Whose buckets it takes from, beside its own."""
+
+
+class Throttling:
+    """Throttles the connections of a listener by address, by user, and each for itself.
+
+    What holds for a connection is settled when it begins, and for a user at the login.
+
+    :param limiter: tells the limits of a key.
+    :param clock: an ``IReactorTime``.
+    :param high_water: bytes that wait for a client, past which who produces them is told to wait.
+    """
+
+    def __init__(self, limiter: ResourceLimiter, clock: Any, high_water: int) -> None:
+        self._limiter = limiter
+        self._clock = clock
+        self._high_water = high_water
+        self._arriving = Shared()
+        self._leaving = Shared()
+        self._members: dict[Connection, _Member] = {}
+
+    def __repr__(self) -> str:
+        return f"<Throttling connections={len(self._members)} buckets={len(self._arriving)}>"
+
+    def begin(self, record: Connection, transport: Any) -> Throttle | None:
+        """What a connection is served through; ``None`` when nothing bounds it."""
+        key, now = record.limited_as, self._clock.seconds()
+        limits = self._limiter.limits_of(key)
+        own, shared = limits.bandwidth_per_connection, limits.bandwidth_per_ip
+        if not key or not (own or shared or self._limiter.throttles_users):
+            return None
+        arriving, leaving = (Flow([Bucket(own, now)] if own else []) for _ in range(2))
+        throttle = Throttle(transport, arriving, leaving, self._clock, self._high_water)
+        member = self._members[record] = _Member(throttle)
+        if shared:
+            self._join(member, key, shared)
+        return throttle
+
+    def login(self, record: Connection, user: str) -> None:
+        """``user`` has logged in on a connection."""
+        member, rate = self._members.get(record), self._limiter.limits_of(user_key(user)).bandwidth_per_user
+        if member is not None and rate:
+            self._join(member, user_key(user), rate)
+
+    def end(self, record: Connection) -> None:
+        """A connection is gone; to be called before its service hears of that."""
+        member = self._members.pop(record, None)
+        if member is not None:
+            member.throttle.lost()
+            for key in member.keys:
+                self._arriving.leave(key)
+                self._leaving.leave(key)
+
+    def _join(self, member: _Member, key: str, rate: int) -> None:
+        now = self._clock.seconds()
+        member.throttle.add(self._arriving.join(key, rate, now), self._leaving.join(key, rate, now))
+        member.keys.append(key)
