@@ -15,7 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Refused, Resumed
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULTS = SessionsOptions()
+AT_ONCE = 1000
+"""Sessions that a sweep looks at before it lets others have their turn: a millisecond's work."""
 SWEEPS = 3
 """In an idle time-out, at least: a sweep stores that what is in use is used, lest another process sweeps it
 out."""
@@ -112,7 +114,8 @@ class SessionManager:
             self._sweeping.stop()
         for digest in tuple(self._own):
             self._give_back(digest)
-        self._touch_all()
+        for live in self._live.values():
+            self._touch(live)
         return self.store.close()
 
     def create(self, user: str) -> Deferred[tuple[str, LiveSession]]:
@@ -194,10 +197,6 @@ class SessionManager:
 
     async def sweep(self) -> None:
         """Forget what nobody used for the idle time-out, and what is older than any session may be."""
-        for live in tuple(self._live.values()):
-            if self._is_over(live.session):
-                self._forget(live)
-        self._touch_all()
         try:
             swept = await self._sweep()
         except StoreFailed as error:
@@ -212,7 +211,7 @@ class SessionManager:
     def stats(self) -> Deferred[dict[str, Any]]:
         """Fires with what there is: ``count`` (of all), ``in_use`` (by connections now), ``connected`` (with
         a connection of their own), ``users`` (how many of each), ``requests`` (to those that there are), and,
-        in seconds, ``longest_age`` and ``longest_idle``.
+        in seconds, ``longest_age`` and ``longest_idle``; of those in use, as the last sweep saw them.
 
         And with what there was since the start of this process: sessions ``opened``, ``resumed``, ``left``,
         ``destroyed``, ``expired``, and ``refused``.
@@ -220,6 +219,7 @@ class SessionManager:
         return Deferred.fromCoroutine(self._stats())
 
     async def _sweep(self) -> int:
+        await self._look_at_live()
         now = self._now()
         swept = await self.store.expire(self._lifetime.used_since(now), self._lifetime.created_since(now))
         for digest in tuple(self._own):
@@ -227,8 +227,17 @@ class SessionManager:
                 self._give_back(digest)
         return swept
 
+    async def _look_at_live(self) -> None:
+        """End what is too old, and note that the others are used; some at a time, for there may be many."""
+        for number, live in enumerate(tuple(self._live.values()), 1):
+            if self._is_over(live.session):
+                self._forget(live)
+            elif self._live.get(live.session.digest) is live:
+                self._touch(live)
+            if number % AT_ONCE == 0:
+                await deferLater(self._sweeping.clock, 0)
+
     async def _stats(self) -> dict[str, Any]:
-        self._touch_all()
         totals, now = await self.store.totals(), self._now()
         kinds = (Opened, Resumed, Left, Destroyed, Expired, Refused)
         return {
@@ -367,10 +376,6 @@ class SessionManager:
         session.used = self._now()
         requests, live.unsaved = live.unsaved, 0
         self.store.touch(session.digest, session.used, requests)
-
-    def _touch_all(self) -> None:
-        for live in self._live.values():
-            self._touch(live)
 
     def _telling(self, user: str, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Tell of a refusal too."""

@@ -133,6 +133,8 @@ class SessionFile:
 
     def touch(self, touched: Mapping[bytes, tuple[float, int]]) -> None:
         """Note when sessions were last used, and how often more."""
+        if not touched:
+            return
         self.connection.executemany(
             "UPDATE session SET used = max(used, ?), requests = requests + ? WHERE digest = ?",
             [(used, requests, digest) for digest, (used, requests) in touched.items()],

@@ -7,7 +7,7 @@ The log is written ahead (WAL) and synced at each commit that changed something 
 what was answered is on the disk, and outlives the process and a loss of power.  ``NORMAL`` would outlive the
 process too, but lose the last seconds with the power; and since changes that wait share one sync, the
 difference is paid once a transaction.  When a session was last used is only noted, and stored with the next
-change or sweep: after a crash a session may expire up to a sweep's interval sooner.
+changes or the sweep: after a crash a session may expire up to a sweep's interval sooner.
 
 The file is the process's own from ``open`` to ``close``: sessions in use are answered from memory, so two
 processes on one file would contradict each other.  When it vanishes meanwhile, every answer is a failure
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TOUCHED_AT_ONCE = 200
+"""Sessions that one transaction notes the use of: whoever waits for it waits some milliseconds more."""
+
 
 @implementer(ISessionStore)
 class SQLiteStore:
@@ -64,6 +68,7 @@ class SQLiteStore:
         self._claim: Claim | None = None
         self._file: SessionFile | None = None  # the thread's own
         self._waiting: list[tuple[Job, Deferred[Any]]] = []
+        self._to_write = False
         self._touched: dict[bytes, tuple[float, int]] = {}
         self._fault = ""
         self._running = False
@@ -118,11 +123,11 @@ class SQLiteStore:
 
     def head(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.head(digest))
+        return self._submit(lambda file: file.head(digest), writes=False).addCallback(self._lay_over)
 
     def get(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.get(digest))
+        return self._submit(lambda file: file.get(digest), writes=False).addCallback(self._lay_over)
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
@@ -142,11 +147,11 @@ class SQLiteStore:
 
     def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.expire(used, created))
+        return Deferred.fromCoroutine(self._behind_touches(lambda file: file.expire(used, created)))
 
     def totals(self) -> Deferred[Totals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(SessionFile.totals)
+        return Deferred.fromCoroutine(self._behind_touches(SessionFile.totals))
 
     def close(self) -> Deferred[None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -163,11 +168,26 @@ class SQLiteStore:
         noted, more = self._touched.get(digest, (used, 0))
         self._touched[digest] = (max(noted, used), more + requests)
 
-    def _submit(self, job: Callable[[SessionFile], T]) -> Deferred[T]:
+    async def _behind_touches(self, job: Callable[[SessionFile], T]) -> T:
+        """Do what looks at all sessions, when all that is noted is stored."""
+        for _ in range((len(self._touched) - 1) // TOUCHED_AT_ONCE):
+            await self._submit(lambda _: None)
+        return await self._submit(job)
+
+    def _lay_over(self, session: Session | None) -> Session | None:
+        """Tell of a session what is noted and not stored yet: to read one costs no write."""
+        if session is not None and session.digest in self._touched:
+            used, requests = self._touched[session.digest]
+            session.used = max(session.used, used)
+            session.requests += requests
+        return session
+
+    def _submit(self, job: Callable[[SessionFile], T], writes: bool = True) -> Deferred[T]:
         if self._closed is not None:
             return fail(Closed("the session store is closed"))
         done: Deferred[T] = Deferred()
         self._waiting.append((job, done))
+        self._to_write |= writes
         if not self._running:
             self._next()
         return done
@@ -177,9 +197,13 @@ class SQLiteStore:
         if self._waiting or (self._touched and self._closed is not None):
             self._running = True
             batch, self._waiting = self._waiting, []
-            touched, self._touched = self._touched, {}
+            writes, self._to_write = self._to_write or self._closed is not None, False
+            touched: dict[bytes, tuple[float, int]] = {}
+            if writes:
+                some = [*islice(self._touched, TOUCHED_AT_ONCE)]
+                touched = {digest: self._touched.pop(digest) for digest in some}
             waiters = [done for _, done in batch]
-            work = partial(self._transact, [job for job, _ in batch], touched)
+            work = partial(self._transact, [job for job, _ in batch], touched, writes)
             self._thread(work).addCallbacks(
                 self._stored, self._failed, callbackArgs=(waiters,), errbackArgs=(waiters, touched)
             )
@@ -226,14 +250,16 @@ class SQLiteStore:
 
     # What follows runs in the thread.
 
-    def _transact(self, jobs: Sequence[Job], touched: Mapping[bytes, tuple[float, int]]) -> list[Any]:
+    def _transact(
+        self, jobs: Sequence[Job], touched: Mapping[bytes, tuple[float, int]], writes: bool
+    ) -> list[Any]:
         assert self._claim is not None, "open comes first"
         try:
             self._claim.check()
             if self._file is None:
                 self._file = SessionFile(self.path)
             with self._file.connection as connection:
-                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 self._file.touch(touched)
                 return [job(self._file) for job in jobs]
         except BaseException as error:

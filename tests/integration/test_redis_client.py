@@ -158,6 +158,18 @@ async def test_in_order(start: Start, make: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_cannot_be_said(start: Start, make: Make) -> None:
+    """A text that is none, or a script that is wrong, fails, and disturbs nobody else."""
+    client = make(start(free_port()).port, connections=1)
+    good = [client.run(ECHO, [], ["a"])]
+    for script, text in ((ECHO, "\ud800"), ("nonsense", "")):
+        with pytest.raises(StoreFailed):
+            await client.run(script, [], [text])
+        good.append(client.run(ECHO, [], ["a"]))
+    assert await gatherResults(good) == [b"a"] * 3
+
+
+@pytest_twisted.ensureDeferred
 async def test_password(start: Start, make: Make, tmp_path: Path) -> None:
     """A wrong password is told; the right one in the file is found by itself.  A database is one of many."""
     redis = start(free_port(), password="open sesame")

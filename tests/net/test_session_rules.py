@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Refused, Resumed
 from tcpsuite.core.sessions import digest_of
+from tcpsuite.net import sessions
 from tcpsuite.options import Duration
 from tests.support.managers import ManagerCase
 
@@ -117,6 +118,27 @@ class AgeTests(ManagerCase):
         self.assertEqual(self.refused(self.manager.resume(session_id, "alice")), "no-session")
 
 
+class ManyTests(ManagerCase):
+    """More sessions than one turn of the reactor is for."""
+
+    def test_some_at_a_time(self) -> None:
+        """A sweep lets others have their turn; what they end or leave meanwhile is left alone."""
+        self.patch(sessions, "AT_ONCE", 1)
+        opened = [self.opened() for _ in range(3)]
+        self.clock.advance(7.0)
+        swept = Deferred.fromCoroutine(self.manager.sweep())
+        self.assertNoResult(swept)
+        self.successResultOf(self.manager.destroy(opened[1][1]))
+        self.manager.release(opened[2][1])
+        self.clock.advance(1.0)
+        self.clock.pump([1.0] * 3)
+        self.successResultOf(swept)
+        times = [
+            stored and stored.used - 1_000_000.0 for stored in map(self.stored, [each[0] for each in opened])
+        ]
+        self.assertEqual(times, [7.0, None, 7.0])
+
+
 class IntervalTests(ManagerCase):
     """How often sessions are swept."""
 
@@ -183,6 +205,7 @@ class TellingTests(ManagerCase):
         self.successResultOf(self.manager.get(live, "key"))
         self.successResultOf(self.manager.get(live, "key"))
         self.refused(self.manager.resume(left, "alice"))
+        self.successResultOf(Deferred.fromCoroutine(self.manager.sweep()))
         self.assertEqual(
             self.successResultOf(self.manager.stats()),
             {

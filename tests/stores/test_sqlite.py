@@ -206,6 +206,30 @@ class TransactionTests(SynchronousTestCase):
         self.assertEqual(self.thread.held, [])
         self.close()
 
+    def test_reading_writes_nothing(self) -> None:
+        """Who reads is told of a touch that is not stored yet; that is stored with the next change."""
+        created = self.store.create(session("a"), 10)
+        self.thread.run()
+        self.successResultOf(created)
+        before = Path(self.path + "-wal").stat().st_size
+        self.store.touch(digest_named("a"), 1500.0, 2)
+        for ask in (self.store.head, self.store.get):
+            asked = ask(digest_named("a"))
+            self.thread.run()
+            told = self.successResultOf(asked)
+            assert told is not None
+            self.assertEqual((told.used, told.requests), (1500.0, 2))
+        self.assertEqual(Path(self.path + "-wal").stat().st_size, before)
+        changed = self.store.change(digest_named("a"), {}, 0, 1000.0, 1)
+        self.thread.run()
+        self.assertIs(self.successResultOf(changed), True)
+        asked = self.store.get(digest_named("a"))
+        self.thread.run()
+        told = self.successResultOf(asked)
+        assert told is not None
+        self.assertEqual((told.used, told.requests), (1500.0, 3))
+        self.close()
+
     def test_close_stores_what_waits(self) -> None:
         """Closing stores the waiting changes and touches first, then ends the thread, once."""
         created = self.store.create(session("a"), 10)

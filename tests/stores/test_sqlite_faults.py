@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.sessions import Kept, Totals
 from tcpsuite.errors import StartError, StoreFailed
-from tcpsuite.stores import session_file
+from tcpsuite.stores import session_file, sqlite
 from tcpsuite.stores.sqlite import SQLiteStore
 from tcpsuite.testing.stores import digest_named, session
 
@@ -52,6 +52,36 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+class ManyTouchesTests(SynchronousTestCase):
+    """More touches than one transaction stores."""
+
+    def test_all_are_stored(self) -> None:
+        """Whoever looks at all sessions finds each as it was last used, and so does the next process."""
+        self.patch(sqlite, "TOUCHED_AT_ONCE", 2)
+        path = self.mktemp()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+
+        def opened() -> SQLiteStore:
+            store = SQLiteStore(path, execute)
+            store.open()
+            self.addCleanup(store.close)
+            return store
+
+        store = opened()
+        for name in "abcde":
+            self.successResultOf(store.create(session(name), 10))
+            store.touch(digest_named(name), 2000.0, 1)
+        self.assertEqual(self.successResultOf(store.expire(2000.0)), 0)
+        self.assertEqual(self.successResultOf(store.totals()), Totals({"alice": 5}, 5, 1000.0, 2000.0))
+        for name in "abcde":
+            store.touch(digest_named(name), 3000.0, 1)
+        self.assertEqual(self.successResultOf(store.totals()).idlest, 3000.0)
+        for name in "abcde":
+            store.touch(digest_named(name), 4000.0, 1)
+        self.successResultOf(store.close())
+        self.assertEqual(self.successResultOf(opened().totals()), Totals({"alice": 5}, 15, 1000.0, 4000.0))
 
 
 class FileTests(SynchronousTestCase):
@@ -153,10 +183,12 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(store.totals()), Totals({"alice": 2}, 0, 1000.0, 1000.0))
 
     def test_becomes_read_only(self) -> None:
-        """While the file system is read-only everything fails, and later all is as before."""
+        """While the file system is read-only what is there is told; later all is as before."""
         store, statements = self.limited("PRAGMA query_only = ON")
         self.assertIn("readonly database", self.failing(store.create(session("a"), 10)))
+        self.assertIsNone(self.successResultOf(store.get(digest_named("a"))))
         statements.clear()
+        self.assertIn("readonly database", self.failing(store.create(session("a"), 10)))
         self.assertIs(self.successResultOf(store.create(session("a"), 1)), Kept.YES)
 
     def test_own_fault(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
 
-from tcpsuite.stores.redis.client import Login, RedisClient, connect
+from tcpsuite.stores.redis.client import Login, RedisClient, RedisConnection, connect
 from tcpsuite.stores.redis.sentinel import SentinelEndpoint
 
 if TYPE_CHECKING:
@@ -32,26 +32,33 @@ def build_client(
     :param endpoint: makes an endpoint of a Twisted client endpoint string.
     :param explain: why a connection was lost, in words.
     """
+
+    def connected(to: IStreamClientEndpoint, login: Login, master: bool = False) -> Deferred[RedisConnection]:
+        new = partial(RedisConnection, explain, reactor, options.timeout)
+        return Deferred.fromCoroutine(connect(to, login, new, explain, master))
+
     login = Login(options.user, partial(_password, options), options.database)
     to: IStreamClientEndpoint
     if options.sentinels:
+        watchers = Login(password=lambda: str(options.sentinel_password))
         to = SentinelEndpoint(
             [endpoint(sentinel) for sentinel in options.sentinels],
             options.master,
             lambda host, port: endpoint(_address(options, host, port)),
-            login=Login(password=lambda: str(options.sentinel_password)),
-            explain=explain,
+            connect=lambda sentinel: connected(sentinel, watchers),
             clock=reactor,
             timeout=options.timeout / (len(options.sentinels) + 1),
         )
         name = f"redis {options.master}"
     else:
         to, name = endpoint(options.server), f"redis {options.server}"
-
-    def connected() -> Deferred[Any]:
-        return Deferred.fromCoroutine(connect(to, login, explain, master=bool(options.sentinels)))
-
-    return RedisClient(connected, reactor, name=name, lanes=options.connections, timeout=options.timeout)
+    return RedisClient(
+        lambda: connected(to, login, bool(options.sentinels)),
+        reactor,
+        name=name,
+        lanes=options.connections,
+        timeout=options.timeout,
+    )
 
 
 def _password(options: RedisOptions) -> str:

@@ -7,25 +7,25 @@ waits for the first attempt behind a loss, within its time; while attempts fail,
 
 from __future__ import annotations
 
+from collections import deque
 from random import random
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from attrs import frozen
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
-from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from txredisapi import RedisError, RedisProtocol, ResponseError
+from txredisapi import RedisError, RedisProtocol
 
 from tcpsuite.errors import Closed, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 
 FIRST_PAUSE = 0.05
 """Seconds from the loss of a connection to the first attempt."""
@@ -47,30 +47,75 @@ class Login:
 class RedisConnection(RedisProtocol):  # type: ignore[misc]
     """One connection; replies are bytes as they came.
 
+    Replies come in order, so one timer watches over all of them: when the oldest is late, whoever waits
+    behind it waits in vain too.
+
     :ivar why: why it ended, when it has.
     """
 
-    def __init__(self, explain: Callable[[Failure], str]) -> None:
+    def __init__(self, explain: Callable[[Failure], str], clock: IReactorTime, timeout: float) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.why = ""
         self._explain = explain
+        self._clock = clock
+        self._timeout = timeout
+        self._due: deque[float] = deque()
+        self._timer: IDelayedCall | None = None
+
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str], due: float) -> Deferred[Any]:
+        """Run a script.
+
+        :param due: when the reply is late, on the clock; never before that of what was asked before.
+        :return: fires with the reply; fails with a ``RedisError`` when there is none in time.
+        """
+        try:
+            reply: Deferred[Any] = self.eval(script, keys, arguments)
+        except RedisError:  # what cannot be said in UTF-8
+            return fail()
+        self._due.append(due)
+        if self._timer is None:
+            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
+        return reply.addBoth(self._replied)
 
     def connectionLost(self, why: Failure = connectionDone) -> None:
         """Who waits for a reply learns that there will be none."""
-        self.why = self._explain(why)
+        self.why = self.why or self._explain(why)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         super().connectionLost(why)
+
+    def _replied(self, reply: Any) -> Any:
+        self._due.popleft()
+        return reply
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._due:
+            return
+        left = self._due[0] - self._clock.seconds()
+        if left > 0:
+            self._timer = self._clock.callLater(left, self._look)
+        else:
+            self.why = f"no answer within {self._timeout:g} s"
+            self.transport.abortConnection()
 
 
 async def connect(
-    endpoint: IStreamClientEndpoint, login: Login, explain: Callable[[Failure], str], master: bool = False
+    endpoint: IStreamClientEndpoint,
+    login: Login,
+    new: Callable[[], RedisConnection],
+    explain: Callable[[Failure], str],
+    master: bool = False,
 ) -> RedisConnection:
-    """A new connection that is ready to be asked.
+    """A connection that is ready to be asked.
 
-    :param explain: why a connection was lost, in words.
-    :param master: whether one that is not the master is of no use.
+    :param new: makes one that is not connected yet.
+    :param explain: why one could not be connected, in words.
+    :param master: whether a server that is not the master is of no use.
     :raises StoreFailed: when it cannot be reached, refuses, or is not ready.
     """
-    factory = Factory.forProtocol(lambda: RedisConnection(explain))
+    factory = Factory.forProtocol(new)
     try:
         connection: Any = await endpoint.connect(factory)
     except (StoreFailed, CancelledError):
@@ -148,31 +193,23 @@ class RedisClient:
             Cancelling it gives up waiting for the reply.
         """
         answer: Deferred[Any] = Deferred()
-        work = self._run(self.lanes[lane % len(self.lanes)], script, keys, arguments)
-        Deferred.fromCoroutine(work).chainDeferred(answer)
+        chosen = self.lanes[lane % len(self.lanes)]
+        due = self._clock.seconds() + self.timeout
+
+        def ask(connection: RedisConnection) -> Deferred[Any]:
+            reply = connection.run(script, keys, arguments, due)
+            return reply.addErrback(_unfit, connection)
+
+        if chosen.connection is not None:
+            asked = ask(chosen.connection)
+        else:
+            asked = chosen.soon().addTimeout(self.timeout, self._clock, late).addCallback(ask)
+        asked.addErrback(self._name_it).chainDeferred(answer)
         return answer
 
-    async def _run(self, lane: _Lane, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
-        end = self._clock.seconds() + self.timeout
-        connection: RedisConnection | None = None
-        try:
-            connection = await lane.soon().addTimeout(self.timeout, self._clock)
-            left = max(0.0, end - self._clock.seconds())
-            return await connection.eval(script, keys, arguments).addTimeout(left, self._clock)
-        except LateError:
-            if connection is not None:
-                # Replies come in order: whoever waits behind this one waits in vain too.
-                connection.transport.abortConnection()
-            raise StoreFailed(f"{self._name}: no answer within {self.timeout:g} s") from None
-        except RedisError as error:
-            why = str(error).strip()
-            if connection is not None and isinstance(error, ResponseError) and why.startswith(UNFIT):
-                connection.transport.abortConnection()
-            elif connection is not None and connection.why:
-                why = connection.why
-            raise StoreFailed(f"{self._name}: {why}") from None
-        except StoreFailed as error:
-            raise StoreFailed(f"{self._name}: {error}") from None
+    def _name_it(self, failure: Failure) -> NoReturn:
+        failure.trap(StoreFailed)
+        raise StoreFailed(f"{self._name}: {failure.value}") from None
 
     def _noted(self, fault: str) -> None:
         """A connection was made, or could not be.  It is said once for all lanes."""
@@ -267,6 +304,15 @@ class _Lane:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.errback(error)
+
+
+def _unfit(failure: Failure, connection: RedisConnection) -> NoReturn:
+    """Nothing came of it: say why, and have a connection made anew that may lead to another server then."""
+    failure.trap(RedisError)
+    why = connection.why or str(failure.value).strip()
+    if why.startswith(UNFIT):
+        connection.transport.abortConnection()
+    raise StoreFailed(why) from None
 
 
 def late(_result: object, timeout: float) -> NoReturn:

@@ -10,15 +10,14 @@ from txredisapi import RedisError
 from zope.interface import implementer
 
 from tcpsuite.errors import StoreFailed
-from tcpsuite.stores.redis.client import connect, late
+from tcpsuite.stores.redis.client import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
-    from twisted.python.failure import Failure
 
-    from tcpsuite.stores.redis.client import Login
+    from tcpsuite.stores.redis.client import RedisConnection
 
 
 @implementer(IStreamClientEndpoint)
@@ -31,8 +30,7 @@ class SentinelEndpoint:
     :param sentinels: where they are.
     :param master: what they call it.
     :param endpoint: makes the endpoint of a host and a port.
-    :param login: to the sentinels.
-    :param explain: why a connection was lost, in words.
+    :param connect: makes a connection to the sentinel at an endpoint.
     :param clock: an ``IReactorTime``.
     :param timeout: seconds that each of them may take.
     """
@@ -43,16 +41,14 @@ class SentinelEndpoint:
         master: str,
         endpoint: Callable[[str, int], IStreamClientEndpoint],
         *,
-        login: Login,
-        explain: Callable[[Failure], str],
+        connect: Callable[[IStreamClientEndpoint], Deferred[RedisConnection]],
         clock: IReactorTime,
         timeout: float,
     ) -> None:
         self._sentinels = list(sentinels)
         self._master = master
         self._endpoint = endpoint
-        self._login = login
-        self._explain = explain
+        self._connect_to = connect
         self._clock = clock
         self._timeout = timeout
 
@@ -82,7 +78,7 @@ class SentinelEndpoint:
         raise StoreFailed(f"no sentinel knows {self._master}: {'; '.join(faults)}")
 
     async def _ask(self, sentinel: IStreamClientEndpoint) -> tuple[str, int]:
-        connection = await connect(sentinel, self._login, self._explain)
+        connection = await self._connect_to(sentinel)
         try:
             address: Any = await connection.sentinel_get_master_addr_by_name(self._master)
         except RedisError as error:

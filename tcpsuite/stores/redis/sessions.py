@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from tcpsuite.core.sessions import Kept, Session, Totals
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 SWEPT_AT_ONCE = 500
 """Sessions that one script forgets: Redis does nothing else meanwhile, for some milliseconds."""
-TOUCHED_AT_ONCE = 500
-"""Sessions that one script touches."""
+TOUCHED_AT_ONCE = 100
+"""Sessions that one script touches: nothing else is done here meanwhile, for a millisecond."""
 
 
 @implementer(ISessionStore)
@@ -102,7 +102,8 @@ class RedisSessionStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         if self._closed is None:
             # What cannot be told any more is lost: when sessions were last used, and how often.
-            flushed = self._flush().addErrback(lambda failure: failure.trap(StoreFailed) and None)
+            flushed = Deferred.fromCoroutine(self._flush())
+            flushed.addErrback(lambda failure: failure.trap(StoreFailed) and None)
             self._closed = flushed.addCallback(lambda _: self._client.stop())
         waiter: Deferred[None] = Deferred()
         self._closed.addCallback(lambda _: waiter.callback(None))
@@ -144,17 +145,16 @@ class RedisSessionStore:
             float(idlest[1]) if idlest else inf,
         )
 
-    def _flush(self) -> Deferred[Any]:
-        """Send all that was noted, each over the connection of its session.  Fires when it is stored."""
+    async def _flush(self) -> None:
+        """Send all that was noted, each over the connection of its session, some at a time."""
         lanes: dict[int, list[bytes]] = {}
         for digest in self._touched:
             lanes.setdefault(_lane(digest) % len(self._client.lanes), []).append(digest)
-        sent = [
-            self._send_touches(digests[start : start + TOUCHED_AT_ONCE])
-            for digests in lanes.values()
-            for start in range(0, len(digests), TOUCHED_AT_ONCE)
-        ]
-        return gatherResults(sent, consumeErrors=True).addErrback(_first) if sent else succeed(None)
+        for digests in lanes.values():
+            for start in range(0, len(digests), TOUCHED_AT_ONCE):
+                some = [each for each in digests[start : start + TOUCHED_AT_ONCE] if each in self._touched]
+                if some:
+                    await self._send_touches(some)
 
     def _send_touches(self, digests: Sequence[bytes]) -> Deferred[Any]:
         """Send what was noted of sessions that share a connection."""
@@ -196,8 +196,3 @@ def _read(digest: bytes, head: Sequence[Any], data: Sequence[bytes]) -> Session 
     return Session(
         digest, user.decode(), float(created), float(used), int(requests), dict(_pairs(data)), int(version)
     )
-
-
-def _first(failure: Any) -> Any:
-    """What the first of several failed with."""
-    return failure.value.subFailure
