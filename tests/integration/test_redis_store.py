@@ -1,22 +1,31 @@
-"""Sessions in a real Redis: the contract of stores."""
+"""Sessions in a real Redis."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from signal import SIGCONT, SIGSTOP
+from typing import TYPE_CHECKING, TypeVar
 from unittest import SkipTest
 
+import pytest
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.errors import Closed, StoreFailed
+from tcpsuite.options import Duration
 from tcpsuite.stores.redis.sessions import RedisSessionStore
-from tcpsuite.testing.stores import SessionStoreContract
-from tests.integration.support.programs import free_port, need
+from tcpsuite.testing.stores import SessionStoreContract, digest_named, session
+from tests.integration.support.programs import PATIENCE, free_port, need
 from tests.integration.support.redis import Redis
 from tests.support.redis_stores import redis_store
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
 
 T = TypeVar("T")
 
@@ -46,3 +55,47 @@ class RedisStoreContractTests(SessionStoreContract, SynchronousTestCase):
         """What it fires with, when that has come."""
         answer: T = pytest_twisted.blockon(asked)
         return answer
+
+
+@pytest_twisted.ensureDeferred
+async def test_touches_are_not_lost(tmp_path: Path, running: ExitStack) -> None:
+    """What was noted while there was no answer is stored when there is one again, and told before that."""
+    need("redis-server")
+    redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    store = redis_store(redis.port, timeout=Duration(0.3))
+    await store.create(session("a"), 10)
+    redis.signal(SIGSTOP)
+    store.touch(digest_named("a"), 1500.0, 2)
+    with pytest.raises(StoreFailed):
+        await store.expire(1.0)
+    store.touch(digest_named("a"), 1600.0, 1)
+    with pytest.raises(StoreFailed):
+        await store.head(digest_named("a"))
+    redis.signal(SIGCONT)
+    end = reactor.seconds() + PATIENCE
+    while True:
+        try:
+            head = await store.head(digest_named("a"))
+            break
+        except StoreFailed:
+            assert reactor.seconds() < end
+            await deferLater(reactor, 0.05)
+    assert head is not None
+    assert head.used == 1600.0
+    assert head.requests >= 3
+    await store.close()
+    with pytest.raises(Closed):
+        await store.totals()
+
+
+@pytest_twisted.ensureDeferred
+async def test_closes_without_an_answer(tmp_path: Path, running: ExitStack) -> None:
+    """A store that cannot tell any more what it noted closes all the same."""
+    need("redis-server")
+    redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    store = redis_store(redis.port, timeout=Duration(0.3))
+    await store.create(session("a"), 10)
+    store.touch(digest_named("a"), 1500.0, 2)
+    redis.signal(SIGSTOP)
+    await store.close()
+    redis.signal(SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -184,6 +185,14 @@ class SessionConnectionTests(ManagerCase):
         self.taker()
         self.assertIn("alice: <PooledLease a", repr(connection))
         self.manager.release(live)
+
+    def test_of_an_upstream(self) -> None:
+        """Connections may be an upstream's: they go back to the pool of the server that was picked."""
+        upstream: Any = SimpleNamespace(acquire=self.pool.acquire, pools={"a": self.pool})
+        self.manager = self.make_manager(SessionConnections.of_upstream(upstream, Taker))
+        self.taker()
+        self.successResultOf(self.manager.destroy(self.resumed(self.session_id)))
+        self.assertEqual((self.endpoint.open, self.resets), (1, ["a"]))
 
     def test_without(self) -> None:
         """A manager that was given none to have says so."""

@@ -30,7 +30,8 @@ TOUCHED_AT_ONCE = 100
 class RedisSessionStore:
     """Sessions under the keys of one prefix.
 
-    What is asked of one session goes over one connection, and so is done in order.
+    What is asked of one session goes over one connection, and so is done in order.  Uses that were noted and
+    whose storing was not confirmed are sent again: requests may count twice then, and none is lost.
 
     :param client: started by :meth:`open`, stopped by :meth:`close`.
     :param prefix: what the names of all keys begin with.

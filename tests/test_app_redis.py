@@ -1,0 +1,55 @@
+"""Sessions in Redis, as the configuration asks for them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from twisted.internet import reactor
+
+from tcpsuite.app import build
+from tcpsuite.config import load
+from tcpsuite.errors import StartError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = """
+[listener.sessions]
+endpoint = "tcp:0:interface=127.0.0.1"
+service = "session"
+anonymous = true
+
+[sessions]
+store = "redis"
+
+[redis]
+server = "tcp:192.0.2.1:6379"
+prefix = "mine:"
+connections = 3
+"""
+
+
+def test_built_as_it_says(tmp_path: Path) -> None:
+    """The store is made of the table; nothing is connected before the start."""
+    file = tmp_path / "x.toml"
+    file.write_text(TEXT)
+    suite = build(load(str(file), environ={}).config, reactor)
+    assert suite.sessions is not None
+    assert repr(suite.sessions.store) == (
+        "<RedisSessionStore <RedisClient redis tcp:192.0.2.1:6379 connections=0 of 3>>"
+    )
+
+
+def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the extra is not installed the start says which one is wanted."""
+    file = tmp_path / "x.toml"
+    file.write_text(TEXT)
+    config = load(str(file), environ={}).config
+    for name in [name for name in sys.modules if name.startswith("tcpsuite.stores.redis.")]:
+        if not name.endswith(".options"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "txredisapi", None)
+    with pytest.raises(StartError, match=r'sessions\.store = "redis" wants tcpsuite\[redis\] installed'):
+        build(config, reactor)
