@@ -125,6 +125,30 @@ async def test_killed_and_started_again(start: Start, make: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_back_on_all_lanes(start: Start, make: Make) -> None:
+    """When one connection is there again, nobody who asks over another one is refused any more."""
+    redis = start(free_port())
+    client = make(redis.port, connections=8)
+    await works(client)
+    redis.end(SIGKILL)
+    while "connection refused" not in await fails(client, 5.0):
+        await deferLater(reactor, 0.01)
+    await deferLater(reactor, 1.0)  # by now they rest for long, each for its own time
+    start(redis.port)
+    lane = 0
+    while True:
+        try:
+            await client.run(ECHO, [], [""], lane)
+        except StoreFailed:
+            lane += 1
+            await deferLater(reactor, 0.01)
+        else:
+            break
+    replies = [client.run(ECHO, [], [str(number)], number) for number in range(8)]
+    assert await gatherResults(replies) == [b"%d" % number for number in range(8)]
+
+
+@pytest_twisted.ensureDeferred
 async def test_silent(start: Start, make: Make) -> None:
     """One that says nothing fails whoever asks, in time and not one after the other; the reactor turns; and
     when it speaks again no answer goes to anybody else.

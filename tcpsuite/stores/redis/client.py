@@ -15,7 +15,6 @@ from attrs import frozen
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txredisapi import RedisError, RedisProtocol
@@ -217,6 +216,9 @@ class RedisClient:
             self.log.error("{name}: {fault}", name=self._name, fault=fault)
         elif self._fault and not fault:
             self.log.info("{name}: it works again", name=self._name)
+            self._fault = ""
+            for lane in self.lanes:
+                lane.hurry()
         self._fault = fault
 
 
@@ -242,6 +244,7 @@ class _Lane:
         self._stopped = False
         self._waiting: list[Deferred[RedisConnection]] = []
         self._keeping: Deferred[None] | None = None
+        self._resting: Deferred[None] | None = None
 
     def start(self) -> None:
         self._keeping = Deferred.fromCoroutine(self._keep())
@@ -269,6 +272,22 @@ class _Lane:
         self._waiting.append(waiter)
         return waiter
 
+    def hurry(self) -> None:
+        """The server is back, as another lane has found: try now, and have who asks wait for that."""
+        if self._resting is not None:
+            self._fault = ""
+            self._resting.callback(None)
+
+    async def _rest(self, seconds: float) -> None:
+        self._resting = Deferred()
+        timer = self._clock.callLater(seconds, self._resting.callback, None)
+        try:
+            await self._resting
+        finally:
+            self._resting = None
+            if timer.active():
+                timer.cancel()
+
     async def _keep(self) -> None:
         failures = 0
         while True:
@@ -279,14 +298,14 @@ class _Lane:
                     return
                 failures += 1
                 self._failed(str(error) or type(error).__name__)
-                await deferLater(self._clock, self._pauses(failures))
+                await self._rest(self._pauses(failures))
                 continue
             failures = 0
             self._connected(connection)
             if connection.connected:
                 await connection.whenDisconnected()
             self.connection = None
-            await deferLater(self._clock, FIRST_PAUSE)
+            await self._rest(FIRST_PAUSE)
 
     def _connected(self, connection: RedisConnection) -> None:
         self._fault = ""
