@@ -11,7 +11,7 @@ machine's clock.
 from __future__ import annotations
 
 import socket
-from select import EPOLLIN, EPOLLOUT
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from threading import get_ident
 from typing import Any
 
@@ -26,6 +26,9 @@ from tcpsuite.net.port import TCPConnector, TCPPort, UNIXConnector, UNIXPort
 from tcpsuite.net.steady import make_steady
 from tcpsuite.net.stream import Stream
 from tcpsuite.net.transport import TCPStream, UNIXStream
+
+ENDED = EPOLLERR | EPOLLHUP
+"""What the kernel says of a connection that is over."""
 
 MOST_EVENTS = 512
 """Events that are taken from the kernel at once: with more, who writes at the end of the turn would wait."""
@@ -81,8 +84,11 @@ class TcpsuiteReactor(EPollReactor):
                     self._disconnect(stream, why, in_read=True)
             elif (selectable := self._selectables.get(fd)) is not None:
                 self._current = selectable
+                # Twisted takes an end with nothing to read for one in order.  So looks a reset too, for a moment
+                # while it comes in on another processor: only a read knows.
+                read = EPOLLIN if event & ENDED and fd in streams else 0
                 try:
-                    self._doReadOrWrite(selectable, fd, event)
+                    self._doReadOrWrite(selectable, fd, event | read)
                 except KeyboardInterrupt:
                     raise
                 except BaseException:

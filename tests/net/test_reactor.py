@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from select import EPOLLERR, EPOLLHUP
 from typing import Any
 
 import pytest
 from twisted.logger import globalLogPublisher
 from twisted.python import log
 
-from tests.support.stage import KINDS, Actor, stage
+from tests.support.stage import KINDS, Actor, HalfActor, stage
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 
@@ -129,3 +130,14 @@ def test_connections_end_with_the_reactor(kind):
 
         _run(on, look)
         assert on.told == [("it", "made"), ("it", "lost", "ConnectionLost")]
+
+
+def test_a_reset_that_is_seen_while_it_comes_in():
+    """What is over before it can be read, which a reset is for a moment, has not ended in order."""
+    with stage("tcpsuite") as on:
+        actor = HalfActor(on, "it")
+        peer = on.meet(actor)
+        fd = actor.transport.fileno()
+        peer.reset()
+        on.reactor._tell([(fd, EPOLLHUP | EPOLLERR)])
+        assert on.told[-1] == ("it", "lost", "ConnectionLost")
