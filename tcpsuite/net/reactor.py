@@ -84,7 +84,7 @@ class TcpsuiteReactor(EPollReactor):
                     self._disconnect(stream, why, in_read=True)
             elif (selectable := self._selectables.get(fd)) is not None:
                 self._current = selectable
-                # Twisted takes an end with nothing to read for one in order.  So looks a reset too, for a moment
+                # Twisted takes an end with nothing to read for one in order.  So looks a reset, for a moment
                 # while it comes in on another processor: only a read knows.
                 read = EPOLLIN if event & ENDED and fd in streams else 0
                 try:
