@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from tcpsuite.admin.explain import plain
+from tcpsuite.net.seldom import Seldom
 
 if TYPE_CHECKING:
     from tcpsuite.admin.guard import Refusal
@@ -30,13 +31,11 @@ class Refusals:
     log = Logger()
 
     def __init__(self, clock: Any) -> None:
-        self._clock = clock
-        self._next_line = 0.0
-        self._unlogged = 0
+        self._seldom = Seldom(clock, LOG_INTERVAL)
         self.made: Counter[int] = Counter()
 
     def __repr__(self) -> str:
-        return f"<Refusals made={self.made.total()} unlogged={self._unlogged}>"
+        return f"<Refusals made={self.made.total()} unlogged={self._seldom.unsaid['refused']}>"
 
     def note(self, refusal: Refusal, asked: str, who: str) -> None:
         """Count a refusal; log it when it is one of who may not ask, or of a change.
@@ -47,12 +46,9 @@ class Refusals:
         self.made[refusal.code] += 1
         if refusal.code not in _OF_NOTE and not asked.startswith("POST "):
             return
-        now = self._clock.seconds()
-        if now < self._next_line:
-            self._unlogged += 1
+        if not self._seldom.says("refused"):
             return
-        others, self._unlogged = self._unlogged, 0
-        self._next_line = now + LOG_INTERVAL
+        others = self._seldom.unsaid.pop("refused", 0)
         self.log.warn(
             "admin: {who} was refused {asked}: {code}, {text}{others}",
             who=who, asked=_clip(asked), code=refusal.code, text=_clip(refusal.text),

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from tcpsuite.core.limits import user_key
 from tcpsuite.interfaces import Verdict
+from tcpsuite.net.seldom import Seldom
 
 if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection, Ledger
@@ -41,22 +42,17 @@ class DryRun:
     def __init__(self, listener: str, ledger: Ledger, clock: Any) -> None:
         self._listener = listener
         self._ledger = ledger
-        self._clock = clock
-        self._next_line = 0.0
-        self._unlogged = 0
+        self._seldom = Seldom(clock, LOG_INTERVAL)
 
     def __repr__(self) -> str:
-        return f"<DryRun {self._listener} unlogged={self._unlogged}>"
+        return f"<DryRun {self._listener} unlogged={self._seldom.unsaid['refused']}>"
 
     def note(self, verdict: Verdict) -> None:
         """``verdict`` allows what a limit would have refused."""
         self._ledger.would_refuse(self._listener, verdict.limit)
-        now = self._clock.seconds()
-        if now < self._next_line:
-            self._unlogged += 1
+        if not self._seldom.says("refused"):
             return
-        others, self._unlogged = self._unlogged, 0
-        self._next_line = now + LOG_INTERVAL
+        others = self._seldom.unsaid.pop("refused", 0)
         self.log.info(
             "listener {name}: {limit}, in dry_run, would have refused: {reason}{others}",
             name=self._listener, limit=verdict.limit, reason=verdict.reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 INTERVAL = 60.0
@@ -12,11 +13,15 @@ class Seldom:
     """Knows what was said of late.
 
     :param clock: an ``IReactorTime``.
+    :param interval: seconds between two lines about one thing.
+    :ivar unsaid: how often it was not time for a thing; who tells that takes it out.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: Any, interval: float = INTERVAL) -> None:
         self._clock = clock
+        self._interval = interval
         self._silent_until: dict[str, float] = {}
+        self.unsaid: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"<Seldom {', '.join(self._silent_until) or 'silent'}>"
@@ -28,6 +33,7 @@ class Seldom:
         """
         now = self._clock.seconds()
         if now < self._silent_until.get(what, now):
+            self.unsaid[what] += 1
             return False
-        self._silent_until[what] = now + INTERVAL
+        self._silent_until[what] = now + self._interval
         return True
