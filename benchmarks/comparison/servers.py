@@ -102,6 +102,7 @@ def ours(
     *,
     log: bool = True,
     limit: bool = True,
+    limits: str | None = None,
     upstream: str = ONE_SERVER,
     admin: str = "",
 ) -> Server:
@@ -110,6 +111,7 @@ def ours(
     :param work: ``echo``, ``relay`` or ``file``.
     :param log: whether there is an access log.
     :param limit: whether connections are counted by address.
+    :param limits: the ``[limits]`` table, in place of those.
     :param upstream: the table of a relay's upstream, and those below it.
     :param admin: more of the ``[admin]`` table.
     """
@@ -121,10 +123,12 @@ def ours(
     spare = kit.files - 500
     most = min(4_000, spare // 2) if work == "relay" else min(12_000, spare)
     by_address = most if limit else 0
+    if limits is None:
+        limits = f"connections = {most}\nconnections_per_ip = {by_address}\nexempt_loopback = false"
     parts = [
         'state_directory = "{folder}/state"',
         f'[listener.bench]\nendpoint = "tcp:{{port}}:interface=127.0.0.1:backlog=4096"\n{service}',
-        f"[limits]\nconnections = {most}\nconnections_per_ip = {by_address}\nexempt_loopback = false",
+        f"[limits]\n{limits}",
         f'[admin]\nendpoint = "tcp:{{admin}}:interface=127.0.0.1"\n{admin}',
     ]
     if work == "relay":
