@@ -184,9 +184,9 @@ class Attached(Protocol):
     def _look(self) -> None:
         """Is it over?  A reset ends both ways, as soon as whoever it is for knows."""
         theirs, ours = self.incoming.last, self.outgoing.last
-        if theirs is not None and theirs.kind is Kind.BROKEN:
-            self._end()
-        elif self.outgoing.done and ours is not None and (theirs is not None or ours.kind is Kind.BROKEN):
+        ends = [way.kind for way in (theirs, ours) if way is not None]
+        told = self.outgoing.done and (len(ends) == 2 or Kind.BROKEN in ends)
+        if told or (theirs is not None and theirs.kind is Kind.BROKEN):
             self._end()
 
     def _end(self) -> None:
