@@ -19,7 +19,7 @@ SCRIPT = "limits_cost.py"
 @pytest.mark.usefixtures("temporary")
 @pytest.mark.parametrize(("group", "title"), [("echo", "Echo"), ("relay", "Relay")])
 def test_one_case(tmp_path: Path, group: str, title: str) -> None:
-    """With and without limits it is measured, told in a table and written down, and nothing is left behind."""
+    """With and without limits it is measured, told in a table and written down, and leaves nothing."""
     need("cc", "taskset")
     figures = tmp_path / "figures"
     told = call(SCRIPT, group, "--case", "1k", *SHORT, "--output", figures).stdout
