@@ -34,6 +34,7 @@ from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.auth import Authenticator
 from tcpsuite.net.bounds import Bounds
 from tcpsuite.net.connecting import server_endpoint
+from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.listener import Listener
 from tcpsuite.net.notify import Notifier
@@ -116,6 +117,7 @@ class Suite(Service):
         self._affinity = self._affinity_file()
         self._room = _room(config)
         self._bounds = Bounds(self.ledger, reactor)
+        self.deadlines = Deadlines(reactor)
         self.limiters = self._bounds.limiters
         self.listeners: dict[str, Listener] = {
             name: self._listener(name, table) for name, table in config.listeners.items()
@@ -203,6 +205,7 @@ class Suite(Service):
             ended=self._access_log.write,
             ids=self._ids,
             clock=self.reactor,
+            deadlines=self.deadlines,
             first_byte_timeout=table.first_byte_timeout,
             high_water=table.socket.high_water,
             refusal=Refusal(limits.reject, service, self.reactor, held, limits.tarpit_time),
@@ -321,6 +324,10 @@ class _Context:
     @property
     def reactor(self) -> Any:
         return self.suite.reactor
+
+    @property
+    def deadlines(self) -> Deadlines:
+        return self.suite.deadlines
 
     @property
     def allow_plaintext(self) -> bool:

@@ -350,6 +350,9 @@ class IServiceContext(Interface):
     """What a service may use of the process that it runs in."""
 
     reactor = Attribute("The reactor.")
+    deadlines = Attribute(
+        "The :class:`tcpsuite.net.deadlines.Deadlines` of all connections: so many time-outs cost one timer."
+    )
     listener = Attribute("The name of the listener that the service is built for.")
     limits = Attribute(
         "The :class:`tcpsuite.net.limiting.ServiceLimits` of the listener, for logins and requests."

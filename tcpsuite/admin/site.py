@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tcpsuite.admin.guard import Refusal
 from tcpsuite.admin.pages import headers_of
-from tcpsuite.net.http import BoundedSite, Phase
+from tcpsuite.net.http import Phase
+from tcpsuite.net.http_site import BoundedSite
 from tcpsuite.net.http_request import BoundedRequest
 
 if TYPE_CHECKING:

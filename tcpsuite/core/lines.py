@@ -1,9 +1,13 @@
-"""Splits what arrives into lines, with a bound on how long one may be."""
+"""Splits what arrives into lines, with a bound on how long one may be, and on how many may wait."""
 
 from __future__ import annotations
 
+from collections import deque
+
 from tcpsuite.errors import ProtocolError
 
+OVER_LIMIT = "limit"
+"""The code of what a limit refuses: here, a line past those that may be held."""
 MAX_LINE = 16 * 1024
 """Bytes a line may have without its end.  A key and a value of a session fit; a book does not."""
 MAX_VERB = 32
@@ -28,13 +32,19 @@ class LineSplitter:
 
     A line over ``max_length`` is reported once, as soon as that is known, and the rest of it skipped, so that
     neither a long line nor an endless one is ever held.
+
+    A line that arrives while ``max_lines`` are held is reported too, when its turn comes; 0 for no bound.
     """
 
-    def __init__(self, max_length: int = MAX_LINE) -> None:
+    def __init__(self, max_length: int = MAX_LINE, max_lines: int = 0) -> None:
         self.max_length = max_length
+        self.max_lines = max_lines
         self._buffer = bytearray()
         self._searched = 0
         self._skipping = False
+        self._ends = 0  # of lines that arrived
+        self._taken = 0  # of these, those that are not held any more
+        self._refused: deque[tuple[int, int]] = deque()  # from which line to which one
 
     def __repr__(self) -> str:
         return f"<LineSplitter {len(self._buffer)} bytes{' skipping' if self._skipping else ''}>"
@@ -51,19 +61,28 @@ class LineSplitter:
     def feed(self, data: bytes) -> None:
         """More bytes arrived."""
         self._buffer += data
+        if self.max_lines:
+            before, self._ends = self._ends, self._ends + data.count(b"\n")
+            first = max(before, self._taken + self.max_lines) + 1
+            if first <= self._ends:
+                self._refused.append((first, self._ends))
 
     def next(self) -> str | None:
         """The next line without its end, or ``None`` until more bytes arrive.
 
-        :raises LineError: ``too-long`` or ``not-utf8``, once for each such line; the next call goes on
-            behind it.
+        :raises LineError: ``too-long``, ``not-utf8`` or :data:`OVER_LIMIT`, once for each such line; the next
+            call goes on behind it.
         """
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(self._buffer[:end]).removesuffix(b"\r")
             del self._buffer[: end + 1]
             self._searched = 0
+            self._taken += 1
+            refused = bool(self._refused) and self._is_refused()
             if self._skipping:
                 self._skipping = False
+            elif refused:
+                raise self._one_too_many(line)
             elif len(line) > self.max_length:
                 raise self._too_long(line)
             else:
@@ -83,11 +102,24 @@ class LineSplitter:
         """All that is held, for a reader that takes over behind a line."""
         data = bytes(self._buffer)
         self._drop()
+        self._taken = self._ends
+        self._refused.clear()
         return data
+
+    def _is_refused(self) -> bool:
+        """Whether the line that is taken now is past those that could be held when it arrived."""
+        first, last = self._refused[0]
+        if self._taken == last:
+            self._refused.popleft()
+        return self._taken >= first
 
     def _drop(self) -> None:
         self._buffer.clear()
         self._searched = 0
+
+    def _one_too_many(self, line: bytes) -> LineError:
+        text = f"more than {self.max_lines} requests wait for their answers"
+        return LineError(OVER_LIMIT, text, line[: self.max_length])
 
     def _too_long(self, line: bytes | bytearray) -> LineError:
         return LineError("too-long", f"a line may have {self.max_length} bytes", line[: self.max_length])

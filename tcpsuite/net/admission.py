@@ -190,6 +190,7 @@ class Admission(Factory):
     :param ended: called with the record of each connection that ended or was refused.
     :param ids: gives each connection its id.
     :param clock: an ``IReactorTime``.
+    :param deadlines: keeps the time-outs of all connections; ``None`` for some of its own.
     :param first_byte_timeout: seconds that a client has, from when it is served, for the first that it says;
         over TLS its handshake is that.  0 for any time.
     :param high_water: bytes queued for a client past which who produces them is told to wait.
@@ -214,6 +215,7 @@ class Admission(Factory):
         ended: Callable[[Connection], None],
         ids: Iterator[str],
         clock: IReactorTime,
+        deadlines: Deadlines | None = None,
         first_byte_timeout: float = 0.0,
         high_water: int = HIGH_WATER,
         refusal: Refusal | None = None,
@@ -232,7 +234,7 @@ class Admission(Factory):
         self._ended = ended
         self._ids = ids
         self._clock = clock
-        self._deadlines = Deadlines(clock)
+        self._deadlines = deadlines or Deadlines(clock)
         self.first_byte_timeout = first_byte_timeout
         self.high_water = high_water
         self._open: dict[Connection, Admitted] = {}

@@ -6,6 +6,8 @@ size::
 
     idle --byte--> headers --complete--> body --complete--> answer --finished--> idle
       60 s           30 s             30 s + 1 s/KiB       the resource's own
+
+unless the site says otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.http_headers import Headers
-from twisted.web.server import Site
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
@@ -27,16 +28,15 @@ from tcpsuite.net.http_request import BoundedRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
-    from twisted.web.resource import IResource
 
+    from tcpsuite.net.deadlines import Deadline
+    from tcpsuite.net.http_site import BoundedSite
     from tcpsuite.net.stream import IStreamTransport
 
     _Headers = Mapping[bytes, list[bytes]]
 
-MAX_BODY = 64 * 1024
-"""Bytes of a request's body, unless a site says otherwise: they are kept in memory."""
 MIN_BODY_RATE = 1024
 """Bytes of a body that buy one second more: an honest client on the worst of lines is faster."""
 
@@ -48,26 +48,24 @@ buffer of them takes hundreds."""
 MAX_AHEAD = 16 * 1024
 """Bytes of further requests that may wait behind the one that is being answered: only who reads notices that
 a peer is gone."""
+LINGER = 5.0
+"""Seconds that a peer has to read why it is sent away, and to leave."""
 
 
 class Phase(Enum):
-    """What a connection is doing, and the seconds it may take (``None``: as long as the resource likes)."""
+    """What a connection is doing."""
 
-    IDLE = ("no request", 60.0)
-    HEADERS = ("the headers of a request were not complete", 30.0)
-    BODY = ("the body of a request was not complete", 30.0)
-    ANSWER = ("a request is being answered", None)
-    HELD = ("further requests wait for their turn, or for room for their answers", None)
-    CLOSING = ("the peer took nothing more", 5.0)
-
-    def __init__(self, fault: str, seconds: float | None) -> None:
-        self.fault = fault
-        self.seconds = seconds
+    IDLE = "no request"
+    HEADERS = "the headers of a request were not complete"
+    BODY = "the body of a request was not complete"
+    ANSWER = "a request is being answered"
+    HELD = "further requests wait for their turn, or for room for their answers"
+    CLOSING = "the peer took nothing more"
 
 
 @implementer(IRecorded, IHalfCloseableProtocol)
 class BoundedChannel(HTTPChannel):
-    """One connection of a :class:`BoundedSite`.
+    """One connection of a :class:`~tcpsuite.net.http_site.BoundedSite`.
 
     :ivar connection: its record, when it came through a listener.
     :ivar phase: what it is doing.
@@ -77,7 +75,7 @@ class BoundedChannel(HTTPChannel):
     site: BoundedSite
     transport: IStreamTransport
     phase = Phase.IDLE
-    _deadline: IDelayedCall | None = None
+    _deadline: Deadline | None = None
     _body_bytes = 0
     _half_closed = False
     _answered = 0
@@ -311,8 +309,8 @@ class BoundedChannel(HTTPChannel):
     def _enter(self, phase: Phase) -> None:
         self._disarm()
         self.phase = phase
-        if phase.seconds is not None:
-            self._deadline = self.site.reactor.callLater(phase.seconds, self._late)
+        if seconds := self.site.seconds.get(phase):
+            self._deadline = self.site.deadlines.after(seconds, self._late)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -325,69 +323,13 @@ class BoundedChannel(HTTPChannel):
         phase = self.phase
         match phase:
             case Phase.BODY if earned >= 1:
-                self._deadline = self.site.reactor.callLater(earned, self._late)
+                self._deadline = self.site.deadlines.after(earned, self._late)
             case Phase.HEADERS | Phase.BODY:
-                self._because(Reason.DEADLINE, f"{phase.fault} in its time")
-                self.refuse(408, f"{phase.fault} in its time")
+                self._because(Reason.DEADLINE, f"{phase.value} in its time")
+                self.refuse(408, f"{phase.value} in its time")
             case Phase.IDLE:
-                self._because(Reason.IDLE, f"no request for {phase.seconds:g} s")
+                self._because(Reason.IDLE, f"no request for {self.site.seconds[phase]:g} s")
                 self._enter(Phase.CLOSING)
                 self.loseConnection()
             case _:
                 self.transport.abortConnection()
-
-
-class BoundedSite(Site):
-    """The factory for an HTTP service on any endpoint.
-
-    When its last port closes it drains: connections without a request are closed, the others behind their
-    answer.
-
-    :param resource: the root resource.
-    :param reactor: an ``IReactorTime``.
-    :param max_body: the largest body, in bytes, that a request may have.
-    :param request: the class of the requests.
-    :ivar channels: the open connections.
-    """
-
-    protocol = BoundedChannel  # type: ignore[assignment]
-    noisy = False
-
-    def __init__(
-        self,
-        resource: IResource,
-        *,
-        reactor: IReactorTime,
-        max_body: int = MAX_BODY,
-        request: type[BoundedRequest] = BoundedRequest,
-    ) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]
-            resource, request, timeout=None, reactor=reactor, parsePOSTFormSubmission=False
-        )
-        self.max_body = max_body
-        self.channels: set[BoundedChannel] = set()
-        self.draining = False
-
-    def __repr__(self) -> str:
-        return f"<BoundedSite {self.resource!r} channels={len(self.channels)}>"
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """For TLS: HTTP/1.1 alone, the only one whose connections are bounded here."""
-        return [b"http/1.1"]
-
-    def startFactory(self) -> None:
-        """A port was opened.  The connection's record is the log: there is none of requests."""
-        self.draining = False
-
-    def stopFactory(self) -> None:
-        """The last port was closed."""
-        self.draining = True
-        for channel in tuple(self.channels):
-            channel.drain()
-
-    def log(self, request: Any) -> None:
-        """A request was answered."""
-
-    def refusal(self, channel: BoundedChannel, code: int, text: str) -> tuple[_Headers, bytes]:
-        """The headers and the body that refuse a request; called once for each that is."""
-        return {b"Content-Type": [b"text/plain; charset=utf-8"]}, text.encode() + b"\n"

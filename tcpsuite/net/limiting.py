@@ -110,6 +110,10 @@ class ServiceLimits:
         """The connection of a :meth:`login` is gone.  Safe to call twice, and for a refusal."""
         self._limiter.release(verdict)
 
+    def refused(self, limit: str) -> None:
+        """A request was refused by a limit that the service keeps itself."""
+        self._ledger.refuse_request(self._listener, limit)
+
     def _noted(self, verdict: Verdict) -> Verdict:
         if verdict.limit:
             if verdict.allowed:

@@ -11,7 +11,6 @@ close the connection: a web page cannot make a browser speak to a line service.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,12 +27,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
-from tcpsuite.core.lines import LineError, LineSplitter
+from tcpsuite.core.lines import OVER_LIMIT, LineError, LineSplitter
 from tcpsuite.errors import ProtocolError, RemoteError, StoreFailed
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.body import Body
+from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.sending import Sending
-from tcpsuite.services.over_limit import OVER_LIMIT, check_verdict
+from tcpsuite.services.over_limit import check_verdict
+from tcpsuite.services.patience import Patience
+from tcpsuite.services.stray_http import HTTP, is_http, no_http
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.limiting import ServiceLimits
     from tcpsuite.net.stream import IStreamTransport
 
@@ -48,19 +51,15 @@ MAX_ERRORS = 20
 """Errors in a row after which a peer is taken for something that does not speak the protocol."""
 MAX_AHEAD = 64 * 1024
 """Bytes of further requests that may wait behind the one that is being answered."""
-READ_TIMEOUT = 30.0
-"""Seconds from the first byte of a request to its end."""
 MIN_BODY_RATE = 1024
 """Bytes behind a request that buy one second more: an honest client on the worst of lines is faster."""
 TURN = 0.005
 """Seconds for which one connection's requests are answered before the others have their turn: a single read
 may hold thousands."""
+IN_HAND = "max_requests_in_hand"
+"""What a request is counted as that is refused since too many wait."""
 LINGER = 5.0
 """Seconds that a peer has to read why it is sent away, and to leave."""
-
-_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
-_HTTP = re.compile(rf"({'|'.join(_METHODS)}) .* HTTP/\d\.\d|Host:.*", re.IGNORECASE | re.DOTALL)
-"""The request line, or the header that no browser leaves out: methods can be made up, it cannot."""
 
 
 @frozen
@@ -102,9 +101,10 @@ class LineProtocol(Protocol):
     answered.  While a request is answered, a bounded number of bytes behind it is read ahead: only who reads
     notices that a peer is gone.
 
-    :param reactor: for the time-outs, an ``IReactorTime``.
+    :param reactor: an ``IReactorTime``.
     :param limits: asked for each request; one that is refused is answered with ``limit``, and is no error in
         a row.  ``None`` for no limits.
+    :param patience: how long requests may take to come, and how many may wait; ``None`` for what is usual.
     """
 
     commands: ClassVar[Mapping[str, Command]]
@@ -114,17 +114,20 @@ class LineProtocol(Protocol):
     connection: Connection
     transport: IStreamTransport
 
-    def __init__(self, reactor: IReactorTime, limits: ServiceLimits | None = None) -> None:
+    def __init__(
+        self, reactor: IReactorTime, limits: ServiceLimits | None = None, patience: Patience | None = None
+    ) -> None:
         self._reactor = reactor
         self.limits = limits
-        self._lines = LineSplitter()
+        self.patience = patience or Patience(Deadlines(reactor))
+        self._lines = LineSplitter(max_lines=self.patience.max_requests_in_hand)
         self._body: Body | None = None
         self._body_left = 0
         self._body_earned = 0
         self._body_due = False
         self._errors = 0
         self._answering: Deferred[None] | None = None
-        self._deadline: IDelayedCall | None = None
+        self._deadline: Deadline | None = None
         self._next_turn: IDelayedCall | None = None
         self._reading = True
         self._read_closed = False
@@ -170,7 +173,7 @@ class LineProtocol(Protocol):
 
     def writeConnectionLost(self) -> None:
         """The last answer has left: the peer has a while to read it, and to leave."""
-        self._deadline = self._reactor.callLater(LINGER, self._leave)
+        self._deadline = self.patience.deadlines.after(LINGER, self._leave)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone: what is being answered is cancelled."""
@@ -199,12 +202,12 @@ class LineProtocol(Protocol):
     def receive(self, length: int) -> Body:
         """What follows the line that is being answered: ``length`` bytes, which are nothing but that.
 
-        The peer has :data:`READ_TIMEOUT` seconds for them, and one more for each KiB.  A refusal before the
+        The peer has the time of a request for them, and a second more for each KiB.  A refusal before the
         last of them has arrived ends the connection.
         """
         self._body = body = Body(self._read_on, self._read_on)
         self._body_left, self._body_earned = length, 0
-        self._arm(READ_TIMEOUT)
+        self._arm(self.patience.read_timeout)
         self._lines.feed(self._feed_body(self._lines.rest()))
         return body
 
@@ -237,6 +240,11 @@ class LineProtocol(Protocol):
         """Be the transport's producer (again)."""
         self._full = False
         self.transport.registerProducer(self, True)
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request is being answered that takes its time."""
+        return self._answering is not None
 
     @property
     def _waiting(self) -> bool:
@@ -280,7 +288,9 @@ class LineProtocol(Protocol):
                 self._start(line)
             except LineError as error:
                 self._body_due = self._has_body(error.verb)
-                self._refuse(_no_http() if _is_http(error) else error)
+                if error.code == OVER_LIMIT and self.limits is not None:
+                    self.limits.refused(IN_HAND)
+                self._refuse(no_http() if is_http(error) else error)
             except ProtocolError as error:
                 self._refuse(error)
             if not self._closing and self._reactor.seconds() >= until:
@@ -294,7 +304,7 @@ class LineProtocol(Protocol):
         elif not self._lines.partial:
             self._disarm()
         elif self._deadline is None:
-            self._arm(READ_TIMEOUT)
+            self._arm(self.patience.read_timeout)
 
     def _take_turn(self) -> None:
         self._next_turn = None
@@ -306,8 +316,8 @@ class LineProtocol(Protocol):
 
     def _start(self, line: str) -> None:
         self._disarm()
-        if _HTTP.fullmatch(line):
-            raise _no_http()
+        if HTTP.fullmatch(line):
+            raise no_http()
         verb, _, text = line.partition(" ")
         command = self.commands.get(verb.upper())
         if command is None:
@@ -359,8 +369,9 @@ class LineProtocol(Protocol):
             self.close(Reason.PROTOCOL_ERROR, str(error))
 
     def _arm(self, seconds: float) -> None:
-        """Start the time-out of what is incomplete; further bytes of it do not renew it."""
-        self._deadline = self._reactor.callLater(seconds, self._too_slow)
+        """Start the time-out of what is incomplete, if it has one; further bytes of it do not renew it."""
+        if seconds:
+            self._deadline = self.patience.deadlines.after(seconds, self._too_slow)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -379,14 +390,3 @@ class LineProtocol(Protocol):
     def _leave(self) -> None:
         self._deadline = None
         self.transport.loseConnection()
-
-
-def _is_http(error: LineError) -> bool:
-    """Is what cannot be read a request of HTTP?  No request of a line service is as long as a URL may be."""
-    return _HTTP.fullmatch(error.line) is not None or (
-        error.code == "too-long" and error.verb.upper() in _METHODS
-    )
-
-
-def _no_http() -> ProtocolError:
-    return ProtocolError("http", "this is not an HTTP server")

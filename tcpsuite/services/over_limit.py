@@ -5,13 +5,11 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+from tcpsuite.core.lines import OVER_LIMIT
 from tcpsuite.errors import ProtocolError
 
 if TYPE_CHECKING:
     from tcpsuite.interfaces import Verdict
-
-OVER_LIMIT = "limit"
-"""The code of the answer."""
 
 
 def check_verdict(verdict: Verdict) -> Verdict:

@@ -17,10 +17,21 @@ from tcpsuite.core.passwords import is_user
 from tcpsuite.core.sessions import ANONYMOUS, check_key
 from tcpsuite.errors import LoginFailed, ProtocolError, StartError
 from tcpsuite.interfaces import IRefusing
-from tcpsuite.options import Duration, between, option
+from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.options import Duration, at_least, between, option
 from tcpsuite.services.lines import Command, LineProtocol
 from tcpsuite.services.over_limit import check_verdict, refusal_line
-from tcpsuite.services.patience import FIRST_BYTE, FIRST_BYTE_TIMEOUT, IDLE, IDLE_TIMEOUT
+from tcpsuite.services.patience import (
+    FIRST_BYTE,
+    FIRST_BYTE_TIMEOUT,
+    IDLE,
+    IDLE_TIMEOUT,
+    MAX_REQUESTS_IN_HAND,
+    READ,
+    READ_TIMEOUT,
+    REQUESTS_IN_HAND,
+    Patience,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +41,16 @@ if TYPE_CHECKING:
 
     from tcpsuite.interfaces import IServiceContext, Verdict
     from tcpsuite.net.auth import Authenticator
+    from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.limiting import ServiceLimits
     from tcpsuite.net.session_data import LiveSession
     from tcpsuite.net.sessions import SessionManager
+
+
+LOGIN_TIMEOUT = Duration(30.0)
+"""Seconds: a person who types has enough of them, and who cannot log in holds no place for longer."""
+OUR_TIME = 1.0
+"""Seconds more for a client whose request we are still at when its time for a login is over."""
 
 
 @frozen
@@ -41,7 +59,15 @@ class SessionOptions:
 
     anonymous: bool = option(False, "Whether sessions may be opened without a login.")
     first_byte_timeout: Duration = option(FIRST_BYTE_TIMEOUT, FIRST_BYTE, check=between(0, 86_400, "seconds"))
+    login_timeout: Duration = option(
+        LOGIN_TIMEOUT,
+        "A client that has not opened a session, or gone on with one, so long after it was accepted is cut, "
+        "unless anonymous; 0: never.",
+        check=between(0, 86_400, "seconds"),
+    )
+    read_timeout: Duration = option(READ_TIMEOUT, READ, check=between(0, 86_400, "seconds"))
     idle_timeout: Duration = option(IDLE_TIMEOUT, IDLE, check=between(0, 31_536_000, "seconds"))
+    max_requests_in_hand: int = option(MAX_REQUESTS_IN_HAND, REQUESTS_IN_HAND, check=at_least(0))
 
 
 class SessionProtocol(LineProtocol):
@@ -50,6 +76,8 @@ class SessionProtocol(LineProtocol):
     :param authenticator: logs users in; ``None`` when nobody can.
     :param anonymous: whether sessions may be opened without a login.
     :param limits: asked for each request, and each login; ``None`` for no limits.
+    :param patience: as every line service has it.
+    :param login_timeout: seconds until there must be a session; 0 for any time.
     """
 
     def __init__(
@@ -59,18 +87,29 @@ class SessionProtocol(LineProtocol):
         authenticator: Authenticator | None,
         anonymous: bool,
         limits: ServiceLimits | None = None,
+        patience: Patience | None = None,
+        login_timeout: float = 0.0,
     ) -> None:
-        super().__init__(reactor, limits)
+        super().__init__(reactor, limits, patience)
         self._sessions = sessions
         self._authenticator = authenticator
         self._anonymous = anonymous
         self._user = ""
         self._login: Verdict | None = None
         self._live: LiveSession | None = None
+        self._login_timeout = login_timeout
+        self._login_deadline: Deadline | None = None
+
+    def connectionMade(self) -> None:
+        """Ready for requests, of which one is to begin a session before long."""
+        super().connectionMade()
+        if self._login_timeout:
+            self._expect_login(self._login_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone: the session stays, for its idle time."""
         super().connectionLost(reason)
+        self._expect_no_login()
         self._release()
         if self.limits is not None and self._login is not None:
             self.limits.logout(self._login)
@@ -105,11 +144,13 @@ class SessionProtocol(LineProtocol):
         elif user not in ("", owner):
             raise ProtocolError("login", f"you are logged in as {owner}")
         session_id, self._live = await self._sessions.create(owner)
+        self._expect_no_login()
         return session_id
 
     async def resume_session(self, session_id: str) -> str:
         """Go on with a session, on this connection or beside another; answers the number of its keys."""
         self._live = await self._sessions.resume(session_id, self._may_begin())
+        self._expect_no_login()
         return str(len(self._live.session.data))
 
     async def set_key(self, key: str, value: str) -> str:
@@ -182,6 +223,22 @@ class SessionProtocol(LineProtocol):
             raise ProtocolError("no-session", "OPEN or RESUME a session first")
         return self._live
 
+    def _expect_login(self, seconds: float) -> None:
+        self._login_deadline = self.patience.deadlines.after(seconds, self._no_login)
+
+    def _expect_no_login(self) -> None:
+        if self._login_deadline is not None:
+            self._login_deadline.cancel()
+            self._login_deadline = None
+
+    def _no_login(self) -> None:
+        if self.answering:
+            # Perhaps it is the login, which waits behind those of others.
+            self._expect_login(OUR_TIME)
+        else:
+            self.connection.because(Reason.DEADLINE, f"no session within {self._login_timeout:g} s")
+            self.transport.abortConnection()
+
     def _no_key(self) -> None:
         # An answer like any other: whoever asks for twenty absent keys has made no error.
         self.answer("ERR no-key there is no such key")
@@ -199,6 +256,8 @@ class SessionFactory(Factory):
     :param authenticator: logs users in; ``None`` when nobody can.
     :param anonymous: whether sessions may be opened without a login.
     :param limits: asked for each request, and each login; ``None`` for no limits.
+    :param patience: as every line service has it; ``None`` for what is usual.
+    :param login_timeout: seconds until there must be a session, unless anybody may have one; 0 for any time.
     """
 
     noisy = False
@@ -210,7 +269,11 @@ class SessionFactory(Factory):
         authenticator: Authenticator | None = None,
         anonymous: bool = False,
         limits: ServiceLimits | None = None,
+        patience: Patience | None = None,
+        login_timeout: float = LOGIN_TIMEOUT,
     ) -> None:
+        self._patience = patience or Patience(Deadlines(reactor))
+        self._login_timeout = 0.0 if anonymous else login_timeout
         self._reactor = reactor
         self._sessions = sessions
         self._authenticator = authenticator
@@ -223,7 +286,13 @@ class SessionFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> SessionProtocol:
         """One connection."""
         return SessionProtocol(
-            self._reactor, self._sessions, self._authenticator, self._anonymous, self._limits
+            self._reactor,
+            self._sessions,
+            self._authenticator,
+            self._anonymous,
+            self._limits,
+            self._patience,
+            self._login_timeout,
         )
 
     def last_words(self, verdict: Verdict) -> bytes:
@@ -239,8 +308,15 @@ def build(options: SessionOptions, context: IServiceContext) -> IProtocolFactory
     authenticator = context.authenticator()
     if authenticator is None and not options.anonymous:
         raise StartError("nobody can log in; set passwords in [auth], or anonymous = true in the listener")
+    patience = Patience(context.deadlines, options.read_timeout, options.max_requests_in_hand)
     return SessionFactory(
-        context.reactor, context.sessions(), authenticator, options.anonymous, context.limits
+        context.reactor,
+        context.sessions(),
+        authenticator,
+        options.anonymous,
+        context.limits,
+        patience,
+        options.login_timeout,
     )
 
 

@@ -8,6 +8,7 @@ from attrs import Factory, frozen
 from zope.interface import implementer
 
 from tcpsuite.interfaces import IServiceContext
+from tcpsuite.net.deadlines import Deadlines
 
 
 @implementer(IServiceContext)
@@ -22,6 +23,11 @@ class FakeContext:
     upstreams: dict[str, Any] = Factory(dict)
     session_manager: Any = None
     known_users: Any = None
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """Deadlines on the ``reactor``."""
+        return Deadlines(self.reactor)
 
     def upstream(self, name: str) -> Any:
         """One of ``upstreams``."""

@@ -183,3 +183,53 @@ class LineSplitterTests(SynchronousTestCase):
         splitter = LineSplitter(max_length)
         self.assertEqual(read(splitter, pieces), expected(stream, max_length))
         self.assertLessEqual(len(splitter), max_length + 1)
+
+
+class HeldTests(SynchronousTestCase):
+    """Three lines may be held."""
+
+    def test_too_many(self) -> None:
+        """What arrives past them is reported when its turn comes, and what comes behind that is read."""
+        splitter = LineSplitter(5, 3)
+        self.assertEqual(
+            read(splitter, [b"1\n2\n3\n4\n\xff\n", b"6\n"]), ["1", "2", "3", "!limit", "!limit", "6"]
+        )
+
+    def test_room(self) -> None:
+        """Each line that is taken makes room for one; several stretches may be refused."""
+        splitter = LineSplitter(5, 3)
+        splitter.feed(b"1\n2\n3\n4\n5\n")
+        self.assertEqual([splitter.next(), splitter.next()], ["1", "2"])
+        splitter.feed(b"6\n")
+        self.assertEqual(read(splitter, [b"7"]), ["3", "!limit", "!limit", "!limit"])
+        self.assertEqual(read(splitter, [b"\n8\n"]), ["7", "8"])
+
+    def test_too_long(self) -> None:
+        """A line that is too long was reported before, however many are held."""
+        splitter = LineSplitter(5, 1)
+        self.assertEqual(read(splitter, [b"123456", b"\n1\n2\n"]), ["!too-long", "!limit", "!limit"])
+        self.assertEqual(read(splitter, [b"1\n123456\n2\n"]), ["1", "!limit", "!limit"])
+
+    def test_rest(self) -> None:
+        """Who takes the rest takes it all, and the next lines are counted anew."""
+        splitter = LineSplitter(5, 2)
+        splitter.feed(b"1\n2\n3\n4\n")
+        self.assertEqual(splitter.next(), "1")
+        self.assertEqual(splitter.rest(), b"2\n3\n4\n")
+        self.assertEqual(read(splitter, [b"5\n6\n7\n"]), ["5", "6", "!limit"])
+
+    @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6))))
+    def test_any_order(self, steps: list[tuple[int, int]]) -> None:
+        """However lines come and are taken, exactly those that found three before them are reported."""
+        splitter = LineSplitter(5, 3)
+        held: list[str] = []
+        for come, taken in steps:
+            splitter.feed(b"x\n" * come)
+            held += ["x" if len(held) + index < 3 else "!limit" for index in range(come)]
+            for expected in held[:taken]:
+                try:
+                    found = splitter.next()
+                except LineError as error:
+                    found = f"!{error.code}"
+                self.assertEqual(found, expected)
+            del held[:taken]

@@ -15,8 +15,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tcpsuite.core.connections import Connection, Reason
-from tcpsuite.net.http import PIPELINED, BoundedChannel, BoundedSite
+from tcpsuite.net.http import PIPELINED, BoundedChannel
 from tcpsuite.net.http_request import BoundedRequest
+from tcpsuite.net.http_site import BoundedSite
 from tests.support.exchange import exchange
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

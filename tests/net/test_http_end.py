@@ -14,7 +14,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.http import PIPELINED, BoundedSite, Phase
+from tcpsuite.net.http import PIPELINED, Phase
+from tcpsuite.net.http_site import BoundedSite
 from tests.net.test_http import GET, BoundedCase, Page, post
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.services.lines import LINGER, MAX_AHEAD, MAX_ERRORS, READ_TIMEOUT
+from tcpsuite.services.lines import LINGER, MAX_AHEAD, MAX_ERRORS
+from tcpsuite.services.patience import READ_TIMEOUT
 from tests.support.toy import LineCase, TCPTransport
 
 
@@ -153,13 +154,14 @@ class WaitTests(LineCase):
     def test_reads_ahead(self) -> None:
         """While a request is answered the peer is read, up to a bound, and read again behind it."""
         self.say(b"WAIT\n")
-        self.say(b"SAY 1\n" * (MAX_AHEAD // 6))
+        line = b"SAY " + b"1" * 123 + b"\n"
+        self.say(line * (MAX_AHEAD // 128))
         self.assertEqual(self.transport.producerState, "producing")
-        self.say(b"SAY 1\n")
+        self.say(line)
         self.assertEqual(self.transport.producerState, "paused")
         self.toy.waiting[0].callback("0")
         self.assertEqual(self.transport.producerState, "producing")
-        self.assertEqual(self.answer().count("OK 1\n"), MAX_AHEAD // 6 + 1)
+        self.assertEqual(self.answer().count("1\n"), MAX_AHEAD // 128 + 1)
 
     def test_lost(self) -> None:
         """A connection that is lost cancels what is being answered."""

@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.connections import Connection
 from tcpsuite.net.auth import Authenticator
+from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.pagecache import PageCache
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.lines import FilesFactory
@@ -26,6 +27,7 @@ from tcpsuite.services.files.root import Root
 from tcpsuite.services.files.share import Share
 from tcpsuite.services.files.sums import Sums
 from tcpsuite.services.files.upload import UploadRights, Uploads
+from tcpsuite.services.patience import Patience
 
 TOKEN = "a token of some length"
 CONTENT = b"0123456789" * 100
@@ -141,6 +143,7 @@ class FilesCase(SynchronousTestCase):
             self.threads,
             PageCache(self.threads),
             self.clock,
+            Patience(Deadlines(self.clock)),
             lambda: 2e9,
         )
 

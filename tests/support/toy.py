@@ -21,12 +21,14 @@ from tcpsuite.services.lines import Command, LineProtocol
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from tcpsuite.services.patience import Patience
+
 
 class Toy(LineProtocol):
     """A service with a command of each kind."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Clock, patience: Patience | None = None) -> None:
+        super().__init__(clock, patience=patience)
         self.clock = clock
         self.waiting: list[Deferred[str]] = []
         self.cancelled = 0
@@ -131,6 +133,8 @@ class TCPTransport(StringTransport):
 class LineCase(SynchronousTestCase):
     """One connection to a :class:`Toy`."""
 
+    patience: Patience | None = None
+
     def setUp(self) -> None:
         """A connection, and a clock that stands still."""
         self.clock = Clock()
@@ -145,7 +149,7 @@ class LineCase(SynchronousTestCase):
         """A new connection."""
         self.transport = transport
         self.record = Connection("1", "192.0.2.1:4711", "192.0.2.1", "toy", "toy", 0.0, 0.0)
-        self.toy = Toy(self.clock)
+        self.toy = Toy(self.clock, self.patience)
         self.toy.connection = self.record
         self.toy.makeConnection(transport)
         self.lost = False

@@ -18,12 +18,13 @@ from tcpsuite.core.paths import Path
 from tcpsuite.core.ranges import Span, if_range_holds, parse_ranges
 from tcpsuite.errors import ProtocolError
 from tcpsuite.interfaces import IRefusing
-from tcpsuite.net.http import BoundedSite
+from tcpsuite.net.http_site import BoundedSite
 from tcpsuite.net.pagecache import BLOCK
 from tcpsuite.net.shield import finished, shield
 from tcpsuite.services.files.headers import conditions_of, path_of
 from tcpsuite.services.files.pages import content_type, listing_page
 from tcpsuite.services.files.request import FilesChannel, FilesRequest
+from tcpsuite.services.patience import IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -43,12 +44,22 @@ _LISTING = {
 
 @implementer(IRefusing)
 class FilesSite(BoundedSite):
-    """The file service over HTTP, on any endpoint."""
+    """The file service over HTTP, on any endpoint.
+
+    :param idle_timeout: seconds without a request that end a connection; 0 for any time.
+    """
 
     protocol = FilesChannel
 
-    def __init__(self, share: Share) -> None:
-        super().__init__(FilesResource(share), reactor=share.reactor, request=FilesRequest)
+    def __init__(self, share: Share, idle_timeout: float = IDLE_TIMEOUT) -> None:
+        super().__init__(
+            FilesResource(share),
+            reactor=share.reactor,
+            request=FilesRequest,
+            read_timeout=share.patience.read_timeout,
+            idle_timeout=idle_timeout,
+            deadlines=share.patience.deadlines,
+        )
         self.share = share
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@ class FilesProtocol(LineProtocol):
     answers = frozenset({"not-found"})
 
     def __init__(self, share: Share) -> None:
-        super().__init__(share.reactor, share.limits)
+        super().__init__(share.reactor, share.limits, share.patience)
         self._share = share
         self._may_put = False
 

@@ -17,7 +17,17 @@ from tcpsuite.services.files.root import Root
 from tcpsuite.services.files.share import Share
 from tcpsuite.services.files.sums import Sums
 from tcpsuite.services.files.upload import UploadRights, Uploads
-from tcpsuite.services.patience import FIRST_BYTE, FIRST_BYTE_TIMEOUT, IDLE, IDLE_TIMEOUT
+from tcpsuite.services.patience import (
+    FIRST_BYTE,
+    FIRST_BYTE_TIMEOUT,
+    IDLE,
+    IDLE_TIMEOUT,
+    MAX_REQUESTS_IN_HAND,
+    READ,
+    READ_TIMEOUT,
+    REQUESTS_IN_HAND,
+    Patience,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
@@ -46,7 +56,9 @@ class FilesOptions:
         check=token_length,
     )
     first_byte_timeout: Duration = option(FIRST_BYTE_TIMEOUT, FIRST_BYTE, check=between(0, 86_400, "seconds"))
+    read_timeout: Duration = option(READ_TIMEOUT, READ, check=between(0, 86_400, "seconds"))
     idle_timeout: Duration = option(IDLE_TIMEOUT, IDLE, check=between(0, 31_536_000, "seconds"))
+    max_requests_in_hand: int = option(MAX_REQUESTS_IN_HAND, REQUESTS_IN_HAND, check=at_least(0))
 
 
 def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
@@ -74,9 +86,10 @@ def build(options: FilesOptions, context: IServiceContext) -> IProtocolFactory:
         in_thread,
         PageCache(pool),
         reactor,
+        Patience(context.deadlines, options.read_timeout, options.max_requests_in_hand),
         limits=context.limits,
     )
-    return FilesFactory(share) if options.protocol == "lines" else FilesSite(share)
+    return FilesFactory(share) if options.protocol == "lines" else FilesSite(share, options.idle_timeout)
 
 
 def example(options: FilesOptions, host: str, port: int) -> str:

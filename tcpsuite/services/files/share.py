@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tcpsuite.services.files.root import Root
     from tcpsuite.services.files.sums import Sums
     from tcpsuite.services.files.upload import UploadRights, Uploads
+    from tcpsuite.services.patience import Patience
 
 
 @define(eq=False)
@@ -30,6 +31,7 @@ class Share:
         listings, so that they neither wait for uploads nor hold them up.
     :ivar cache: through which files are read.
     :ivar reactor: an ``IReactorTime``.
+    :ivar patience: how long requests may take to come, and how many may wait.
     :ivar now: seconds since the epoch.
     :ivar limits: asked for each request in lines; ``None`` for no limits.
     """
@@ -42,6 +44,7 @@ class Share:
     in_thread: InThread
     cache: PageCache
     reactor: Any
+    patience: Patience
     now: Callable[[], float] = time.time
     limits: ServiceLimits | None = None
     log = Logger()
