@@ -167,7 +167,7 @@ class Suite(Service):
 
     def _session_store(self, options: SessionsOptions) -> ISessionStore:
         if options.store == "memory":
-            return MemoryStore()
+            return MemoryStore(self.reactor)
         if options.store == "redis":
             return self._redis_store()
         # A database is a megabyte of memory, and most have no sessions.

@@ -317,11 +317,14 @@ class ISessionStore(Interface):
 
     def expire(used: float, created: float = 0.0) -> Deferred[int]:
         """Forget what was last used before ``used``, or opened before ``created`` (seconds since the epoch).
-        Fires with how many.
+        Fires with how many.  However many they are, others have their turn meanwhile.
         """
 
-    def totals() -> Deferred[Totals]:
-        """Fires with the number of sessions of each user, and what else can be counted."""
+    def totals(top: int = 0) -> Deferred[Totals]:
+        """Fires with what can be counted.  However many sessions there are, others have their turn meanwhile.
+
+        :param top: users who are told of one by one, at most.
+        """
 
     def close() -> Deferred[None]:
         """Fires when everything is stored and nothing is left running.  Safe to call twice."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import twisted
 from tcpsuite import __version__
+from tcpsuite.admin.sessions import session_families
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.metrics import Family, Kind, Sample
 from tcpsuite.core.servers import Administration
@@ -70,7 +71,7 @@ def families(
         _upstreams(status.upstreams),
         _affinity(status.upstreams),
         _admin(changes, refusals),
-        _sessions(status.sessions),
+        session_families(status.sessions),
         _process(process),
     )
     return [family for group in groups for family in group if family.samples]
@@ -351,20 +352,6 @@ def _admin(changes: Mapping[tuple[str, str], int], refusals: Mapping[int, int]) 
             for (upstream, word), number in changes.items()
         ],
     )
-
-
-def _sessions(sessions: Mapping[str, int | str]) -> Iterator[Family]:
-    figures = (
-        ("count", "tcpsuite_sessions_stored", "Sessions that are stored."),
-        ("in_use", "tcpsuite_sessions_in_use", "Sessions that a connection uses."),
-        ("users", "tcpsuite_session_users", "Users who have a session."),
-    )
-    if sessions:
-        up = Sample(int("error" not in sessions))
-        yield _gauge("tcpsuite_session_store_up", "Whether the session store answers: 1 or 0.", [up])
-    for key, name, text in figures:
-        if isinstance(number := sessions.get(key), int):
-            yield _gauge(name, text, [Sample(number)])
 
 
 def _process(process: ProcessFigures) -> Iterator[Family]:

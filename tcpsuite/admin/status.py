@@ -10,18 +10,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import asdict, frozen
-from twisted.internet.defer import TimeoutError as LateError
 
 from tcpsuite import __version__
+from tcpsuite.admin.sessions import sessions_data
 from tcpsuite.core.connections import Totals
-from tcpsuite.errors import TcpsuiteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
+    from tcpsuite.admin.sessions import SessionsView
     from tcpsuite.core.connections import Connection, Ledger
     from tcpsuite.core.limits import Use
     from tcpsuite.core.picks import Pick
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 100
 """Open connections that are listed one by one, the oldest: a page that people read."""
-STORE_PATIENCE = 2.0
-"""Seconds that the session store has to count; a scrape must not wait longer for it."""
 
 
 class ListenerView(Protocol):
@@ -138,12 +135,6 @@ class LimiterView(Protocol):
     def top(self, number: int, now: float) -> Sequence[Use]: ...
 
 
-class SessionsView(Protocol):
-    """What is looked at of a :class:`tcpsuite.net.sessions.SessionManager`."""
-
-    def stats(self) -> Deferred[dict[str, Any]]: ...
-
-
 class OverloadView(Protocol):
     """What is looked at of a :class:`tcpsuite.net.overload.Overload`."""
 
@@ -216,8 +207,8 @@ class Status:
     oldest: tuple[Connection, ...]
     """The oldest of them."""
     upstreams: Mapping[str, dict[str, Any]]
-    sessions: Mapping[str, int | str]
-    """``count``, ``in_use`` and ``users``, or ``error``; empty when nothing serves sessions."""
+    sessions: Mapping[str, Any]
+    """Their figures; empty when nothing serves sessions."""
     overload: Mapping[str, dict[str, Any]]
     """Of ``memory`` and of ``lag``: how they are, and what is done about it."""
 
@@ -253,8 +244,8 @@ def faults(suite: SuiteView) -> tuple[str, ...]:
 
 
 async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
-    """Look at everything; waits for the session store for :data:`STORE_PATIENCE` seconds at most."""
-    sessions = await _sessions(suite.sessions, clock)
+    """Look at everything; waits for the session store, if there is one, and not for long."""
+    sessions = await sessions_data(suite.sessions, clock)
     totals = suite.ledger.by_listener()
     return Status(
         uptime=0.0 if suite.started_at is None else clock.seconds() - suite.started_at,
@@ -288,18 +279,6 @@ def upstream_data(upstream: UpstreamView) -> dict[str, Any]:
         for each in upstream.changes()
     ]
     return {**upstream.status(), "changes": changes}
-
-
-async def _sessions(sessions: SessionsView | None, clock: IReactorTime) -> Mapping[str, int | str]:
-    if sessions is None:
-        return {}
-    try:
-        counts = await sessions.stats().addTimeout(STORE_PATIENCE, clock)
-    except LateError:
-        return {"error": f"the store did not answer within {STORE_PATIENCE:g} s"}
-    except TcpsuiteError as error:
-        return {"error": str(error)}
-    return {"count": counts["count"], "in_use": counts["in_use"], "users": len(counts["users"])}
 
 
 def _connection(connection: Connection, now: float) -> dict[str, Any]:

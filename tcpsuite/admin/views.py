@@ -14,6 +14,7 @@ from tcpsuite.admin.explain import explanation, whatif_data
 from tcpsuite.admin.limits import MOST, NUMBER, limits_data
 from tcpsuite.admin.metrics import families
 from tcpsuite.admin.process import ProcessFigures
+from tcpsuite.admin.sessions import sessions_data
 from tcpsuite.admin.status import faults, gather, upstream_data
 from tcpsuite.core.metrics import CONTENT_TYPE, render
 
@@ -51,6 +52,9 @@ class Views:
             "/api/v1/whatif": Page("Where a client would go: ?upstream=NAME&client=ADDRESS.", self.whatif),
             "/api/v1/limits": Page(
                 "What limits refused, and who uses most of them: ?number=10.", self.limits
+            ),
+            "/api/v1/sessions": Page(
+                "How sessions are used, and the users who have most of them: ?number=10.", self.sessions
             ),
             "/api/v1/upstream/NAME": Page(
                 "An upstream; POST pauses or resumes it, adds or removes a server, clears its affinity.",
@@ -126,10 +130,14 @@ class Views:
 
     async def limits(self, question: Question) -> Answer:
         """What limits refused, and who uses most of them."""
-        number = question.query.get("number", str(NUMBER))
-        if not (number.isascii() and number.isdigit() and len(number) < 5 and 1 <= int(number) <= MOST):
-            raise MisreadError("number", f"a number from 1 to {MOST}", number)
-        return Answer.json(limits_data(self._suite, int(number), self._clock.seconds()))
+        return Answer.json(limits_data(self._suite, _number(question), self._clock.seconds()))
+
+    async def sessions(self, question: Question) -> Answer:
+        """How sessions are used, and the users who have most of them."""
+        told = await sessions_data(self._suite.sessions, self._clock, _number(question))
+        if not told:
+            raise RefusedError(404, "no listener serves sessions")
+        return Answer.json(told, 503 if "error" in told else 200)
 
     async def upstream(self, question: Question) -> Answer:
         """An upstream, and what of it is not as configured."""
@@ -174,6 +182,14 @@ class Views:
             raise RefusedError(404, f"upstream {upstream!r} has no server {server!r}", servers=list(servers))
         changes = [each for each in data["changes"] if each["server"] == server]
         return {"upstream": upstream, **servers[server], "changes": changes}
+
+
+def _number(question: Question) -> int:
+    """How many of something are asked for."""
+    number = question.query.get("number", str(NUMBER))
+    if not (number.isascii() and number.isdigit() and len(number) < 5 and 1 <= int(number) <= MOST):
+        raise MisreadError("number", f"a number from 1 to {MOST}", number)
+    return int(number)
 
 
 def _link(path: str) -> str:

@@ -22,6 +22,7 @@ class LazyGroup(click.Group):
         "explain": ("tcpsuite.cli.looking", "explain"),
         "whatif": ("tcpsuite.cli.looking", "whatif"),
         "simulate": ("tcpsuite.cli.simulate", "simulate"),
+        "sessions": ("tcpsuite.cli.looking", "sessions"),
         "limits": ("tcpsuite.cli.limits", "limits"),
         "server": ("tcpsuite.cli.changing", "server"),
         "upstream": ("tcpsuite.cli.changing", "upstream"),

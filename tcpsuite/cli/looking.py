@@ -1,13 +1,21 @@
-"""``tcpsuite explain`` and ``tcpsuite whatif``."""
+"""``tcpsuite explain``, ``tcpsuite whatif`` and ``tcpsuite sessions``."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcpsuite.admin.explain import tell, tell_whatif, would_be_refused
+from tcpsuite.admin.explain import plain, tell, tell_whatif, would_be_refused
+from tcpsuite.admin.limits import MOST, NUMBER
+from tcpsuite.admin.sessions import EVENTS
 from tcpsuite.cli.client import asks, process, show
+from tcpsuite.cli.words import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @click.command()
@@ -37,3 +45,26 @@ def whatif(upstream: str, client: str) -> None:
     show(told, lambda told: click.echo(tell_whatif(told)))
     if would_be_refused(told):
         sys.exit(1)
+
+
+@click.command()
+@click.option(
+    "--number", "-n", default=NUMBER, show_default=True, type=click.IntRange(1, MOST), help="Of users."
+)
+@asks
+def sessions(number: int) -> None:
+    """Print how many sessions there are, how they are used, and which users have most of them."""
+    show(process().get("sessions", number=str(number)), _print_sessions)
+
+
+def _print_sessions(told: Mapping[str, Any]) -> None:
+    oldest, idlest = (timedelta(seconds=round(told[key])) for key in ("longest_age", "longest_idle"))
+    events = ", ".join(f"{event} {told[event]}" for event in EVENTS)
+    refused = ", ".join(f"{code} {number}" for code, number in told["refused"].items()) or "none"
+    click.echo(f"stored: {told['count']}, users: {told['users']}, requests to them: {told['requests']}")
+    click.echo(f"oldest: {oldest}, longest unused: {idlest}")
+    click.echo(f"in use: {told['in_use']}, with a connection of their own: {told['connected']}")
+    click.echo(f"since the start: {events}; refused: {refused}")
+    if told["top"]:
+        rows = ((plain(user), str(count)) for user, count in told["top"].items())
+        print_table(("user", "sessions"), rows, left=(0,))

@@ -72,8 +72,11 @@ class Kept(Enum):
 class Totals:
     """All sessions of a store, counted.  Times are seconds since the epoch."""
 
-    users: Mapping[str, int] = Factory(dict)
-    """How many sessions each user has."""
+    sessions: int = 0
+    users: int = 0
+    """Users who have one."""
+    top: Mapping[str, int] = Factory(dict)
+    """How many those users have who have most, as many of them as were asked for; most first."""
     requests: int = 0
     """How often those were used that there are."""
     oldest: float = inf

@@ -11,14 +11,13 @@ was made in ignorance of another one is thought over.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Refused, Resumed
+from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Resumed
 from tcpsuite.core.sessions import (
     ANONYMOUS,
     ID_BYTES,
@@ -33,6 +32,7 @@ from tcpsuite.core.sessions import (
 )
 from tcpsuite.errors import ProtocolError, StoreFailed
 from tcpsuite.net.session_data import LiveSession, SessionData, no_session
+from tcpsuite.net.session_journal import SessionJournal
 from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.shield import shield
 from tcpsuite.net.steady import steady_time
@@ -87,14 +87,14 @@ class SessionManager:
         self.store = store
         self.options = options
         self._connections = connections
-        self._observer = observer
         self._data = SessionData(store, DataLimits(options.max_keys, options.max_bytes), self._forget)
         self._lifetime = Lifetime(options.idle_timeout, options.max_age)
         self._random_bytes = random_bytes
         self._now = now or steady_time()
         self._live: dict[bytes, LiveSession] = {}
         self._own: dict[bytes, SessionConnection] = {}
-        self._counts: Counter[str] = Counter()
+        self._journal = SessionJournal(observer)
+        self._uses = 0
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
 
@@ -125,7 +125,7 @@ class SessionManager:
             with ``full`` when there are too many, in all or of that user, and with ``user`` when nobody can
             be called so.
         """
-        return self._telling(user, self._create(user))
+        return self._journal.tell_refusal(user, Deferred.fromCoroutine(self._create(user)))
 
     def resume(self, session_id: str, user: str) -> Deferred[LiveSession]:
         """Go on with a session.
@@ -134,7 +134,7 @@ class SessionManager:
             it has expired, or when another user opened it: which of these is not told, and takes no time of
             its own.
         """
-        return self._telling(user, self._resume(session_id, user))
+        return self._journal.tell_refusal(user, Deferred.fromCoroutine(self._resume(session_id, user)))
 
     def get(self, live: LiveSession, key: str) -> Deferred[str | None]:
         """Fires with the value of a key."""
@@ -166,7 +166,7 @@ class SessionManager:
         if not live.uses and not live.gone:
             self._touch(live)
             del self._live[live.session.digest]
-            self._tell(Left(live.session.digest, live.session.user))
+            self._journal.tell(Left(live.session.digest, live.session.user))
 
     def destroy(self, live: LiveSession) -> Deferred[None]:
         """End a session, for every connection that uses it.  Fires when it is forgotten."""
@@ -206,17 +206,25 @@ class SessionManager:
         else:
             if swept:
                 self.log.info("{swept} expired sessions were swept out", swept=swept)
-                self._tell(Expired(swept), swept)
+                self._journal.tell(Expired(swept))
 
-    def stats(self) -> Deferred[dict[str, Any]]:
-        """Fires with what there is: ``count`` (of all), ``in_use`` (by connections now), ``connected`` (with
-        a connection of their own), ``users`` (how many of each), ``requests`` (to those that there are), and,
-        in seconds, ``longest_age`` and ``longest_idle``; of those in use, as the last sweep saw them.
+    def stats(self, top: int = 0) -> Deferred[dict[str, Any]]:
+        """Fires with what the store holds: ``count`` (of all sessions), ``users`` (who have one),
+        ``requests`` (to those that there are), and, in seconds, ``longest_age`` and ``longest_idle``; of
+        those in use, as the last sweep saw them.  And with all that :meth:`figures` tells.
 
-        And with what there was since the start of this process: sessions ``opened``, ``resumed``, ``left``,
-        ``destroyed``, ``expired``, and ``refused``.
+        :param top: so many users, of those who have most sessions, are told of under ``top``, with how many.
         """
-        return Deferred.fromCoroutine(self._stats())
+        return Deferred.fromCoroutine(self._stats(top))
+
+    def figures(self) -> dict[str, Any]:
+        """What is known without the store: how many sessions are ``in_use`` by connections, and ``connected``
+        (with a connection of their own).  Since the start of this process: ``uses``, and what
+        :meth:`EventCounts.figures <tcpsuite.core.session_events.EventCounts.figures>` tells.
+        """
+        connected = sum(connection.connected for connection in self._own.values())
+        counts = self._journal.counts.figures()
+        return {"in_use": len(self._live), "connected": connected, "uses": self._uses, **counts}
 
     async def _sweep(self) -> int:
         await self._look_at_live()
@@ -237,18 +245,16 @@ class SessionManager:
             if number % AT_ONCE == 0:
                 await deferLater(self._sweeping.clock, 0)
 
-    async def _stats(self) -> dict[str, Any]:
-        totals, now = await self.store.totals(), self._now()
-        kinds = (Opened, Resumed, Left, Destroyed, Expired, Refused)
+    async def _stats(self, top: int) -> dict[str, Any]:
+        totals, now = await self.store.totals(top), self._now()
         return {
-            "count": sum(totals.users.values()),
-            "in_use": len(self._live),
-            "connected": sum(connection.connected for connection in self._own.values()),
+            "count": totals.sessions,
             "users": totals.users,
+            "top": dict(totals.top),
             "requests": totals.requests,
             "longest_age": max(0.0, now - totals.oldest),
             "longest_idle": max(0.0, now - totals.idlest),
-            **{kind.__name__.lower(): self._counts[kind.__name__] for kind in kinds},
+            **self.figures(),
         }
 
     async def _create(self, user: str) -> tuple[str, LiveSession]:
@@ -266,7 +272,7 @@ class SessionManager:
             raise ProtocolError("full", f"there are {limit} sessions already")
         if kept is Kept.USER_FULL:
             raise ProtocolError("full", f"you have {user_limit} sessions already")
-        self._tell(Opened(session.digest, user))
+        self._journal.tell(Opened(session.digest, user))
         return session_id, self._hold(session)
 
     async def _resume(self, session_id: str, user: str) -> LiveSession:
@@ -290,7 +296,7 @@ class SessionManager:
         return self._lifetime.is_over(session, self._now(), session.digest in self._live)
 
     def _resumed(self, live: LiveSession) -> LiveSession:
-        self._tell(Resumed(live.session.digest, live.session.user))
+        self._journal.tell(Resumed(live.session.digest, live.session.user))
         return live
 
     async def _get(self, live: LiveSession, key: str) -> str | None:
@@ -323,7 +329,7 @@ class SessionManager:
             await self.store.delete(session.digest)
             if not live.gone:
                 self._forget(live)
-                self._tell(Destroyed(session.digest, session.user))
+                self._journal.tell(Destroyed(session.digest, session.user))
 
     async def _execute(self, session_id: str, fn: Callable[[Any], Any], user: str) -> Any:
         live = await self.resume(session_id, user)
@@ -351,6 +357,7 @@ class SessionManager:
             raise no_session()
         live.session.requests += 1
         live.unsaved += 1
+        self._uses += 1
         live.session.used = self._now()
         return live
 
@@ -376,22 +383,3 @@ class SessionManager:
         session.used = self._now()
         requests, live.unsaved = live.unsaved, 0
         self.store.touch(session.digest, session.used, requests)
-
-    def _telling(self, user: str, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """Tell of a refusal too."""
-
-        def refused(failure: Any) -> Any:
-            if failure.check(ProtocolError):
-                self._tell(Refused(user, failure.value.code))
-            return failure
-
-        return Deferred.fromCoroutine(work).addErrback(refused)
-
-    def _tell(self, event: Event, count: int = 1) -> None:
-        self._counts[type(event).__name__] += count
-        if self._observer is None:
-            return
-        try:
-            self._observer(event)
-        except Exception:  # what goes wrong there must not touch the sessions
-            self.log.failure("the observer of the sessions is broken")

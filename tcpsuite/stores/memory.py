@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from heapq import nlargest
 from math import inf
 from sys import intern
 from typing import TYPE_CHECKING
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from tcpsuite.core.sessions import Kept, Totals
@@ -16,23 +18,33 @@ from tcpsuite.errors import Closed
 from tcpsuite.interfaces import ISessionStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import TypeVar
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from typing import Any, TypeVar
+
+    from twisted.internet.interfaces import IReactorTime
 
     from tcpsuite.core.sessions import Session
 
     T = TypeVar("T")
 
+AT_ONCE = 1000
+"""Sessions that are looked at before others have their turn: a millisecond's work, if they are forgotten."""
+
 
 @implementer(ISessionStore)
 class MemoryStore:
-    """Every answer is there at once."""
+    """Every answer is there at once; only what looks at all sessions gives others their turn meanwhile.
+
+    :param clock: an ``IReactorTime``, for that; without one all of them are looked at in one go.
+    """
 
     shared = False
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime | None = None) -> None:
+        self._clock = clock
         self._sessions: dict[bytes, Session] = {}
         self._users: Counter[str] = Counter()
+        self._turns: set[Deferred[None]] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -72,21 +84,26 @@ class MemoryStore:
 
     def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._answer(lambda: self._expire(used, created))
+        return self._answer_in_time(lambda: self._expire(used, created))
 
-    def totals(self) -> Deferred[Totals]:
+    def totals(self, top: int = 0) -> Deferred[Totals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._answer(self._totals)
+        return self._answer_in_time(lambda: self._totals(top))
 
     def close(self) -> Deferred[None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         self._closed = True
+        for turn in tuple(self._turns):
+            turn.cancel()
         self._sessions.clear()
         self._users.clear()
         return succeed(None)
 
     def _answer(self, work: Callable[[], T]) -> Deferred[T]:
-        return fail(Closed("the session store is closed")) if self._closed else succeed(work())
+        return fail(_closed()) if self._closed else succeed(work())
+
+    def _answer_in_time(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
+        return self._answer(lambda: None).addCallback(lambda _: Deferred.fromCoroutine(work()))
 
     def _create(self, session: Session, limit: int, user_limit: int) -> Kept:
         if len(self._sessions) >= limit:
@@ -123,24 +140,64 @@ class MemoryStore:
             del self._users[session.user]
         return True
 
-    def _expire(self, used: float, created: float) -> int:
-        old = [
-            digest
-            for digest, session in self._sessions.items()
-            if session.used < used or session.created < created
-        ]
-        for digest in old:
-            self._delete(digest)
-        return len(old)
+    async def _expire(self, used: float, created: float) -> int:
+        swept = 0
 
-    def _totals(self) -> Totals:
-        sessions = self._sessions.values()
-        return Totals(
-            dict(self._users),
-            sum(session.requests for session in sessions),
-            min((session.created for session in sessions), default=inf),
-            min((session.used for session in sessions), default=inf),
-        )
+        def forget(some: Sequence[bytes]) -> None:
+            nonlocal swept
+            for digest in some:
+                session = self._sessions.get(digest)
+                if session is not None and (session.used < used or session.created < created):
+                    swept += self._delete(digest)
+
+        await self._look_at(list(self._sessions), forget)
+        return swept
+
+    async def _totals(self, top: int) -> Totals:
+        requests, oldest, idlest = 0, inf, inf
+        most: list[str] = []
+
+        def count(some: Sequence[bytes]) -> None:
+            nonlocal requests, oldest, idlest
+            for digest in some:
+                if (session := self._sessions.get(digest)) is not None:
+                    requests += session.requests
+                    oldest = min(oldest, session.created)
+                    idlest = min(idlest, session.used)
+
+        def rank(some: Sequence[str]) -> None:
+            nonlocal most
+            most = nlargest(top, (*most, *some), key=self._users.__getitem__)
+
+        await self._look_at(list(self._sessions), count)
+        if top:
+            await self._look_at(list(self._users), rank)
+        told = {user: self._users[user] for user in most if user in self._users}
+        return Totals(len(self._sessions), len(self._users), told, requests, oldest, idlest)
+
+    async def _look_at(self, things: Sequence[T], look: Callable[[Sequence[T]], None]) -> None:
+        """Have ``look`` see all of them, some at a time; what it sees may be gone by then."""
+        for start in range(0, len(things), AT_ONCE):
+            if start and self._clock is not None:
+                await self._turn(self._clock)
+            look(things[start : start + AT_ONCE])
+
+    async def _turn(self, clock: IReactorTime) -> None:
+        """Others have their turn."""
+        turn: Deferred[None] = deferLater(clock, 0)
+        self._turns.add(turn)
+        try:
+            await turn
+        except CancelledError:
+            if self._closed:
+                raise _closed() from None
+            raise
+        finally:
+            self._turns.remove(turn)
+
+
+def _closed() -> Closed:
+    return Closed("the session store is closed")
 
 
 def _copy(session: Session | None) -> Session | None:

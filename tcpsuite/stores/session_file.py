@@ -142,32 +142,40 @@ class SessionFile:
 
     def delete(self, digest: bytes) -> bool:
         """Forget a session."""
-        return bool(self._forget("digest = ?", (digest,)))
+        return bool(self._forget("digest = ?", digest, 1))
 
-    def expire(self, used: float, created: float) -> int:
-        """Forget what was used, or opened, before these moments."""
-        return self._forget("used < ?", (used,)) + (self._forget("created < ?", (created,)) if created else 0)
+    def expire(self, used: float, created: float, most: int) -> int:
+        """Forget what was used, or opened, before these moments, and no more than ``most`` of it."""
+        swept = self._forget("used < ?", used, most)
+        if created and swept < most:
+            swept += self._forget("created < ?", created, most - swept)
+        return swept
 
-    def totals(self) -> Totals:
+    def totals(self, top: int) -> Totals:
         """Count them."""
         requests, oldest, idlest = self._execute(
             "SELECT total(requests), min(created), min(used) FROM session"
         ).fetchone()
-        there = bool(self._count)
-        return Totals(dict(+self._users), int(requests), oldest if there else inf, idlest if there else inf)
+        if not self._count:
+            oldest = idlest = inf
+        most = dict(self._users.most_common(top)) if top else {}
+        return Totals(self._count, len(self._users), most, int(requests), oldest, idlest)
 
     def _put(self, digest: bytes, items: Iterable[tuple[str, str]]) -> None:
         self.connection.executemany(
             "INSERT OR REPLACE INTO datum VALUES (?, ?, ?)", ((digest, key, value) for key, value in items)
         )
 
-    def _forget(self, which: str, values: tuple[object, ...]) -> int:
-        owners = [user for (user,) in self._execute(f"SELECT user FROM session WHERE {which}", values)]
-        if owners:
-            self._execute(f"DELETE FROM session WHERE {which}", values)
-            self._users.subtract(owners)
-            self._count -= len(owners)
-        return len(owners)
+    def _forget(self, which: str, value: object, most: int) -> int:
+        chosen = f"SELECT digest, user FROM session WHERE {which} LIMIT ?"
+        found = self._execute(chosen, (value, most)).fetchall()
+        self.connection.executemany("DELETE FROM session WHERE digest = ?", [row[:1] for row in found])
+        for _, user in found:
+            self._users[user] -= 1
+            if not self._users[user]:
+                del self._users[user]
+        self._count -= len(found)
+        return len(found)
 
 
 def prepare(path: str) -> None:

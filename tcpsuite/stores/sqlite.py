@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 TOUCHED_AT_ONCE = 200
 """Sessions that one transaction notes the use of: whoever waits for it waits some milliseconds more."""
+SWEPT_AT_ONCE = 500
+"""Sessions that one transaction forgets: as above."""
 
 
 @implementer(ISessionStore)
@@ -147,11 +149,11 @@ class SQLiteStore:
 
     def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return Deferred.fromCoroutine(self._behind_touches(lambda file: file.expire(used, created)))
+        return Deferred.fromCoroutine(self._expire(used, created))
 
-    def totals(self) -> Deferred[Totals]:
+    def totals(self, top: int = 0) -> Deferred[Totals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return Deferred.fromCoroutine(self._behind_touches(SessionFile.totals))
+        return Deferred.fromCoroutine(self._behind_touches(lambda file: file.totals(top)))
 
     def close(self) -> Deferred[None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -173,6 +175,13 @@ class SQLiteStore:
         for _ in range((len(self._touched) - 1) // TOUCHED_AT_ONCE):
             await self._submit(lambda _: None)
         return await self._submit(job)
+
+    async def _expire(self, used: float, created: float) -> int:
+        swept = some = await self._behind_touches(lambda file: file.expire(used, created, SWEPT_AT_ONCE))
+        while some == SWEPT_AT_ONCE:
+            some = await self._submit(lambda file: file.expire(used, created, SWEPT_AT_ONCE))
+            swept += some
+        return swept
 
     def _lay_over(self, session: Session | None) -> Session | None:
         """Tell of a session what is noted and not stored yet: to read one costs no write."""

@@ -208,21 +208,38 @@ class SessionStoreContract(Case):
         for number in range(PLENTY):
             self.keep(session(str(number), used=float(number), key="value"))
         self.assertEqual(self.wait_for(self.store.expire(PLENTY - 1.0)), PLENTY - 1)
-        self.assertEqual(self.wait_for(self.store.totals()).users, {"alice": 1})
+        self.assertEqual(self.wait_for(self.store.totals(5)).top, {"alice": 1})
 
     def test_totals(self) -> None:
-        """Sessions are counted by user, their requests in all; it is told which are oldest and idlest."""
+        """Sessions, users and requests are counted; it is told which are oldest and idlest."""
         self.assertEqual(self.wait_for(self.store.totals()), Totals())
         self.keep(session("a", used=1000.0), session("b", "bob", 1100.5), session("c", "~ü", 1200.0))
         self.keep(session("d", used=1300.0))
         self.store.touch(digest_named("a"), 1400.0, 3)
         self.store.touch(digest_named("c"), 1500.0, 4)
         self.assertEqual(
-            self.wait_for(self.store.totals()), Totals({"alice": 2, "bob": 1, "~ü": 1}, 7, 1000.0, 1100.5)
+            self.wait_for(self.store.totals(9)),
+            Totals(4, 3, {"alice": 2, "bob": 1, "~ü": 1}, 7, 1000.0, 1100.5),
         )
         for name in "ab":
             self.wait_for(self.store.delete(digest_named(name)))
-        self.assertEqual(self.wait_for(self.store.totals()), Totals({"alice": 1, "~ü": 1}, 4, 1200.0, 1300.0))
+        self.assertEqual(
+            self.wait_for(self.store.totals(9)), Totals(2, 2, {"alice": 1, "~ü": 1}, 4, 1200.0, 1300.0)
+        )
+
+    def test_totals_of_users(self) -> None:
+        """Of the users as many are told of as was asked for: those who have most, in that order."""
+        for user, number in (("ann", 1), ("ben", 3), ("cid", 2), ("dan", 4)):
+            self.keep(*(session(f"{user}{n}", user) for n in range(number)))
+        self.assertEqual(
+            [*self.wait_for(self.store.totals(3)).top.items()], [("dan", 4), ("ben", 3), ("cid", 2)]
+        )
+        self.wait_for(self.store.delete(digest_named("ann0")))
+        self.wait_for(self.store.delete(digest_named("ben1")))
+        self.wait_for(self.store.delete(digest_named("ben2")))
+        counted = self.wait_for(self.store.totals(9))
+        self.assertEqual([*counted.top.items()], [("dan", 4), ("cid", 2), ("ben", 1)])
+        self.assertEqual((counted.users, self.wait_for(self.store.totals()).top), (3, {}))
 
     def test_closed(self) -> None:
         """A closed store refuses all work, takes a touch without a word, and may be closed again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -167,10 +168,21 @@ class FakeUpstream:
 
 @define
 class FakeSessions:
+    """Three of two users; ``answer`` is the store's instead."""
+
     answer: Any = None
 
-    def stats(self) -> Deferred[dict[str, Any]]:
-        return self.answer or succeed({"count": 3, "in_use": 1, "users": {"ann": 2, "ben": 1}})
+    def stats(self, top: int = 0) -> Deferred[dict[str, Any]]:
+        most = islice({"ann": 2, "ben": 1}.items(), top)
+        stored = {"count": 3, "users": 2, "top": dict(most), "requests": 40}
+        times = {"longest_age": 3600.12345, "longest_idle": 59.9}
+        return self.answer or succeed({**stored, **times, **self.figures()})
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "in_use": 1, "connected": 0, "uses": 70, "opened": 9, "resumed": 8, "left": 7, "destroyed": 4,
+            "expired": 2, "refused": {"full": 1, "no-session": 2},
+        }  # fmt: skip
 
 
 @define

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,7 +15,8 @@ from tcpsuite.admin.metrics import families
 from tcpsuite.admin.process import ProcessFigures
 from tcpsuite.admin.status import gather
 from tcpsuite.core.metrics import render
-from tests.admin.support import FakeSuite, busy_suite
+from tcpsuite.errors import StoreFailed
+from tests.admin.support import FakeSessions, FakeSuite, busy_suite
 
 CHANGES = {("cache", "drain"): 2}
 
@@ -115,11 +117,35 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(value("tcpsuite_build_info"), 1)
         self.assertEqual(value("tcpsuite_ready"), 1)
         self.assertEqual(value("tcpsuite_reactor_lag_seconds"), 0.25)
-        self.assertEqual(value("tcpsuite_sessions_stored"), 3)
         self.assertGreater(value("process_resident_memory_bytes"), 1_000_000)
         self.assertGreater(value("process_start_time_seconds"), 1_600_000_000)
         self.assertGreaterEqual(value("process_open_fds"), 3)
         self.assertGreater(value("process_max_fds"), 3)
+
+    def test_sessions(self) -> None:
+        """Sessions are told of by what is stored, by what uses them, and by what became of them."""
+        for name, expected in (
+            ("tcpsuite_session_store_up", 1),
+            ("tcpsuite_sessions_stored", 3),
+            ("tcpsuite_session_users", 2),
+            ("tcpsuite_sessions_in_use", 1),
+            ("tcpsuite_sessions_connected", 0),
+            ("tcpsuite_sessions_longest_age_seconds", 3600.123),
+            ("tcpsuite_sessions_longest_idle_seconds", 59.9),
+            ("tcpsuite_session_requests_total", 70),
+        ):
+            self.assertEqual(value(name), expected, name)
+        for event, number in (("opened", 9), ("resumed", 8), ("left", 7), ("destroyed", 4), ("expired", 2)):
+            self.assertEqual(value("tcpsuite_session_events_total", event=event), number)
+        self.assertEqual(value("tcpsuite_session_refusals_total", code="no-session"), 2)
+
+    def test_sessions_without_their_store(self) -> None:
+        """While the store is away, what it alone knows is not told, and the rest is."""
+        told = page(FakeSuite(sessions=FakeSessions(fail(StoreFailed("away")))))
+        for line in ("session_store_up 0", "sessions_in_use 1", 'session_events_total{event="opened"} 9'):
+            self.assertIn(f"\ntcpsuite_{line}", told)
+        for name in ("sessions_stored", "session_users", "sessions_longest_age_seconds"):
+            self.assertNotIn(f"tcpsuite_{name} ", told)
 
     def test_overload(self) -> None:
         """Memory, its limit, and what is done about it and about the lag, are told by cause and step."""

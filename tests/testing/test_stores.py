@@ -5,6 +5,7 @@ from __future__ import annotations
 import unittest
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,7 +15,7 @@ from tcpsuite.testing.stores import PLENTY, SessionStoreContract
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tcpsuite.core.sessions import Kept, Session
+    from tcpsuite.core.sessions import Kept, Session, Totals
 
 
 class Sharing(MemoryStore):
@@ -66,7 +67,7 @@ class Ageless(MemoryStore):
 class Lingering(MemoryStore):
     """Forgets one at a time."""
 
-    def _expire(self, used: float, created: float) -> int:
+    async def _expire(self, used: float, created: float) -> int:
         old = [digest for digest, session in self._sessions.items() if session.used < used][:1]
         return sum(self._delete(digest) for digest in old)
 
@@ -76,6 +77,14 @@ class Miscounting(MemoryStore):
 
     def _delete(self, digest: bytes) -> bool:
         return self._sessions.pop(digest, None) is not None
+
+
+class Unranked(MemoryStore):
+    """Tells of those who came first."""
+
+    async def _totals(self, top: int) -> Totals:
+        totals = await super()._totals(len(self._users))
+        return evolve(totals, top={user: self._users[user] for user in [*self._users][:top]})
 
 
 class Replacing(MemoryStore):
@@ -138,6 +147,7 @@ class SessionStoreContractTests(SynchronousTestCase):
             (Ageless, "test_expire_by_age"),
             (Lingering, "test_expire_many"),
             (Miscounting, "test_totals"),
+            (Unranked, "test_totals_of_users"),
             (Untouched, "test_touch"),
             (Undead, "test_closed"),
         ):

@@ -95,9 +95,9 @@ class RedisSessionStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return self._open_do(self._expire(used, created))
 
-    def totals(self) -> Deferred[Totals]:
+    def totals(self, top: int = 0) -> Deferred[Totals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._open_do(self._totals())
+        return self._open_do(self._totals(top))
 
     def close(self) -> Deferred[None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -136,11 +136,15 @@ class RedisSessionStore:
             if some < SWEPT_AT_ONCE:
                 return swept
 
-    async def _totals(self) -> Totals:
+    async def _totals(self, top: int) -> Totals:
         await self._flush()
-        users, requests, oldest, idlest = await self._client.run(scripts.TOTALS, self._shared_keys, [])
+        sessions, users, most, requests, oldest, idlest = await self._client.run(
+            scripts.TOTALS, self._shared_keys, [str(top)]
+        )
         return Totals(
-            {user: int(count) for user, count in _pairs(users)},
+            int(sessions),
+            int(users),
+            {user: int(count) for user, count in _pairs(most)},
             int(requests),
             float(oldest[1]) if oldest else inf,
             float(idlest[1]) if idlest else inf,
