@@ -46,6 +46,7 @@ class Attached(Protocol):
     :param bound: bytes that are kept of what it reads.
     :param window: bytes that the other half may have under way to it.
     :ivar carrier: what carries its bytes now; ``None`` while nothing does.
+    :ivar is_over: whether both ways have ended, or it was cut.
     """
 
     transport: IStreamTransport
@@ -59,6 +60,7 @@ class Attached(Protocol):
     ) -> None:
         self.outgoing = Outgoing(bound)
         self.incoming = Incoming(window)
+        self.window = window
         self.carrier: Carrier | None = None
         self.is_over = False
         self._over = over
@@ -92,16 +94,19 @@ class Attached(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is gone; the other half hears of it behind the last byte."""
         self._lost = True
+        self._go_on()
         self._pass_on()
         self._push(END if reason.check(ConnectionDone) else broken(failure_text(reason)))
 
     def pauseProducing(self) -> None:
         """It takes no more of what arrives."""
         self._full = True
+        if self.carrier is not None:
+            self.carrier.hold(True)
 
     def resumeProducing(self) -> None:
         """It takes more."""
-        self._full = False
+        self._go_on()
         self._pass_on()
 
     def stopProducing(self) -> None:
@@ -112,6 +117,8 @@ class Attached(Protocol):
         before, self.carrier = self.carrier, carrier
         if before is not None:
             before.taken()
+        if self._full:
+            carrier.hold(True)
         carrier.tell()
         carrier.push()
 
@@ -175,11 +182,17 @@ class Attached(Protocol):
 
     def _finish_writing(self) -> None:
         self.transport.unregisterProducer()
-        self._full = False
+        self._go_on()
         if ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()
+
+    def _go_on(self) -> None:
+        """What arrives need not wait any more."""
+        self._full = False
+        if self.carrier is not None:
+            self.carrier.hold(False)
 
     def _look(self) -> None:
         """Is it over?  A reset ends both ways, as soon as whoever it is for knows."""
@@ -213,6 +226,10 @@ class Carrier(ABC):
         """Tell the other half what was passed on."""
 
     @abstractmethod
+    def hold(self, wanted: bool) -> None:
+        """Whether what arrives should wait, for it cannot be passed on now."""
+
+    @abstractmethod
     def taken(self) -> None:
         """Another one carries on: say so, and close."""
 
@@ -231,11 +248,13 @@ class FramedCarrier(Carrier):
     :param transport: the connection.
     :param clock: an ``IReactorTime``.
     :ivar fault: why it was given up, for people; empty while it was not.
+    :ivar was_silent: whether that was since nothing was heard of the other half.
     :ivar was_taken: whether the other half has told that somebody else attached.
     """
 
     def __init__(self, attached: Attached, transport: Any, clock: Any) -> None:
         self.fault = ""
+        self.was_silent = False
         self.was_taken = False
         self._attached = attached
         self._transport = transport
@@ -255,6 +274,7 @@ class FramedCarrier(Carrier):
         """
         self._transport.registerProducer(self, True)
         self._beat = self._clock.callLater(BEAT, self._on_beat)
+        self._attached.incoming.window = self._attached.window
         self._attached.outgoing.resume(received, window)
         self._attached.join(self)
         self._attached.make_room()
@@ -262,6 +282,8 @@ class FramedCarrier(Carrier):
     def data_received(self, data: bytes) -> None:
         """Some bytes of frames."""
         self._missed = 0
+        if self._closing:
+            return
         try:
             for frame in self._reader.feed(data):
                 if self._closing:
@@ -269,6 +291,12 @@ class FramedCarrier(Carrier):
                 self._take(frame)
         except ProtocolError as error:
             self._give_up(str(error))
+
+    def read_connection_lost(self) -> None:
+        """Its FIN: nothing more will be heard of the other half by this connection."""
+        if not self._closing:
+            self._stop()
+            self._transport.abortConnection()
 
     def connection_lost(self) -> None:
         """The connection is gone: what lasts stays."""
@@ -298,6 +326,9 @@ class FramedCarrier(Carrier):
         if not self._closing:
             self._transport.write(self._attached.incoming.tell().encode())
 
+    def hold(self, wanted: bool) -> None:
+        """Its window holds the other half."""
+
     def taken(self) -> None:
         """Another one carries on."""
         if not self._closing:
@@ -324,6 +355,7 @@ class FramedCarrier(Carrier):
         self._missed += 1
         if self._missed > BEATS_MISSED:
             self._beat = None
+            self.was_silent = True
             self._give_up(f"nothing was heard of the other half for {BEATS_MISSED * BEAT:g} s")
             return
         self._beat = self._clock.callLater(BEAT, self._on_beat)

@@ -16,7 +16,8 @@ ENDLESS = 2**63
 class Outgoing:
     """What goes from here: kept until it is known to have arrived, and sent again to whoever resumes.
 
-    :param bound: bytes to keep; with more, :attr:`full` says that nothing more should be read.
+    :param bound: bytes to keep; with more, :attr:`full` says that nothing more should be read.  Of what was
+        sent to one who says nothing of what arrived, a tail may be kept beside them: see :meth:`trim`.
     :ivar start: place of the first that is kept.
     :ivar sent: place up to which the present carrier has it.
     :ivar end: place behind the last.
@@ -39,7 +40,7 @@ class Outgoing:
     @property
     def full(self) -> bool:
         """Whether nothing more should be taken in."""
-        return self.end - self.start >= self.bound
+        return self.end - (self.sent if self._window == ENDLESS else self.start) >= self.bound
 
     @property
     def done(self) -> bool:

@@ -39,12 +39,23 @@ class OutgoingTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """It is full while it keeps its bound, sent or not, and has room when some of it has arrived."""
+        self.way.resume(0, window=20)
         self.way.push(data(bytes(10)))
         self.assertTrue(self.way.full)
         all_of(self.way)
         self.assertTrue(self.way.full)
         self.way.passed(1)
         self.assertFalse(self.way.full)
+
+    def test_full_for_who_tells_nothing(self) -> None:
+        """Towards who says nothing of what arrived it is full with what waits; the tail stands beside it."""
+        self.way.push(data(bytes(10)))
+        self.assertTrue(self.way.full)
+        all_of(self.way)
+        self.assertFalse(self.way.full)
+        self.way.push(data(bytes(10)))
+        self.assertTrue(self.way.full)
+        self.assertEqual(self.way.start, 0)
 
     def test_large(self) -> None:
         """What is larger than a frame goes in several."""
