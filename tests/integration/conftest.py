@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.support.programs import need
+from tests.integration.support.redis import SERVERS, Redis
 from tests.integration.support.suites import Suite
 
 if TYPE_CHECKING:
@@ -19,6 +21,13 @@ def running() -> Iterator[ExitStack]:
     """Programs that are entered here are gone behind the test."""
     with ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture(params=SERVERS)
+def redis_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is run with each kind of server that Redis may be."""
+    need(request.param)
+    monkeypatch.setattr(Redis, "kind", request.param)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from tcpsuite.errors import StoreFailed
 from tcpsuite.options import ClientEndpoint, DirectoryPath, Duration, FilePath, Secret
-from tests.integration.support.programs import PATIENCE, free_port, need
+from tests.integration.support.programs import PATIENCE, free_port
 from tests.integration.support.redis import Redis, Sentinel
 from tests.support.redis_stores import redis_client
 from tests.support.sockets import write_certificate
@@ -34,9 +34,7 @@ ECHO = "return ARGV[1]"
 COUNT = "return redis.call('INCR', KEYS[1])"
 
 
-@pytest.fixture(autouse=True)
-def _installed() -> None:
-    need("redis-server")
+pytestmark = pytest.mark.usefixtures("redis_kind")
 
 
 @pytest.fixture

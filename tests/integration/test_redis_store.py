@@ -32,14 +32,17 @@ T = TypeVar("T")
 class RedisStoreContractTests(SessionStoreContract, SynchronousTestCase):
     """The contract, over a connection, with a prefix for each test."""
 
+    kind = "redis-server"
     server: Redis
 
     @classmethod
     def setUpClass(cls) -> None:
         """Start a Redis for all of them."""
-        need("redis-server")
+        need(cls.kind)
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
+        usual, Redis.kind = Redis.kind, cls.kind
+        cls.addClassCleanup(setattr, Redis, "kind", usual)
         cls.server = cls.enterClassContext(Redis(free_port(), Path(folder.name))).started()
 
     def setUp(self) -> None:
@@ -60,10 +63,16 @@ class RedisStoreContractTests(SessionStoreContract, SynchronousTestCase):
         return answer
 
 
+class ValkeyStoreContractTests(RedisStoreContractTests):
+    """The same of the other server that speaks so."""
+
+    kind = "valkey-server"
+
+
+@pytest.mark.usefixtures("redis_kind")
 @pytest_twisted.ensureDeferred
 async def test_touches_are_not_lost(tmp_path: Path, running: ExitStack) -> None:
     """What was noted while there was no answer is stored when there is one again, and told before that."""
-    need("redis-server")
     redis = running.enter_context(Redis(free_port(), tmp_path)).started()
     store = redis_store(redis.port, timeout=Duration(0.3))
     await store.create(session("a"), 10)
@@ -91,10 +100,10 @@ async def test_touches_are_not_lost(tmp_path: Path, running: ExitStack) -> None:
         await store.totals()
 
 
+@pytest.mark.usefixtures("redis_kind")
 @pytest_twisted.ensureDeferred
 async def test_closes_without_an_answer(tmp_path: Path, running: ExitStack) -> None:
     """A store that cannot tell any more what it noted closes all the same."""
-    need("redis-server")
     redis = running.enter_context(Redis(free_port(), tmp_path)).started()
     store = redis_store(redis.port, timeout=Duration(0.3))
     await store.create(session("a"), 10)

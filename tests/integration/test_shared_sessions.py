@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.support.programs import free_port, need, wait_until
+from tests.integration.support.programs import free_port, wait_until
 from tests.integration.support.redis import Redis
 from tests.integration.support.suites import Suite
 from tests.integration.test_sessions import Client
@@ -33,9 +33,8 @@ timeout = "1s"
 
 
 @pytest.fixture
-def redis(tmp_path: Path, running: ExitStack) -> Redis:
+def redis(tmp_path: Path, running: ExitStack, redis_kind: None) -> Redis:
     """A Redis that keeps nothing when it ends."""
-    need("redis-server")
     return running.enter_context(Redis(free_port(), tmp_path)).started()
 
 

@@ -1,9 +1,9 @@
-"""A real redis-server, and the few words of its protocol that the tests say themselves."""
+"""A real redis-server or valkey-server, and the few words of its protocol that the tests say themselves."""
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from tests.integration.support.programs import Program, accepts
 
@@ -12,14 +12,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Redis(Program):
-    """A redis-server on a port of loopback, which keeps nothing.
+SERVERS = ("redis-server", "valkey-server")
+"""Who is asked in the same way, and is to answer in the same way."""
 
+
+class Redis(Program):
+    """A server on a port of loopback, which keeps nothing.
+
+    :cvar kind: which of :data:`SERVERS` is started.
     :param others: further addresses of loopback that it is reached at.
     :param password: that it wants; empty for none.
     :param certificate: a PEM file with its key; it then speaks TLS, and nothing else.
     :param more: further options.
     """
+
+    kind: ClassVar[str] = SERVERS[0]
 
     def __init__(
         self,
@@ -32,7 +39,7 @@ class Redis(Program):
     ) -> None:
         tls = over_tls(certificate) if certificate else []
         super().__init__(
-            *("redis-server", "--tls-port" if tls else "--port", str(port), "--bind", "127.0.0.1", *others),
+            *(self.kind, "--tls-port" if tls else "--port", str(port), "--bind", "127.0.0.1", *others),
             *("--save", "", "--appendonly", "no", "--requirepass", password, "--masterauth", password),
             *("--repl-diskless-sync-delay", "0"),
             *(*tls, *more),
@@ -42,7 +49,7 @@ class Redis(Program):
 
     def started(self) -> Self:
         """Wait until it listens."""
-        self.ready(lambda: accepts(self.port), "redis-server listened")
+        self.ready(lambda: accepts(self.port), f"{self.kind} listened")
         return self
 
 
@@ -72,7 +79,7 @@ class Sentinel(Program):
         )  # fmt: skip
         config.write_text("\n".join(settings) + "\n")
         super().__init__(
-            *("redis-server", str(config), "--sentinel", *over_tls(certificate)),
+            *(Redis.kind, str(config), "--sentinel", *over_tls(certificate)),
             log=folder / f"sentinel-{port}.log",
         )
         self.port = port
