@@ -44,6 +44,7 @@ from tcpsuite.net.sessions import SessionManager
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.stores.affinity import AffinityFile
 from tcpsuite.stores.memory import MemoryStore
+from tcpsuite.stores.redis.extra import need_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -177,10 +178,12 @@ class Suite(Service):
 
     def _redis_store(self) -> ISessionStore:
         try:
-            from tcpsuite.stores.redis.building import build_client
-            from tcpsuite.stores.redis.sessions import RedisSessionStore
-        except ImportError as error:
-            raise StartError(f'sessions.store = "redis" wants tcpsuite[redis] installed: {error}') from None
+            need_redis()
+        except StartError as error:
+            raise StartError(f"sessions.store: {error}") from None
+        from tcpsuite.stores.redis.building import build_client
+        from tcpsuite.stores.redis.sessions import RedisSessionStore
+
         options = self.config.redis
         client = build_client(options, self.reactor, partial(server_endpoint, self.reactor), failure_text)
         return RedisSessionStore(client, options.prefix)

@@ -51,5 +51,5 @@ def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if not name.endswith(".options"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "txredisapi", None)
-    with pytest.raises(StartError, match=r'sessions\.store = "redis" wants tcpsuite\[redis\] installed'):
+    with pytest.raises(StartError, match=r"sessions\.store: redis wants tcpsuite\[redis\] installed: "):
         build(config, reactor)

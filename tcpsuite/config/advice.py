@@ -20,6 +20,7 @@ from tcpsuite.errors import StartError
 from tcpsuite.net.auth import read_users
 from tcpsuite.net.override_file import read_overrides
 from tcpsuite.options import DirectoryPath, FilePath
+from tcpsuite.stores.redis.extra import need_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,7 @@ def broken(config: Config, tree: Tree) -> list[Fault]:
             _reactor(config.reactor),
             _passwords(config.auth.passwords),
             _overrides(config),
+            _session_store(config),
             unusable(config),
         )
         for fault in _faults(tree, remarks)
@@ -116,6 +118,16 @@ def _overrides(config: Config) -> Remarks:
             except StartError as error:
                 for line in str(error).splitlines():
                     yield ("listener", name, "limits", "overrides"), line
+
+
+def _session_store(config: Config) -> Remarks:
+    if config.sessions.store == "redis" and any(
+        listener.service == "session" for listener in config.listeners.values()
+    ):
+        try:
+            need_redis()
+        except StartError as error:
+            yield ("sessions", "store"), str(error)
 
 
 def _listeners(config: Config) -> Remarks:

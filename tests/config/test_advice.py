@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from unittest.mock import patch
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
@@ -50,6 +52,17 @@ class BrokenTests(SynchronousTestCase):
 
     def broken(self, text: str) -> list[str]:
         return self.folder.lines(self.folder.load(text).broken)
+
+    def test_redis(self) -> None:
+        """Sessions in Redis want its client library; what is not served wants nothing."""
+        redis = '[sessions]\nstore = "redis"\n'
+        self.assertEqual(self.broken(SESSIONS + redis), [])
+        with patch.dict(sys.modules, {"txredisapi": None}):
+            (line,) = self.broken(SESSIONS + redis)
+            self.assertEqual(self.broken(SESSIONS) + self.broken(ECHO + redis), [])
+        self.assertTrue(
+            line.startswith("x.toml:5: sessions.store: redis wants tcpsuite[redis] installed: "), line
+        )
 
     def test_reactor(self) -> None:
         """A reactor whose module cannot be imported here is told; those that can be are not."""
