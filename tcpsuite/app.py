@@ -191,7 +191,13 @@ class Suite(Service):
     def _listener(self, name: str, table: ListenerConfig) -> Listener:
         """One listener: its service, its admission before it, its endpoints before that."""
         listener = Listener(
-            name, table.service, table.endpoint, table.idle_timeout, self.reactor, table.socket
+            name,
+            table.service,
+            table.endpoint,
+            table.idle_timeout,
+            self.reactor,
+            table.socket,
+            table.write_timeout,
         )
         limits = table.limits
         bound = self._bounds.build(name, limits, table.socket.high_water)

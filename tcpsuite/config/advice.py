@@ -11,6 +11,7 @@ from twisted.application.reactors import getReactorTypes
 from tcpsuite.config.endpoints import address_of
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
+from tcpsuite.config.patience import doubts as patience_doubts
 from tcpsuite.config.pools import doubts as pool_doubts
 from tcpsuite.config.tuning import doubts as machine_doubts
 from tcpsuite.config.upstreams import doubts as upstream_doubts
@@ -74,6 +75,7 @@ def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
             _listeners(config),
             upstream_doubts(config),
             pool_doubts(config, tree),
+            patience_doubts(config, tree),
             _admin(config),
             machine_doubts(config, machine),
         )

@@ -73,6 +73,11 @@ class ListenerConfig:
         "A connection on which nothing moves for so long is ended; 0 never ends one.",
         check=between(0, 31_536_000, "seconds"),
     )
+    write_timeout: Duration = option(
+        Duration(0.0),
+        "A client that takes nothing for so long of what is sent to it is cut; 0: never.",
+        check=between(0, 86_400, "seconds"),
+    )
     first_byte_timeout: Duration = option(
         Duration(0.0),
         "A client that has sent nothing so long after it was accepted is cut; over TLS there are 10 s for "

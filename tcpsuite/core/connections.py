@@ -39,6 +39,7 @@ class Reason(Enum):
     NO_SERVER = "no_server"  # no server of the upstream may be used
     LIMITED = "limited"  # a limit refused it
     IDLE = "idle"  # no byte either way for the idle time-out
+    WRITE_TIMEOUT = "write_timeout"  # the client took nothing of what was sent to it for that time-out
     NO_ROOM = "no_room"  # it waited in vain, for the servers were full or paused
     SERVER_DOWN = "server_down"  # the upstream's server went down, and its connections are to go with it
     MAX_DURATION = "max_duration"  # it lasted as long as a connection may
@@ -62,6 +63,9 @@ class Traffic(Protocol):
     def unsent(self) -> int:
         """Bytes that it was given for the peer, and that have not arrived."""
 
+    def in_flight(self) -> int:
+        """Of ``bytes_out``, those that have not arrived."""
+
 
 @frozen
 class Counted:
@@ -72,6 +76,10 @@ class Counted:
 
     def unsent(self) -> int:
         """Nothing is on its way."""
+        return 0
+
+    def in_flight(self) -> int:
+        """Nothing is."""
         return 0
 
 

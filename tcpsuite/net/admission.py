@@ -21,6 +21,7 @@ from zope.interface import alsoProvides, providedBy
 from zope.interface.declarations import Provides
 
 from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
+from tcpsuite.core.standstill import Standstill
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.endpoints import address_text, failure_text
@@ -64,6 +65,7 @@ class Admitted(Protocol):
         self._address: IAddress | None = address
         self._inner: Any = None
         self._deadline: Deadline | None = None
+        self._standstill: Standstill | None = None
         self.verdict = verdict
         self.record = record
         self.waiting = False
@@ -149,6 +151,12 @@ class Admitted(Protocol):
             if self.record.reason is None:
                 self.record.because(*self._cause(reason))
             self._admission.gone(self)
+
+    def untaken(self, now: float) -> float:
+        """Seconds for which the client has taken nothing of what is left for it."""
+        if self._standstill is None:
+            self._standstill = Standstill()
+        return self._standstill.look(now, self.record.traffic)
 
     def _late(self) -> None:
         self.cut(Reason.DEADLINE, f"no TLS handshake within {HANDSHAKE_TIMEOUT:g} s")
@@ -333,6 +341,16 @@ class Admission(Factory):
             if not admitted.waiting and (admitted.closing or record.stalled(now, timeout)):
                 end = admitted.cut if admitted.closing or record.stuck else admitted.close
                 end(Reason.IDLE, f"no byte either way for {timeout:g} s")
+
+    def untaken(self, timeout: float) -> None:
+        """Cut the connections whose clients have taken nothing for ``timeout`` seconds of what is left for
+        them.
+        """
+        now = self._clock.seconds()
+        for admitted in tuple(self._open.values()):
+            if not admitted.waiting and admitted.untaken(now) >= timeout:
+                detail = f"took nothing for {timeout:g} s of what was sent to it"
+                admitted.cut(Reason.WRITE_TIMEOUT, detail)
 
     def cut(self, reason: Reason, detail: str) -> None:
         """End all connections now."""

@@ -21,10 +21,18 @@ def unsent(transport: Any) -> int:
     stream = _open(transport)
     if stream is None:
         return 0
-    in_kernel = array("i", [0])
-    fcntl.ioctl(stream.fileno(), termios.TIOCOUTQ, in_kernel)
     queued: int = len(stream.dataBuffer) - stream.offset + stream._tempDataLen
-    return queued + in_kernel[0]
+    return queued + _in_kernel(stream)
+
+
+def in_flight(transport: Any) -> int:
+    """Bytes that the kernel has taken of a stream transport, and its peer's has not acknowledged; of a UNIX
+    connection, that the peer has not read, and what keeping them takes.
+
+    TLS and other wrappers are looked beneath; 0 for a transport that is gone, or not of Twisted's own kind.
+    """
+    stream = _open(transport)
+    return 0 if stream is None else _in_kernel(stream)
 
 
 def was_reset(transport: Any) -> bool:
@@ -40,6 +48,12 @@ def was_reset(transport: Any) -> bool:
     # Errors are told unasked.  A hang-up is not one: that is how two FINs look, with bytes still to be read.
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _in_kernel(stream: Any) -> int:
+    count = array("i", [0])
+    fcntl.ioctl(stream.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
 
 
 def _open(transport: Any) -> Any:

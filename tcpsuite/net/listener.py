@@ -27,9 +27,30 @@ IDLE_LOOKS = 16
 """How often within an idle time-out is looked for connections whose time is over: to look at ten thousand of
 them takes some 10 ms, which is too much for each second.
 """
+WRITE_LOOKS = 8
+"""How often within a write time-out, which is shorter, is looked for clients that take nothing."""
 
 FULL = "full"
 """Why accepting rests at the ceiling; whoever else has it rest names a cause of their own."""
+
+
+class _Looks:
+    """When to look for those whose time-out is over.
+
+    :param often: how often within it.
+    """
+
+    def __init__(self, timeout: float, often: int) -> None:
+        self.timeout = timeout
+        self._interval = max(SWEEP_INTERVAL, timeout / often)
+        self._next = 0.0
+
+    def are_due(self, now: float) -> bool:
+        """Whether to look now; never, without a time-out."""
+        if not self.timeout or now < self._next:
+            return False
+        self._next = now + self._interval
+        return True
 
 
 class Listener:
@@ -41,6 +62,8 @@ class Listener:
     :param idle_timeout: seconds without a byte either way after which a connection ends, a sixteenth of that
         later at most, or two seconds; 0 for never.
     :param socket: how its sockets are set up.
+    :param write_timeout: seconds for which a client may take nothing of what is sent to it, before it is cut,
+        an eighth of that later at most, or two seconds; 0 for ever.
     """
 
     def __init__(
@@ -51,19 +74,19 @@ class Listener:
         idle_timeout: float,
         reactor: Any,
         socket: ListenerSocketOptions = OF_LISTENERS,
+        write_timeout: float = 0.0,
     ) -> None:
         self.name = name
         self.service = service
         self.endpoints = tuple(endpoints)
         self.admission: Admission
         self.draining = False
-        self._idle_timeout = idle_timeout
+        self._idle = _Looks(idle_timeout, IDLE_LOOKS)
+        self._untaken = _Looks(write_timeout, WRITE_LOOKS)
         self._reactor = reactor
         self._socket = socket
         self._ports: list[IListeningPort] = []
         self._causes: set[str] = set()  # why accepting rests
-        self._idle_interval = max(SWEEP_INTERVAL, idle_timeout / IDLE_LOOKS)
-        self._look_for_idle = 0.0
         self._sweep = LoopingCall(self._look)
         self._sweep.clock = reactor
 
@@ -149,8 +172,9 @@ class Listener:
 
     def _look(self) -> None:
         now = self._reactor.seconds()
-        if self._idle_timeout and now >= self._look_for_idle:
-            self._look_for_idle = now + self._idle_interval
-            self.admission.idle(self._idle_timeout)
+        if self._idle.are_due(now):
+            self.admission.idle(self._idle.timeout)
+        if self._untaken.are_due(now):
+            self.admission.untaken(self._untaken.timeout)
         if FULL in self._causes:
             self.admission.look()

@@ -25,10 +25,10 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from tcpsuite.errors import LocalError
-from tcpsuite.net.kernel import unsent
+from tcpsuite.net.kernel import in_flight, unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from twisted.internet.error import ConnectionDone, ConnectionLost
 
@@ -65,6 +65,10 @@ class Counting:
     def unsent(self) -> int:
         """Bytes that it was given for the peer, and that have not arrived."""
         return unsent(self)
+
+    def in_flight(self) -> int:
+        """Of ``bytes_out``, those that have not arrived."""
+        return in_flight(self)
 
 
 class Stream(Counting):

@@ -20,6 +20,9 @@ class Moving:
     def unsent(self) -> int:
         return 0
 
+    def in_flight(self) -> int:
+        return 0
+
 
 def connection(number: int = 1, listener: str = "front", started: float = 10.0) -> Connection:
     return Connection(

@@ -338,6 +338,28 @@ class AdmissionTests(SynchronousTestCase):
         self.assertFalse(slow.aborted or slow.disconnecting)
         self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
 
+    def test_who_takes_nothing_of_what_is_sent_is_cut(self):
+        """A client of whom nothing arrives is cut when that time is over; one who takes a little is not, nor
+        one who waits for a place, or was sent nothing.
+        """
+        admission = self.admission(limit=3)
+        stuck, slow, quiet, held = (self.connect(admission, f"192.0.2.{host}")[1] for host in range(1, 5))
+        for transport in (stuck, slow, held):
+            transport.bytes_out = 1000
+        left = 1000
+        stuck.in_flight = held.in_flight = lambda: 1000
+        slow.in_flight = lambda: left
+        for _ in range(11):
+            self.assertFalse(stuck.aborted)
+            admission.untaken(10)
+            self.clock.advance(1)
+            left -= 1
+        self.assertTrue(stuck.aborted)
+        self.assertFalse(slow.aborted or quiet.aborted or held.aborted)
+        record = self.ledger.get("1")
+        self.assertIs(record.reason, Reason.WRITE_TIMEOUT)
+        self.assertEqual(record.detail, "took nothing for 10 s of what was sent to it")
+
     def test_a_connection_that_does_not_end_is_cut_whatever_was_said(self):
         """A service that has said goodbye to a peer that takes nothing does not hold it for ever."""
         admission = self.admission()

@@ -26,15 +26,20 @@ LOOPBACK = "tcp:0:interface=127.0.0.1"
 
 
 class Looked:
-    """An admission without connections, of which only the looks for idle ones are of interest."""
+    """An admission without connections, of which only the looks for them are of interest."""
 
     def __init__(self, clock):
         self.clock = clock
         self.looks = []
+        self.looks_untaken = []
 
     def idle(self, timeout):
         """Looked for them."""
         self.looks.append(self.clock.seconds())
+
+    def untaken(self, timeout):
+        """Looked for clients that take nothing."""
+        self.looks_untaken.append(self.clock.seconds())
 
     async def when_empty(self):
         """At once."""
@@ -216,6 +221,21 @@ async def test_who_may_be_idle_for_long_is_looked_at_seldom():
         await listener.start()
         clock.pump([1] * 30)
         assert admission.looks == expected
+        assert admission.looks_untaken == []
+        await listener.stop(0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_may_take_nothing_for_long_is_looked_at_seldom():
+    """An eighth of the time-out lies between two looks, and a second at least; they need no idle time-out."""
+    for timeout, expected in ((80, [1, 11, 21]), (2, list(range(1, 31)))):
+        clock = Clock()
+        listener = Listener("front", "echo", [], 0, clock, write_timeout=timeout)
+        admission: Any = Looked(clock)
+        listener.admission = admission
+        await listener.start()
+        clock.pump([1] * 30)
+        assert (admission.looks_untaken, admission.looks) == (expected, [])
         await listener.stop(0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -11,9 +13,11 @@ from tcpsuite.core.deadlines import GRAIN
 from tcpsuite.core.limits import ResourceLimiter
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.limiting import ServiceLimits
+from tcpsuite.options import Duration
 from tcpsuite.services.lines import MAX_ERRORS
 from tcpsuite.services.patience import Patience
-from tcpsuite.services.session import OUR_TIME, SessionFactory
+from tcpsuite.services.session import OUR_TIME, SessionFactory, SessionOptions, build
+from tcpsuite.testing.contexts import FakeContext
 from tests.support.sessions import Client, SessionCase
 from tests.support.toy import LineCase
 
@@ -141,7 +145,7 @@ class LoginTests(SessionCase):
     def setUp(self) -> None:
         super().setUp()
         self.deadlines = Deadlines(self.clock)
-        self.factory = self.serving(anonymous=False)
+        self.factory: Any = self.serving(anonymous=False)
 
     def serving(self, anonymous: bool) -> SessionFactory:
         return SessionFactory(
@@ -196,6 +200,19 @@ class LoginTests(SessionCase):
         self.assertEqual(repr(self.deadlines), "<Deadlines 1>")
         client.lose()
         self.assertEqual(repr(self.deadlines), "<Deadlines 0>")
+
+    def test_configured(self) -> None:
+        """A listener says how long, and how much."""
+        options = SessionOptions(login_timeout=Duration(5), read_timeout=Duration(2), max_requests_in_hand=1)
+        context = FakeContext(self.clock, session_manager=self.sessions, known_users=self.authenticator)
+        self.factory = build(options, context)
+        trickling, stranger = Client(self), Client(self)
+        trickling.say(b"OP")
+        self.clock.advance(2)
+        self.assertTrue(trickling.transport.disconnected)
+        self.assertEqual(stranger.say(b"OPEN\nOPEN\n").count("ERR limit"), 1)
+        self.clock.advance(3)
+        self.assertEqual(stranger.record.detail, "no session within 5 s")
 
     def test_anonymous(self) -> None:
         """Where anybody may open a session nobody has to."""

@@ -26,6 +26,8 @@ from tcpsuite.services.patience import (
     READ,
     READ_TIMEOUT,
     REQUESTS_IN_HAND,
+    WRITE,
+    WRITE_TIMEOUT,
     Patience,
 )
 
@@ -57,6 +59,7 @@ class FilesOptions:
     )
     first_byte_timeout: Duration = option(FIRST_BYTE_TIMEOUT, FIRST_BYTE, check=between(0, 86_400, "seconds"))
     read_timeout: Duration = option(READ_TIMEOUT, READ, check=between(0, 86_400, "seconds"))
+    write_timeout: Duration = option(WRITE_TIMEOUT, WRITE, check=between(0, 86_400, "seconds"))
     idle_timeout: Duration = option(IDLE_TIMEOUT, IDLE, check=between(0, 31_536_000, "seconds"))
     max_requests_in_hand: int = option(MAX_REQUESTS_IN_HAND, REQUESTS_IN_HAND, check=at_least(0))
 
