@@ -273,6 +273,7 @@ class ISessionStore(Interface):
     """
 
     shared: bool = Attribute("Whether other processes may change what is kept.")
+    ahead: float = Attribute("Seconds that the clock they all go by is ahead of ours, as far as is known.")
 
     def open() -> None:
         """Make sure that it can be used, before the reactor runs; may block.
@@ -321,10 +322,7 @@ class ISessionStore(Interface):
         """
 
     def totals(top: int = 0) -> Deferred[Totals]:
-        """Fires with what can be counted.  However many sessions there are, others have their turn meanwhile.
-
-        :param top: users who are told of one by one, at most.
-        """
+        """Fires with what can be counted, ``top`` users one by one.  Others have their turn meanwhile."""
 
     def close() -> Deferred[None]:
         """Fires when everything is stored and nothing is left running.  Safe to call twice."""

@@ -68,7 +68,7 @@ class SessionManager:
     :param connections: where each session gets a connection of its own, for :meth:`execute`.
     :param observer: called with each of :mod:`tcpsuite.core.session_events`.
     :param random_bytes: gives so many bytes that nobody can predict.
-    :param now: seconds since the epoch, by a clock that does not jump.
+    :param now: seconds since the epoch, by a clock of this machine that does not jump.
     """
 
     log = Logger()
@@ -90,7 +90,7 @@ class SessionManager:
         self._data = SessionData(store, DataLimits(options.max_keys, options.max_bytes), self._forget)
         self._lifetime = Lifetime(options.idle_timeout, options.max_age)
         self._random_bytes = random_bytes
-        self._now = now or steady_time()
+        self._here = now or steady_time()
         self._live: dict[bytes, LiveSession] = {}
         self._own: dict[bytes, SessionConnection] = {}
         self._journal = SessionJournal(observer)
@@ -225,6 +225,9 @@ class SessionManager:
         connected = sum(connection.connected for connection in self._own.values())
         counts = self._journal.counts.figures()
         return {"in_use": len(self._live), "connected": connected, "uses": self._uses, **counts}
+
+    def _now(self) -> float:
+        return self._here() + self.store.ahead
 
     async def _sweep(self) -> int:
         await self._look_at_live()

@@ -39,6 +39,7 @@ class MemoryStore:
     """
 
     shared = False
+    ahead = 0.0
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
         self._clock = clock

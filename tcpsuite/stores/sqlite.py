@@ -62,6 +62,7 @@ class SQLiteStore:
 
     log = Logger()
     shared = False
+    ahead = 0.0
 
     def __init__(self, path: str, thread: Thread, stop: Callable[[], None] = lambda: None) -> None:
         self.path = path

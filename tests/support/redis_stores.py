@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import reactor
@@ -14,18 +15,20 @@ from tcpsuite.stores.redis.options import RedisOptions
 from tcpsuite.stores.redis.sessions import RedisSessionStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tcpsuite.stores.redis.client import RedisClient
 
 
-def redis_client(port: int, **options: Any) -> RedisClient:
-    """A client of the Redis on that port of loopback."""
+def redis_client(port: int, now: Callable[[], float] = time.time, **options: Any) -> RedisClient:
+    """A client of the Redis on that port of loopback; ``now`` is the clock of its machine."""
     given: dict[str, Any] = {
         "server": ClientEndpoint(f"tcp:127.0.0.1:{port}"),
         "timeout": Duration(5.0),
         **options,
     }
     return build_client(
-        RedisOptions(**given), reactor, lambda text: server_endpoint(reactor, text), failure_text
+        RedisOptions(**given), reactor, lambda text: server_endpoint(reactor, text), failure_text, now
     )
 
 

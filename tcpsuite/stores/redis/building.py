@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,13 @@ def build_client(
     reactor: Any,
     endpoint: Callable[[str], IStreamClientEndpoint],
     explain: Callable[[Failure], str],
+    now: Callable[[], float] = time.time,
 ) -> RedisClient:
     """A client as the configuration describes it; nothing is connected yet.
 
     :param endpoint: makes an endpoint of a Twisted client endpoint string.
     :param explain: why a connection was lost, in words.
+    :param now: seconds since the epoch, by this machine's clock.
     """
 
     def connected(to: IStreamClientEndpoint, login: Login, master: bool = False) -> Deferred[RedisConnection]:
@@ -58,6 +61,7 @@ def build_client(
         name=name,
         lanes=options.connections,
         timeout=options.timeout,
+        now=now,
     )
 
 

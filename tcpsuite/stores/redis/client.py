@@ -7,6 +7,7 @@ waits for the first attempt behind a loss, within its time; while attempts fail,
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from random import random
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -30,6 +31,7 @@ FIRST_PAUSE = 0.05
 """Seconds from the loss of a connection to the first attempt."""
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts, but for chance: a server that is back is found within so long."""
+TIME = "return redis.call('TIME')"
 UNFIT = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH")
 """Errors of a server that is not what it was: to connect anew may lead to another one, or log in again."""
 
@@ -147,6 +149,8 @@ class RedisClient:
     :param name: what it leads to, for the log.
     :param lanes: how many connections are kept.
     :param timeout: seconds that anything may take.
+    :param now: seconds since the epoch, by this machine's clock.
+    :ivar ahead: seconds that the clock of Redis is ahead of that, as far as is known.
     """
 
     log = Logger()
@@ -160,20 +164,36 @@ class RedisClient:
         lanes: int = 2,
         timeout: float = 2.0,
         chance: Callable[[], float] = random,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.timeout = timeout
+        self._connect = connect
+        self.ahead = 0.0
+        self._now = now
         self._clock = clock
         self._name = name
         self._fault = ""
         pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
         self.lanes = [
-            _Lane(lambda: connect().addTimeout(timeout, clock, late), clock, pauses, self._noted)
+            _Lane(
+                lambda: Deferred.fromCoroutine(self._ready()).addTimeout(timeout, clock, late),
+                clock,
+                pauses,
+                self._noted,
+            )
             for _ in range(lanes)
         ]
 
     def __repr__(self) -> str:
         up = sum(lane.connection is not None for lane in self.lanes)
         return f"<RedisClient {self._name} connections={up} of {len(self.lanes)}>"
+
+    async def compare_clocks(self) -> None:
+        """Look how far Redis is ahead, as is done with each new connection too.
+
+        :raises StoreFailed: when there is no answer.
+        """
+        self._compared(self._now(), await self.run(TIME, [], []))
 
     def start(self) -> None:
         """Begin to connect; that it fails is logged, and tried again."""
@@ -205,6 +225,21 @@ class RedisClient:
             asked = chosen.soon().addTimeout(self.timeout, self._clock, late).addCallback(ask)
         asked.addErrback(self._name_it).chainDeferred(answer)
         return answer
+
+    async def _ready(self) -> RedisConnection:
+        connection = await self._connect()
+        try:
+            asked = self._now()
+            self._compared(asked, await connection.time().addErrback(_unfit, connection))
+        except BaseException:
+            connection.transport.abortConnection()
+            raise
+        return connection
+
+    def _compared(self, asked: float, told: Sequence[bytes]) -> None:
+        """Redis has told its time, half way between the question and now, as far as anybody knows."""
+        seconds, microseconds = map(int, told)
+        self.ahead = seconds + microseconds / 1e6 - (asked + self._now()) / 2
 
     def _name_it(self, failure: Failure) -> NoReturn:
         failure.trap(StoreFailed)

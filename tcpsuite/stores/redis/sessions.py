@@ -50,6 +50,11 @@ class RedisSessionStore:
     def __repr__(self) -> str:
         return f"<RedisSessionStore {self._client!r}{' closed' if self._closed else ''}>"
 
+    @property
+    def ahead(self) -> float:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`: it is the clock of Redis."""
+        return self._client.ahead
+
     def open(self) -> None:
         """Begin to connect.  A Redis that is away at the start is no reason not to: it may come."""
         self._client.start()
@@ -128,6 +133,7 @@ class RedisSessionStore:
 
     async def _expire(self, used: float, created: float) -> int:
         await self._flush()
+        await self._client.compare_clocks()
         arguments = [self._session, self._data, repr(used), repr(created), str(SWEPT_AT_ONCE)]
         swept = 0
         while True:
