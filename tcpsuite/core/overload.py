@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from tcpsuite.errors import LocalError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -141,11 +143,15 @@ class Course:
 class MemoryPressure:
     """Decides by how much memory is in use.
 
-    :param shrink_at: the share of what there may be, above 0, from which on is shrunk; 0 for never.
+    :param shrink_at: the share of what there may be from which on is shrunk; 0 for never.
     :param pause_at: from which on accepting rests; 0 for never.
+    :raises LocalError: when one of them is not 0, and no more than :data:`MARGIN`: its step would never end.
     """
 
     def __init__(self, shrink_at: float = SHRINK_AT, pause_at: float = PAUSE_AT) -> None:
+        for share in (shrink_at, pause_at):
+            if share and share <= MARGIN:
+                raise LocalError(f"0, or more than {MARGIN}, not {share}: what begins there never ends")
         self._lines = {
             step: Line(share, share - MARGIN)
             for step, share in ((Step.SHRINK, shrink_at), (Step.PAUSE, pause_at))

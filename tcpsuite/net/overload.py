@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.overload import (
     LAG_LIMIT,
+    MARGIN,
     PAUSE_AT,
     SHRINK_AT,
     Again,
@@ -23,7 +24,7 @@ from tcpsuite.core.overload import (
 )
 from tcpsuite.interfaces import IShrinkable
 from tcpsuite.net.memory import gauge
-from tcpsuite.options import Duration, Size, between, option
+from tcpsuite.options import Duration, OptionError, Size, between, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +41,13 @@ MINUTE = 60.0
 """Seconds of which the worst lag is told: scrapes are seldom further apart."""
 
 
+def _ends(value: float) -> None:
+    if value and not MARGIN < value <= 1:
+        raise OptionError(
+            f"0, or a share above {MARGIN:g} up to 1, for a step ends {MARGIN:g} below it", value
+        )
+
+
 @frozen
 class OverloadOptions:
     """The ``[overload]`` table."""
@@ -53,12 +61,12 @@ class OverloadOptions:
         SHRINK_AT,
         "From this share of it on idle pooled connections above the minimum are closed, the older half of "
         "the connections that have ended is forgotten, and garbage is collected; 0: never.",
-        check=between(0, 1),
+        check=_ends,
     )
     pause_at: float = option(
         PAUSE_AT,
         "From this share of it on listeners accept nobody, until it is 0.03 less; 0: never.",
-        check=between(0, 1),
+        check=_ends,
     )
     lag: Duration = option(
         Duration(LAG_LIMIT),

@@ -191,6 +191,16 @@ class FaultsTests(SynchronousTestCase):
             ],
         )
 
+    def test_overload(self) -> None:
+        """A share whose step would never end is a fault; 0 is none, and what lies above that."""
+        text = "[overload]\nshrink_at = {}\npause_at = {}\n"
+        what = "expected 0, or a share above 0.03 up to 1, for a step ends 0.03 below it"
+        self.assertEqual(
+            [fault.split(": ", 1)[1] for fault in self.folder.faults(text.format(0.03, 1.5))],
+            [f"overload.shrink_at: {what}, got 0.03", f"overload.pause_at: {what}, got 1.5"],
+        )
+        self.assertEqual(self.folder.faults(text.format(0.0, 0.04)), [])
+
     def test_names_of_servers(self) -> None:
         """Two servers of one name are a fault."""
         self.assertEqual(

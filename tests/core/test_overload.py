@@ -24,6 +24,7 @@ from tcpsuite.core.overload import (
     Step,
     Trend,
 )
+from tcpsuite.errors import LocalError
 
 LIMIT = 1000
 
@@ -116,6 +117,15 @@ class MemoryPressureTests(SynchronousTestCase):
         self.assertEqual(self.steps(921), [])
         self.assertEqual(self.steps(919), [(End, Step.SHRINK)])
         self.assertEqual(self.pressure.steps, ())
+
+    def test_no_line_that_nothing_falls_below(self) -> None:
+        """A line whose step could never end is refused; one just above it ends when nothing is in use."""
+        for share in (MARGIN, 0.001, -1.0):
+            self.assertRaises(LocalError, MemoryPressure, share, 0)
+            self.assertRaises(LocalError, MemoryPressure, 0, share)
+        self.pressure = MemoryPressure(0, MARGIN + 0.001)
+        self.assertEqual(self.steps(40), [(Begin, Step.PAUSE)])
+        self.assertEqual(self.steps(0), [(End, Step.PAUSE)])
 
     def test_both_at_once(self) -> None:
         """What rises past both lines in one look begins both, and what falls past both ends both."""
