@@ -35,6 +35,7 @@ from tcpsuite.core.connections import Reason
 from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.kernel import unsent, was_reset
 from tcpsuite.net.stream import Stream
+from tcpsuite.net.throttle import Throttle
 
 MUTE = "reset before it said a word"
 """What a server has done wrong that took a connection only to reset it."""
@@ -42,10 +43,10 @@ MUTE = "reset before it said a word"
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
+    from tcpsuite.net.deadlines import Deadline, Deadlines
     from tcpsuite.net.stream import IStreamTransport
 
 
@@ -173,6 +174,7 @@ class Relay:
         ended, and what the server did wrong.
     :param fin_timeout: seconds.
     :param clock: an ``IReactorTime``.
+    :param deadlines: keeps that time-out.
     :param relays: it is one of these while it lasts.
     :param watched: whether somebody is to see the bytes pass, until :meth:`stop_watching`.
     """
@@ -184,6 +186,7 @@ class Relay:
         record: Connection,
         fin_timeout: float,
         clock: Any,
+        deadlines: Deadlines,
         relays: set[Relay],
         watched: bool = False,
     ) -> None:
@@ -192,12 +195,13 @@ class Relay:
         self._record = record
         self._fin_timeout = fin_timeout
         self._clock = clock
+        self._deadlines = deadlines
         self._first_finished: Side | None = None
         self._seen: tuple[int, ...] = ()
         self._seen_at = 0.0
         self._left: dict[Side, int] = {}
         self._relays = relays
-        self._timer: IDelayedCall | None = None
+        self._deadline: Deadline | None = None
         relays.add(self)
         record.server_fault = ""
         record.on_its_way = lambda: sum(self._on_their_way())
@@ -219,8 +223,10 @@ class Relay:
 
     def stop_watching(self) -> None:
         """Take the protocols out of the way of the bytes, if both transports can do without them."""
-        one, other = self._client.transport, self._server.transport
-        if _plain(one) and _plain(other) and one.connected and other.connected:
+        one: Any = self._client.transport
+        other = self._server.transport
+        socket = one.transport if isinstance(one, Throttle) else one
+        if _plain(socket) and _plain(other) and socket.connected and other.connected:
             one.join(other)
 
     def finished(self, side: Side) -> None:
@@ -311,7 +317,7 @@ class Relay:
             self._seen, self._seen_at = seen, now
         quiet = now - self._seen_at
         if quiet < self._fin_timeout:
-            self._timer = self._clock.callLater(self._fin_timeout - quiet, self._wait)
+            self._deadline = self._deadlines.after(self._fin_timeout - quiet, self._wait)
             return
         who = "server" if self._first_finished is self._server else "client"
         detail = f"nothing moved for {self._fin_timeout:g} s after the {who}'s FIN"
@@ -327,8 +333,8 @@ class Relay:
         self._server.part()
 
     def _stop_waiting(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
 
 
 def _plain(transport: Any) -> TypeGuard[Stream]:

@@ -42,6 +42,9 @@ BULK_SIZE = 4 * READ_SIZE
 
 _bulk = memoryview(bytearray(BULK_SIZE))  # of the read in hand alone: what must be queued is copied
 
+NO_FENCE = 1 << 62
+"""More bytes than ever come."""
+
 _LATER = (EAGAIN, EINTR, ENOBUFS)
 """What the kernel says when it takes nothing now."""
 
@@ -75,13 +78,17 @@ class Stream(Counting):
     """Mixed into a stream transport of Twisted's: it writes through, and counts.
 
     :ivar bufferSize: the high-water mark: with more bytes queued, a streaming producer is paused.
+    :ivar fence: while it is joined, the ``bytes_in`` past which the toll is called.
     """
+
+    fence = NO_FENCE
 
     _collecting = False  # a read is handed on, and what is written meanwhile leaves when that is done
     _writing = False  # writes are queued: the reactor was asked to say when there is room, or the end is near
     _in_bulk = False  # what was read last was full, and the other one took all of it
     _broken = False  # the kernel has said so already, when the other one sent to it, and says so once
     _other: Stream | None = None  # to which goes what is read
+    _toll: Callable[[bool], object] | None = None
     _sendmsgQueue: Sequence[int] = ()  # descriptors to be sent, which UNIX connections alone can
 
     # Of Twisted's transports, which this is mixed into.
@@ -112,7 +119,8 @@ class Stream(Counting):
         self.bytes_in = self.bytes_out = self.reads = 0
         self._collecting = self._writing = self._aborting = self.TLS = self.producerPaused = False
         self._in_bulk = self._broken = False
-        self._other = self.producer = None
+        self._other = self._toll = self.producer = None
+        self.fence = NO_FENCE
         self.bufferSize = self.bufferSize
 
     def doRead(self) -> ConnectionDone | ConnectionLost | None:
@@ -132,6 +140,8 @@ class Stream(Counting):
         self.reads += 1
         if self._other is not None:
             self._forward(data, self._other)
+            if self.bytes_in > self.fence and self._toll is not None:
+                self._toll(True)
             return None
         if self._writing or self.TLS:
             self.protocol.dataReceived(data)
@@ -221,9 +231,10 @@ class Stream(Counting):
 
     def _part(self) -> None:
         self._collecting = False
-        if (other := self._other) is not None:
-            self._other = other._other = None
-            self._in_bulk = other._in_bulk = False
+        toll = self._toll
+        self.part()
+        if toll is not None:
+            toll(False)
 
     def _send_collected(self) -> ConnectionLost | None:
         """Send what was written during a read, unless there is more to do than that."""
@@ -259,18 +270,29 @@ class Stream(Counting):
         """Whether the kernel has all that was written, and nobody speaks TLS on top, who might hold more."""
         return not (self.TLS or self._tempDataLen or len(self.dataBuffer) > self.offset)
 
-    def join(self, other: Stream) -> None:
+    def join(self, other: Stream, toll: Callable[[bool], object] | None = None) -> None:
         """From now on send to either what the other reads, past both protocols.
 
         Of what is queued, the protocols are each other's producers as ever, and all else that happens is told
         to them as ever.  It ends with the first of the two.
 
+        :param toll: called with ``True`` when one of them has read past its fence, and what it read has gone
+            on; with ``False`` when they are joined no more, since one of them is gone.
         :raises LocalError: when one of them is gone, or speaks TLS.
         """
         for stream in (self, other):
             if stream.TLS or not stream.connected:
                 raise LocalError(f"{stream!r} is gone, or speaks TLS: it cannot be joined")
         self._other, other._other = other, self
+        self._toll = other._toll = toll
+
+    def part(self) -> None:
+        """Have each hand what it reads to its protocol again, and call no toll, if it is joined."""
+        if (other := self._other) is not None:
+            self._other = other._other = None
+            self._toll = other._toll = None
+            self.fence = other.fence = NO_FENCE
+            self._in_bulk = other._in_bulk = False
 
     def _forward(self, data: bytes | memoryview, other: Stream) -> None:
         self._in_bulk = False

@@ -3,14 +3,20 @@
 It stands between a transport and the protocol that is served, and is the transport of that.  What comes is
 handed on, and what is written leaves, in slices, as the buckets allow; meanwhile the peer is not read, and
 who produces is told to wait.  A FIN comes behind the bytes before it, and leaves behind them.
+
+Who stays well below the bounds is not asked about each few bytes: some are taken from the buckets ahead, and
+while they last all passes as if nothing stood here; of a relay, from socket to socket.  When no more can be
+taken ahead, everything goes by slices again.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPushProducer
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import implementer, providedBy
+from zope.interface.declarations import Provides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from tcpsuite.core.limits.bandwidth import Bucket, Flow
+    from tcpsuite.net.stream import Stream
 
 
 class Throttle:
@@ -29,7 +36,15 @@ class Throttle:
     :param clock: an ``IReactorTime``.
     :param high_water: bytes that wait to leave, past which who produces them is told to wait.
     :ivar hand_on: called with what has come, when it may.
+    :ivar write: sends some bytes, when they may leave.
     """
+
+    _twin: Stream | None = None  # what may be joined
+    _fences = (0, 0)  # of the transport and the twin, while they are joined
+    _unwanted = False  # the protocol does not want to read
+    _resting = False  # the transport is not read
+    _gone = False
+    _timer: IDelayedCall | None = None
 
     def __init__(self, transport: Any, arriving: Flow, leaving: Flow, clock: Any, high_water: int) -> None:
         self.transport = transport
@@ -37,12 +52,9 @@ class Throttle:
         self._flow = arriving
         self._clock = clock
         self._kept = bytearray()
-        self._unwanted = False  # the protocol does not want to read
-        self._resting = False  # the transport is not read
-        self._gone = False
-        self._timer: IDelayedCall | None = None
         self._outlet = _Outlet(transport, leaving, clock, high_water)
-        directlyProvides(self, providedBy(transport))
+        self.write: Callable[[bytes], None] = self._outlet.write
+        self.__provides__ = _provided(providedBy(transport))
         transport.registerProducer(self._outlet, True)
 
     def __repr__(self) -> str:
@@ -56,19 +68,43 @@ class Throttle:
         """Whether it is being closed."""
         return self._outlet.closing or bool(self.transport.disconnecting)
 
+    def begin(self, now: float) -> None:
+        """Let pass what may pass without asking, if anything."""
+        self._flow.run_ahead(now)
+        self._outlet.flow.run_ahead(now)
+
     def add(self, arriving: Bucket, leaving: Bucket) -> None:
         """From now on it takes from these too."""
+        if self._twin is not None and self._outlet.passed_by:
+            self._count_off(self._twin)
+            self.transport.part()
         self._flow.add(arriving)
         self._outlet.flow.add(leaving)
 
+    def join(self, twin: Stream) -> None:
+        """From now on, whenever there is room, have what passes between this and ``twin`` go from socket to
+        socket, past both protocols: see :meth:`tcpsuite.net.stream.Stream.join`.
+        """
+        self._twin = twin
+        self.write = self._write
+        self._hurry()
+
     def received(self, data: bytes) -> None:
         """Bytes have come from the peer."""
-        self._kept += data
-        self._go_on()
+        flow = self._flow
+        if (left := flow.ahead - len(data)) >= 0 and not self._unwanted:  # nothing is kept then
+            flow.ahead = left
+            self.hand_on(data)
+        else:
+            self._kept += data
+            self._go_on()
 
     def lost(self) -> None:
         """The connection is gone.  What had come before its end is handed on."""
         self._gone = True
+        self._twin = None
+        self.write = self._outlet.write  # who knows each other in a circle is not forgotten at once
+        self._flow.stay()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -77,6 +113,7 @@ class Throttle:
             data = bytes(self._kept)
             self._kept.clear()
             self.hand_on(data)
+        self.hand_on = _nobody
 
     def pauseProducing(self) -> None:
         """Hand on nothing, and do not read, for a while."""
@@ -87,10 +124,6 @@ class Throttle:
         """Hand on again."""
         self._unwanted = False
         self._go_on()
-
-    def write(self, data: bytes) -> None:
-        """Send some bytes, when they may leave."""
-        self._outlet.write(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send several pieces, as if they were written one after the other."""
@@ -118,8 +151,14 @@ class Throttle:
         self._outlet.end()
         self.transport.abortConnection()
 
+    def _write(self, data: bytes) -> None:
+        self._outlet.write(data)
+        self._hurry()
+
     def _go_on(self) -> None:
         """Hand on what may pass; read when nothing waits, and the protocol wants more."""
+        if self._kept:
+            self._flow.stay()
         while self._kept and not (self._unwanted or self._gone or self._timer):
             now = self._clock.seconds()
             size = self._flow.take(len(self._kept), now)
@@ -133,6 +172,44 @@ class Throttle:
         if resting != self._resting and not self._gone:
             self._resting = resting
             (self.transport.pauseProducing if resting else self.transport.resumeProducing)()
+        if not self._kept:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Take what there is room for ahead; join what can be joined, when there is room both ways."""
+        outlet, twin = self._outlet, self._twin
+        if self._gone or self._kept or outlet.passed_by or not self._flow.run_ahead(self._clock.seconds()):
+            return
+        if twin is not None and outlet.run_ahead():
+            self.transport.join(twin, self._toll)
+            self._set_fences(twin)
+
+    def _set_fences(self, twin: Stream) -> None:
+        """Let pass between the two what was taken ahead, and no more."""
+        self._outlet.passed_by = True
+        stream, arriving, leaving = self.transport, self._flow, self._outlet.flow
+        stream.fence, twin.fence = stream.bytes_in + arriving.ahead, twin.bytes_in + leaving.ahead
+        self._fences = stream.fence, twin.fence
+        arriving.ahead = leaving.ahead = 0
+
+    def _toll(self, joined: bool) -> None:
+        """What was taken ahead has passed between the two, one way; or one of them is gone."""
+        twin = self._twin
+        assert twin is not None
+        self._count_off(twin)
+        if not joined:
+            self._twin = None
+        elif self._flow.run_ahead(now := self._clock.seconds()) and self._outlet.flow.run_ahead(now):
+            self._set_fences(twin)
+        else:
+            self.transport.part()
+
+    def _count_off(self, twin: Stream) -> None:
+        """See what has passed between the two."""
+        self._outlet.passed_by = False
+        here, there = self._fences
+        self._flow.ahead = here - self.transport.bytes_in
+        self._outlet.flow.ahead = there - twin.bytes_in
 
     def _again(self) -> None:
         self._timer = None
@@ -141,7 +218,20 @@ class Throttle:
 
 @implementer(IPushProducer)
 class _Outlet:
-    """What waits to leave, and the one producer that the transport beneath knows."""
+    """What waits to leave, and the one producer that the transport beneath knows.
+
+    :ivar passed_by: whether what leaves goes from socket to socket.
+    """
+
+    passed_by = False
+    _producer: Any = None
+    _streaming = False
+    _held = False  # the producer was told to wait
+    _full = False  # the transport takes no more
+    _close: Callable[[], object] | None = None
+    _timer: IDelayedCall | None = None
+    _asking: IDelayedCall | None = None
+    _ended = False
 
     def __init__(self, transport: Any, flow: Flow, clock: Any, high_water: int) -> None:
         self.flow = flow
@@ -149,14 +239,6 @@ class _Outlet:
         self._clock = clock
         self._high_water = high_water
         self._queue = bytearray()
-        self._producer: Any = None
-        self._streaming = False
-        self._held = False  # the producer was told to wait
-        self._full = False  # the transport takes no more
-        self._close: Callable[[], object] | None = None
-        self._timer: IDelayedCall | None = None
-        self._asking: IDelayedCall | None = None
-        self._ended = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -166,9 +248,20 @@ class _Outlet:
         return self._close is not None
 
     def write(self, data: bytes) -> None:
-        if data and not self._ended:
+        flow = self.flow
+        if (left := flow.ahead - len(data)) >= 0 and not self._full:  # nothing is queued then
+            flow.ahead = left
+            self._transport.write(data)
+            if self._producer is not None and not self._streaming:
+                self._direct()
+        elif data and not self._ended:
             self._queue += data
             self._go_on()
+
+    def run_ahead(self) -> bool:
+        """Take what there is room for ahead: whether there is any."""
+        held = self._queue or self._ended or self.passed_by
+        return not held and self.flow.run_ahead(self._clock.seconds())
 
     def register(self, producer: Any, streaming: bool) -> None:
         if self._producer is not None:
@@ -191,6 +284,7 @@ class _Outlet:
         """Nothing leaves any more."""
         self._ended = True
         self._queue.clear()
+        self.flow.stay()
         for timer in (self._timer, self._asking):
             if timer is not None:
                 timer.cancel()
@@ -215,6 +309,8 @@ class _Outlet:
 
     def _go_on(self) -> None:
         """Send what may leave; then have more produced, or close."""
+        if self._queue:
+            self.flow.stay()
         while self._queue and not (self._full or self._timer or self._ended):
             now = self._clock.seconds()
             size = self.flow.take(len(self._queue), now)
@@ -226,6 +322,7 @@ class _Outlet:
                 self._timer = self._clock.callLater(self.flow.wait(len(self._queue), now), self._again)
         if self._ended:
             return
+        self.run_ahead()
         if self._producer is not None:
             self._direct()
         elif self._close is not None and not self._queue:
@@ -257,3 +354,13 @@ class _Outlet:
     def _again(self) -> None:
         self._timer = None
         self._go_on()
+
+
+def _nobody(data: bytes) -> None:
+    """To whom nothing is handed on any more."""
+
+
+@lru_cache(maxsize=64)
+def _provided(beneath: Any) -> Any:
+    """What one that stands before such a transport provides; there are few of these."""
+    return Provides(Throttle, beneath)

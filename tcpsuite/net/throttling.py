@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from tcpsuite.core.limits import user_key
-from tcpsuite.core.limits.bandwidth import Bucket, Flow, Shared
+from tcpsuite.core.limits.bandwidth import Flow, Shared
 from tcpsuite.net.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class Throttling:
         own, shared = limits.bandwidth_per_connection, limits.bandwidth_per_ip
         if not key or not (own or shared or self._limiter.throttles_users):
             return None
-        arriving, leaving = (Flow([Bucket(own, now)] if own else []) for _ in range(2))
-        throttle = Throttle(transport, arriving, leaving, self._clock, self._high_water)
+        throttle = Throttle(transport, Flow(own), Flow(own), self._clock, self._high_water)
         member = self._members[record] = _Member(throttle)
         if shared:
             self._join(member, key, shared)
+        throttle.begin(now)
         return throttle
 
     def login(self, record: Connection, user: str) -> None:

@@ -77,7 +77,9 @@ class ThrottleTests(SynchronousTestCase):
         self.throttle.hand_on = self.came.extend
 
     def make(self, rate: int) -> Throttle:
-        arriving, leaving = (Flow([Bucket(rate, 0.0)]) for _ in range(2))
+        arriving, leaving = Flow(), Flow()
+        for flow in (arriving, leaving):
+            flow.add(Bucket(rate, 0.0))
         return Throttle(self.transport, arriving, leaving, self.clock, HIGH_WATER)
 
     def steps(self, seconds: float, step: float = 0.005) -> list[int]:
