@@ -31,6 +31,7 @@ from tcpsuite.interfaces import IServiceContext, IShrinkable
 from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
+from tcpsuite.net.attachments import Attachments
 from tcpsuite.net.auth import Authenticator
 from tcpsuite.net.bounds import Bounds
 from tcpsuite.net.connecting import server_endpoint
@@ -87,6 +88,7 @@ class Suite(Service):
     :ivar upstreams: by name.
     :ivar overload: what watches memory and lag.
     :ivar sessions: the session manager, or ``None`` when no listener serves sessions.
+    :ivar attachments: what its sessions are attached to, or ``None`` when they cannot be.
     :ivar started_at: when everything was open, on the reactor's clock; ``None`` before.
     :ivar draining: whether it is being stopped.
     :ivar failure: why the start failed after the reactor had begun to run, and so stopped it.
@@ -103,6 +105,7 @@ class Suite(Service):
         self.failure: BaseException | None = None
         self._ready = ready
         self.sessions: SessionManager | None = None
+        self.attachments: Attachments | None = None
         self._opening: Deferred[Any] | None = None
         self._closing = DeferredLock()  # who stops it a second time waits for the first
         _make_folders(config)
@@ -159,7 +162,11 @@ class Suite(Service):
         """The one session manager, made when the first service asks for it."""
         if self.sessions is None:
             options = self.config.sessions
-            self.sessions = SessionManager(self._session_store(options), self.reactor, options)
+            if options.upstream:
+                self.attachments = Attachments(self.upstreams[options.upstream], self.reactor, options)
+            self.sessions = SessionManager(
+                self._session_store(options), self.reactor, options, connections=self.attachments
+            )
         return self.sessions
 
     def _affinity_file(self) -> AffinityFile | None:
@@ -301,6 +308,8 @@ class Suite(Service):
             self._notifier.stopping(patience + CLOSING_TIME, f"draining {len(self.ledger)} connections")
         for upstream in self.upstreams.values():
             upstream.drain()
+        if self.attachments is not None:
+            self.attachments.drain()
         await _all(listener.stop(patience) for listener in self.listeners.values())
         # A server may still have to take what a client that has gone has sent.
         left = max(0.0, over - self.reactor.seconds())

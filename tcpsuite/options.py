@@ -41,6 +41,9 @@ ClientEndpoint = NewType("ClientEndpoint", str)
 UpstreamName = NewType("UpstreamName", str)
 """The name of an ``[upstream.NAME]`` table, which must exist."""
 
+MaybeUpstream = NewType("MaybeUpstream", str)
+"""The name of such a table, or nothing."""
+
 FilePath = NewType("FilePath", str)
 """A file's path.  A relative one is taken from the folder of the file that names it; ``state:x`` is the file
 ``x`` in the state directory; ``-`` stays what it is.

@@ -29,5 +29,17 @@ async def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_answer_is_told() -> None:
     """Each code that the service answers with is in the table of codes."""
     text = PAGE.read_text()
-    for code in ("login", "plaintext", "state", "no-session", "no-key", "full", "usage", "store", "internal"):
+    for code in (
+        "login",
+        "plaintext",
+        "state",
+        "no-session",
+        "no-key",
+        "full",
+        "usage",
+        "store",
+        "internal",
+        "attach",
+        "lost",
+    ):
         assert re.search(rf"^\|.*`{code}`.*\|", text, re.MULTILINE), code

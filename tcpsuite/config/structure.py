@@ -25,6 +25,7 @@ from tcpsuite.options import (
     Duration,
     Endpoints,
     FilePath,
+    MaybeUpstream,
     OptionError,
     Provider,
     Secret,
@@ -84,7 +85,8 @@ class Structure(Converter):
             Endpoints: self._endpoints,
             ServerEndpoint: lambda value: check_server(_text(value)),
             ClientEndpoint: lambda value: check_client(_text(value)),
-            UpstreamName: lambda value: _one_of("the name of an upstream", _text(value), self._upstreams),
+            UpstreamName: self._upstream,
+            MaybeUpstream: lambda value: _text(value) and self._upstream(value),
             ServiceName: lambda value: _one_of("the name of a service", _text(value), self._services),
             FilePath: self._path,
             DirectoryPath: self._path,
@@ -96,6 +98,9 @@ class Structure(Converter):
         self.register_structure_hook_factory(_is(Mapping), self._mapping_hook)
         self.register_structure_hook_factory(attrs.has, self._class_hook)
         self.register_structure_hook(ListenerConfig, lambda value, _: self._listener(value))
+
+    def _upstream(self, value: Any) -> str:
+        return _one_of("the name of an upstream", _text(value), self._upstreams)
 
     def _class_hook(self, cls: Any) -> Callable[[Any, Any], Any]:
         attrs.resolve_types(cls)

@@ -36,6 +36,8 @@ _UPSTREAM = fields(UpstreamOptions)
 def doubts(config: Config) -> Remarks:
     """What makes little sense in an upstream, or says nothing as the rest of it is."""
     used = {getattr(listener.options, "upstream", None) for listener in config.listeners.values()}
+    if any(listener.service == "session" for listener in config.listeners.values()):
+        used.add(config.sessions.upstream)
     for name, upstream in config.upstreams.items():
         path = ("upstream", name)
         if name not in used:

@@ -135,6 +135,8 @@ class Connection:
     traffic: Traffic = UNCOUNTED
     on_its_way: Callable[[], int] | None = field(default=None, repr=False)
     """Gives the bytes that were taken and have not arrived, where the traffic knows but a part of them."""
+    rests: Callable[[], bool] | None = field(default=None, repr=False)
+    """Says whether nothing need move on it now, where its service knows that."""
     reason: Reason | None = None
     """Why it ended: the first that was said counts.  ``None`` while it lives and nobody wants it to end."""
     detail: str = ""
@@ -182,12 +184,20 @@ class Connection:
         """Count its idle time from now on."""
         self._moved_at = now
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether nothing need move on it now, nor its peer take anything."""
+        return self.rests is not None and self.rests()
+
     def stalled(self, now: float, timeout: float) -> bool:
         """Whether nothing has moved for ``timeout`` seconds: no byte, and nothing of what is on its way.
 
         What is on its way is asked for only each quarter of that time in which no byte has moved, for it
         costs a system call; so a peer that takes nothing more may be found a quarter late, and never early.
         """
+        if self.may_rest:
+            self.touch(now)
+            return False
         idle = self.idle(now)
         if idle < timeout and now - max(self._moved_at, self._looked_at) < timeout / LOOKS:
             return False
@@ -281,7 +291,7 @@ class Ledger:
         connection.because(Reason.CLIENT_CLOSED)
         connection.ended = now
         connection.traffic = final = Counted(connection.bytes_in, connection.bytes_out)
-        connection.on_its_way = None
+        connection.on_its_way = connection.rests = None
         self._past[connection.id] = connection
         if len(self._past) > self._most_past:
             self._past.popitem(last=False)

@@ -348,7 +348,7 @@ class Admission(Factory):
         """
         now = self._clock.seconds()
         for admitted in tuple(self._open.values()):
-            if not admitted.waiting and admitted.untaken(now) >= timeout:
+            if not (admitted.waiting or admitted.record.may_rest) and admitted.untaken(now) >= timeout:
                 detail = f"took nothing for {timeout:g} s of what was sent to it"
                 admitted.cut(Reason.WRITE_TIMEOUT, detail)
 

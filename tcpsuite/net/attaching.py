@@ -268,6 +268,11 @@ class FramedCarrier(Carrier):
     def __repr__(self) -> str:
         return f"<FramedCarrier {'closing' if self._closing else 'open'}>"
 
+    @property
+    def lasts(self) -> bool:
+        """Whether more is to pass by it."""
+        return not self._closing
+
     def start(self, received: int, window: int) -> None:
         """Both halves have agreed: the other one has ``received`` so much, and lets ``window`` bytes be under
         way to it.
@@ -286,8 +291,6 @@ class FramedCarrier(Carrier):
             return
         try:
             for frame in self._reader.feed(data):
-                if self._closing:
-                    return
                 self._take(frame)
         except ProtocolError as error:
             self._give_up(str(error))
@@ -343,6 +346,8 @@ class FramedCarrier(Carrier):
             self._transport.loseConnection()
 
     def _take(self, frame: Frame) -> None:
+        if self._closing:
+            return
         if frame.kind is Kind.PASSED:
             self._attached.passed(frame.place)
         elif frame.kind is Kind.TAKEN:

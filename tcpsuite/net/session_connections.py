@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 
@@ -15,6 +15,27 @@ if TYPE_CHECKING:
 
     from tcpsuite.interfaces import IConnectionPool, ILease
     from tcpsuite.net.upstream import Upstream
+
+
+class Owned(Protocol):
+    """What belongs to one session as long as that lasts."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+
+    def give_back(self) -> Deferred[None]:
+        """The session has ended."""
+
+
+class Owning(Protocol):
+    """Makes what belongs to sessions."""
+
+    def new(self, user: str) -> Owned:
+        """What will be a session's of ``user``."""
+
+    def figures(self) -> dict[str, int]:
+        """What there is to count of all, if anything is."""
 
 
 class SessionConnections:
@@ -48,6 +69,10 @@ class SessionConnections:
             lambda lease: upstream.pools[lease.server.name],
             build,
         )
+
+    def figures(self) -> dict[str, int]:
+        """Nothing but what the sessions know themselves."""
+        return {}
 
     def new(self, user: str) -> SessionConnection:
         """What will be the connection of a session of ``user``; nothing is connected yet."""

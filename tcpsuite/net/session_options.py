@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from tcpsuite.core.attaching.ways import BOUND
 from tcpsuite.core.sessions import IDLE_TIMEOUT, MAX_BYTES, MAX_KEYS, MAX_SESSIONS
-from tcpsuite.options import Duration, Size, at_least, between, option
+from tcpsuite.options import Duration, MaybeUpstream, Size, at_least, between, option
+
+ATTACH_TIMEOUT = 120.0
+"""Seconds: who changes from one network to another, or starts a program again, is back by then."""
 
 
 @frozen
@@ -47,4 +51,20 @@ class SessionsOptions:
         Size(MAX_BYTES),
         "Bytes that one session's keys and values may have.",
         check=between(1, 2**28, "bytes"),
+    )
+    upstream: MaybeUpstream = option(
+        MaybeUpstream(""),
+        "The upstream to whose servers ATTACH leads, each session by a connection of its own; empty: to "
+        "none.",
+    )
+    attach_timeout: Duration = option(
+        Duration(ATTACH_TIMEOUT),
+        "An attached connection whose client is gone is kept for it so long, and then reset.",
+        check=between(0, 86_400, "seconds"),
+    )
+    attach_buffer: Size = option(
+        Size(BOUND),
+        "Bytes that are kept of each way of an attached connection until they have arrived; past it no more "
+        "is read.",
+        check=between(16 * 1024, 64 * 1024**2, "bytes"),
     )

@@ -31,6 +31,7 @@ from tcpsuite.core.sessions import (
     new_id,
 )
 from tcpsuite.errors import ProtocolError, StoreFailed
+from tcpsuite.net.session_connections import SessionConnection
 from tcpsuite.net.session_data import LiveSession, SessionData, no_session
 from tcpsuite.net.session_journal import SessionJournal
 from tcpsuite.net.session_options import SessionsOptions
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.session_events import Event
     from tcpsuite.interfaces import ISessionStore
-    from tcpsuite.net.session_connections import SessionConnection, SessionConnections
+    from tcpsuite.net.session_connections import Owned, Owning
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class SessionManager:
 
     :param store: open already; closed by :meth:`stop`.
     :param clock: an ``IReactorTime``, for the sweep.
-    :param connections: where each session gets a connection of its own, for :meth:`execute`.
+    :param connections: where each session gets a connection of its own: ``SessionConnections``, for
+        :meth:`execute`, or ``Attachments``.
     :param observer: called with each of :mod:`tcpsuite.core.session_events`.
     :param random_bytes: gives so many bytes that nobody can predict.
     :param now: seconds since the epoch, by a clock of this machine that does not jump.
@@ -79,20 +81,20 @@ class SessionManager:
         clock: IReactorTime,
         options: SessionsOptions = DEFAULTS,
         *,
-        connections: SessionConnections | None = None,
+        connections: Owning | None = None,
         observer: Callable[[Event], object] | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
         now: Callable[[], float] | None = None,
     ) -> None:
         self.store = store
         self.options = options
-        self._connections = connections
+        self.connections = connections
         self._data = SessionData(store, DataLimits(options.max_keys, options.max_bytes), self._forget)
         self._lifetime = Lifetime(options.idle_timeout, options.max_age)
         self._random_bytes = random_bytes
         self._here = now or steady_time()
         self._live: dict[bytes, LiveSession] = {}
-        self._own: dict[bytes, SessionConnection] = {}
+        self._own: dict[bytes, Owned] = {}
         self._journal = SessionJournal(observer)
         self._uses = 0
         self._sweeping = LoopingCall(self.sweep)
@@ -183,16 +185,16 @@ class SessionManager:
         """
         return Deferred.fromCoroutine(self._execute(session_id, fn, user))
 
-    def connection(self, live: LiveSession) -> SessionConnection:
+    def connection(self, live: LiveSession) -> Owned:
         """A session's own connection, for whoever has the session.
 
         :raises ValueError: when the manager was given none to have.
         """
         session = self._use(live).session
         if session.digest not in self._own:
-            if self._connections is None:
+            if self.connections is None:
                 raise ValueError("these sessions have no connections")
-            self._own[session.digest] = self._connections.new(session.user)
+            self._own[session.digest] = self.connections.new(session.user)
         return self._own[session.digest]
 
     async def sweep(self) -> None:
@@ -224,7 +226,10 @@ class SessionManager:
         """
         connected = sum(connection.connected for connection in self._own.values())
         counts = self._journal.counts.figures()
-        return {"in_use": len(self._live), "connected": connected, "uses": self._uses, **counts}
+        told = {"in_use": len(self._live), "connected": connected, "uses": self._uses, **counts}
+        if self.connections is not None and (own := self.connections.figures()):
+            told["attachments"] = own
+        return told
 
     def _now(self) -> float:
         return self._here() + self.store.ahead
@@ -234,7 +239,11 @@ class SessionManager:
         now = self._now()
         swept = await self.store.expire(self._lifetime.used_since(now), self._lifetime.created_since(now))
         for digest in tuple(self._own):
-            if digest not in self._live and await self.store.head(digest) is None:
+            # Of those in use another process may have ended one.
+            asked = digest not in self._live or self.store.shared
+            if asked and await self.store.head(digest) is None:
+                if digest in self._live:
+                    self._forget(self._live[digest])
                 self._give_back(digest)
         return swept
 
@@ -337,7 +346,10 @@ class SessionManager:
     async def _execute(self, session_id: str, fn: Callable[[Any], Any], user: str) -> Any:
         live = await self.resume(session_id, user)
         try:
-            return await self.connection(live).execute(fn)
+            connection = self.connection(live)
+            if not isinstance(connection, SessionConnection):
+                raise ValueError("the connections of these sessions are there to be attached to")
+            return await connection.execute(fn)
         finally:
             self.release(live)
 

@@ -12,14 +12,17 @@ from attrs import frozen
 from twisted.internet.protocol import Factory, connectionDone
 from zope.interface import implementer
 
+from tcpsuite.core.attaching.asking import USAGE, Wanted
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.passwords import is_user
 from tcpsuite.core.sessions import ANONYMOUS, check_key
 from tcpsuite.errors import LoginFailed, ProtocolError, StartError
 from tcpsuite.interfaces import IRefusing
+from tcpsuite.net.attachments import Attachment
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.options import Duration, at_least, between, option
-from tcpsuite.services.lines import Command, LineProtocol
+from tcpsuite.services.heirs import HandingOver
+from tcpsuite.services.lines import Command
 from tcpsuite.services.over_limit import check_verdict, refusal_line
 from tcpsuite.services.patience import (
     FIRST_BYTE,
@@ -73,8 +76,8 @@ class SessionOptions:
     max_requests_in_hand: int = option(MAX_REQUESTS_IN_HAND, REQUESTS_IN_HAND, check=at_least(0))
 
 
-class SessionProtocol(LineProtocol):
-    """One connection: at most one user, and one session at a time.
+class SessionProtocol(HandingOver):
+    """One connection: at most one user, and one session at a time, until it is attached.
 
     :param authenticator: logs users in; ``None`` when nobody can.
     :param anonymous: whether sessions may be opened without a login.
@@ -194,6 +197,17 @@ class SessionProtocol(LineProtocol):
         self._release()
         return ""
 
+    async def attach(self, connection: str = "", received: str = "", window: str = "") -> None:
+        """Join this connection, up to its end, to the session's own to a server."""
+        wanted = Wanted.parse(connection, received, window)
+        live = self._session()
+        if self._sessions.connections is None:
+            raise ProtocolError("attach", "there is nothing to be attached to here")
+        own = self._sessions.connection(live)
+        if not isinstance(own, Attachment):
+            raise ProtocolError("attach", "the connections of these sessions are a program's")
+        await own.attach(wanted, self)
+
     async def leave(self) -> None:
         """Say goodbye; the session stays."""
         self.answer("OK")
@@ -208,6 +222,7 @@ class SessionProtocol(LineProtocol):
         "DEL": Command(delete_key, "DEL key"),
         "KEYS": Command(list_keys, "KEYS"),
         "INFO": Command(info, "INFO"),
+        "ATTACH": Command(attach, USAGE),
         "CLOSE": Command(close_session, "CLOSE"),
         "QUIT": Command(leave, "QUIT"),
     }
