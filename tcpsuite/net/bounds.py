@@ -12,11 +12,13 @@ from tcpsuite.core.limits import BANDWIDTHS, ResourceLimiter
 from tcpsuite.errors import StartError
 from tcpsuite.net.limiting import ServiceLimits
 from tcpsuite.net.override_file import OverrideFile
+from tcpsuite.net.sharing import SharedLimiter
 from tcpsuite.net.throttling import Throttling
 
 if TYPE_CHECKING:
     from tcpsuite.core.connections import Ledger
     from tcpsuite.net.limit_options import LimitsOptions
+    from tcpsuite.net.sharing import Asking
 
 
 @frozen
@@ -36,13 +38,15 @@ class Bound:
 class Bounds:
     """Builds what bounds each listener, and has the files of overrides looked at.
 
+    :param asking: asks the processes with which limits are shared; ``None`` when none are.
     :ivar limiters: by the name of the listener.
     """
 
-    def __init__(self, ledger: Ledger, reactor: Any) -> None:
+    def __init__(self, ledger: Ledger, reactor: Any, asking: Asking | None = None) -> None:
         self.limiters: dict[str, ResourceLimiter] = {}
         self._ledger = ledger
         self._reactor = reactor
+        self._asking = asking
         self._files: dict[str, OverrideFile] = {}
 
     def __repr__(self) -> str:
@@ -54,7 +58,12 @@ class Bounds:
         :param high_water: bytes that wait for a client, past which who produces them is told to wait.
         :raises StartError: with all faults of its file of overrides.
         """
-        limiter = ResourceLimiter(options, exempt_loopback=options.exempt_loopback, dry_run=options.dry_run)
+        if options.shared and self._asking is not None:
+            limiter: ResourceLimiter = SharedLimiter(options, name, self._asking)
+        else:
+            limiter = ResourceLimiter(
+                options, exempt_loopback=options.exempt_loopback, dry_run=options.dry_run
+            )
         self.limiters[name] = limiter
         if options.overrides:
             try:

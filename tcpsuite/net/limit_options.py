@@ -32,6 +32,30 @@ class LimitsOptions(Limits):
         FilePath(""),
         "A file of other limits for some networks and users, read again when it changes; empty for none.",
     )
+    shared: tuple[str, ...] = option(
+        (),
+        "Names of limits that count in all processes together that share [redis] and have a listener of this "
+        "name.",
+        check=_known_limits,
+    )
+    batch: float = option(
+        # A tenth of a hundred is what a browser, or a small pool, opens at once.
+        0.1,
+        "Of a shared limit each process takes this part at a time, and lets in as much on credit before it "
+        "was told what there is: by so much for each process the limit may be exceeded.",
+        check=between(0.001, 1),
+    )
+    local_share: float = option(
+        # A third for each of three, rounded up.
+        0.34,
+        "While Redis is away each process lets in this part of a shared limit by itself.",
+        check=between(0.001, 1),
+    )
+    refuse_when_away: tuple[str, ...] = option(
+        (),
+        "Names of shared limits that let in nobody while Redis is away.",
+        check=_known_limits,
+    )
     dry_run: tuple[str, ...] = option(
         (),
         "Names of limits that refuse nobody, and of which log and metrics tell whom they would have refused.",

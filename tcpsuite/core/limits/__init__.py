@@ -8,6 +8,7 @@
     rates       so many a second, and so many at once
     bandwidth   so many bytes a second
     ceiling     connections in all
+    sharing     limits that several processes count together, of places and of tokens
     limiter     all of it together: ``ResourceLimiter``
 """
 
@@ -16,6 +17,8 @@ from tcpsuite.core.limits.keys import user_key
 from tcpsuite.core.limits.limiter import ResourceLimiter, Use
 from tcpsuite.core.limits.overrides import NO_OVERRIDES, Overrides, OverridesError, parse_overrides
 from tcpsuite.core.limits.settings import BANDWIDTHS, LIMITS, Limits
+from tcpsuite.core.limits.sharing import Sharing, Tables
+from tcpsuite.core.limits.standing import Terms
 
 __all__ = [
     "BANDWIDTHS",
@@ -29,6 +32,9 @@ __all__ = [
     "OverridesError",
     "ResourceLimiter",
     "Room",
+    "Sharing",
+    "Tables",
+    "Terms",
     "Use",
     "parse_overrides",
     "user_key",

@@ -13,11 +13,14 @@ from tcpsuite.core.limits.keys import key_of, user_key, user_of
 from tcpsuite.core.limits.overrides import NO_OVERRIDES, Overrides, Policies
 from tcpsuite.core.limits.rates import KEYS, Rates
 from tcpsuite.core.limits.settings import DEFAULTS, LIMITS, UNLIMITED, Limits
+from tcpsuite.core.limits.sharing import NOTHING_SHARED, Tables
 from tcpsuite.errors import LocalError
 from tcpsuite.interfaces import ILimiter, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tcpsuite.core.limits.places import Places
 
 _EXEMPT = Verdict(True)
 
@@ -48,6 +51,7 @@ class ResourceLimiter:
     :param overrides: other limits for some.
     :param dry_run: limits that are only tried: a verdict tells that they would have refused, and allows it.
     :param capacity: keys of which each rate remembers what they have spent.
+    :param shared: the tables of limits that other processes count too.
     :raises LocalError: when ``dry_run`` names what is no limit.
     """
 
@@ -59,16 +63,19 @@ class ResourceLimiter:
         overrides: Overrides = NO_OVERRIDES,
         dry_run: Iterable[str] = (),
         capacity: int = KEYS,
+        shared: Tables = NOTHING_SHARED,
     ) -> None:
         self.limits = limits
         self.exempt_loopback = exempt_loopback
         self._dry_run = frozenset(dry_run)
         if unknown := self._dry_run.difference(LIMITS):
             raise LocalError(f"no limit is called {', '.join(sorted(unknown))}")
-        self._clients = Counts()
-        self._users = Counts()
-        self._arrivals = Rates(capacity)
-        self._messages = Rates(capacity)
+        self.shared = shared
+        self._places, self._logins = shared.connections_per_ip, shared.connections_per_user
+        self._clients = Counts() if self._places is None else self._places
+        self._users = Counts() if self._logins is None else self._logins
+        self._arrivals = Rates(capacity) if shared.connection_rate is None else shared.connection_rate
+        self._messages = Rates(capacity) if shared.message_rate is None else shared.message_rate
         self.overrides = overrides
 
     def __repr__(self) -> str:
@@ -96,10 +103,14 @@ class ResourceLimiter:
         verdict = None
         if 0 < limits.connections_per_ip <= (held := self._clients.of(key)):
             verdict = self._too_many("connections_per_ip", key, held, limits.connections_per_ip)
+        elif self._places is not None and limits.connections_per_ip:
+            verdict = self._elsewhere("connections_per_ip", self._places, key, limits.connections_per_ip, now)
         if limits.connection_rate and (verdict is None or verdict.allowed):
             wait = self._arrivals.spend(key, 1, limits.connection_rate, limits.connection_burst, now)
             if wait:
-                late = self._too_fast("connection_rate", key, "new connections", limits.connection_rate, wait)
+                late = self._too_fast(
+                    "connection_rate", key, "new connections", limits.connection_rate, wait, now
+                )
                 verdict = verdict if verdict is not None and late.allowed else late
         return self._taken(self._clients, verdict, key)
 
@@ -110,6 +121,10 @@ class ResourceLimiter:
         verdict = None
         if 0 < limits.connections_per_user <= (held := self._users.of(key)):
             verdict = self._too_many("connections_per_user", key, held, limits.connections_per_user)
+        elif self._logins is not None and limits.connections_per_user:
+            verdict = self._elsewhere(
+                "connections_per_user", self._logins, key, limits.connections_per_user, now
+            )
         return self._taken(self._users, verdict, key)
 
     def spend(self, key: str, amount: float, now: float) -> Verdict:
@@ -119,7 +134,9 @@ class ResourceLimiter:
         if limits is None or not limits.message_rate or amount <= 0:
             return _EXEMPT
         wait = self._messages.spend(key, amount, limits.message_rate, limits.message_burst, now)
-        return self._too_fast("message_rate", key, "requests", limits.message_rate, wait) if wait else _EXEMPT
+        if not wait:
+            return _EXEMPT
+        return self._too_fast("message_rate", key, "requests", limits.message_rate, wait, now)
 
     def release(self, verdict: Verdict) -> None:
         """The connection of ``verdict`` is gone.  A second time, or for a refusal, nothing happens."""
@@ -167,6 +184,16 @@ class ResourceLimiter:
         reason = f"{user_of(key) or key} has {held} connections open, of {most} that it may have"
         return Verdict(limit in self._dry_run, limit, reason, key=key)
 
-    def _too_fast(self, limit: str, key: str, what: str, rate: float, wait: float) -> Verdict:
+    def _elsewhere(self, limit: str, places: Places, key: str, most: int, now: float) -> Verdict | None:
+        """A verdict, when ``key`` has no more than it may here, but too many with what the others have."""
+        why = places.refuses(key, most, now)
+        if not why:
+            return None
+        reason = f"{user_of(key) or key} has {places.of(key)} connections open here, of {most} in all; {why}"
+        return Verdict(limit in self._dry_run, limit, reason, key=key)
+
+    def _too_fast(self, limit: str, key: str, what: str, rate: float, wait: float, now: float) -> Verdict:
         reason = f"{user_of(key) or key} has more than {rate:g} {what} a second"
+        if getattr(self.shared, limit) is not None and self.shared.standing is not None:
+            reason += self.shared.standing.words(now)
         return Verdict(limit in self._dry_run, limit, reason, wait if isfinite(wait) else 0.0, key)

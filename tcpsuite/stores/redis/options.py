@@ -59,3 +59,9 @@ class RedisOptions:
         "Whatever is asked of it fails when it takes longer.",
         check=between(0.05, 60, "seconds"),
     )
+    lease: Duration = option(
+        # Some attempts to connect, and longer than a failover mostly takes.
+        Duration(10.0),
+        "What a process has of shared limits is free again so long after it was last heard of.",
+        check=between(3, 50, "seconds"),
+    )

@@ -1,0 +1,109 @@
+"""How a process stands with the others: what the tables of shared limits have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from math import ceil, inf
+
+from attrs import frozen
+
+from tcpsuite.errors import LocalError
+
+RETRY = 0.1
+"""Seconds from the word that there is no more of something to the next question about it."""
+
+
+@frozen
+class Terms:
+    """How a process shares one limit.
+
+    ``batch`` and ``local_share`` are parts of the limit, more than 0 and at most 1.
+    """
+
+    batch: float = 0.1
+    """It takes so much at a time, and lets in so much on credit, before it was told what there is."""
+    local_share: float = 0.34
+    """It lets in so much while nobody tells it."""
+    refuse: bool = False
+    """It lets in nothing while nobody tells it."""
+
+    def __attrs_post_init__(self) -> None:
+        for value in (self.batch, self.local_share):
+            if not 0 < value <= 1:
+                raise LocalError(f"a part of a limit is more than 0 and at most 1, not {value}")
+
+    def batch_of(self, most: float) -> int:
+        """So many at a time, at least 1."""
+        return max(1, int(most * self.batch))
+
+    def alone_of(self, most: float) -> int:
+        """So many while nobody tells it; a whole one at least, or nothing at all."""
+        return 0 if self.refuse else ceil(most * self.local_share)
+
+
+class Standing:
+    """Whether this process counts with the others, or alone.
+
+    :ivar valid_until: until then what was reserved for it is.
+    :ivar away_since: when the store was found away, or to know nothing; ``None`` while it tells.
+    """
+
+    def __init__(self) -> None:
+        self.valid_until = inf  # nothing is reserved yet
+        self.away_since: float | None = None
+
+    def __repr__(self) -> str:
+        return "<Standing together>" if self.away_since is None else "<Standing alone>"
+
+    def alone(self, now: float) -> bool:
+        """Whether it counts alone now."""
+        return self.away_since is not None or now > self.valid_until
+
+    def words(self, now: float) -> str:
+        """What a refusal adds to its reason."""
+        return "; Redis is away, and this process counts alone" if self.alone(now) else ""
+
+
+class Recent:
+    """The keys of which one was heard in this turn, or in the one before."""
+
+    def __init__(self) -> None:
+        self._now: set[str] = set()
+        self._before: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Recent {len(self._now)} {len(self._before)}>"
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._now or key in self._before
+
+    def note(self, key: str) -> None:
+        """One hears of it."""
+        self._now.add(key)
+
+    def turn(self) -> tuple[set[str], set[str]]:
+        """The next turn begins.
+
+        :return: the keys of which one was heard in the turn that ends, and those that are recent no more.
+        """
+        heard, quiet = self._now, self._before - self._now
+        self._before, self._now = heard, set()
+        return heard, quiet
+
+
+class Round:
+    """Goes through all keys, a few each time, and begins again when it is through."""
+
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
+        self._left: Iterator[str] = iter(())
+        self._size = 0
+
+    def some(self, keys: dict[str, object]) -> list[str]:
+        """The next ones: all of them come in so many turns."""
+        found = list(islice(self._left, self._size))
+        if len(found) < self._size or not self._size:
+            self._size = ceil(len(keys) / self._turns)
+            self._left = iter(list(keys))
+        return found
