@@ -1,0 +1,373 @@
+"""The client's half of attached connections: a program's connection outlives what carries it to the suite.
+
+The suite's half is ``ATTACH`` of the session service; ``docs/attach.md`` tells what both promise.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from tcpsuite.core.attaching.asking import NEW
+from tcpsuite.core.attaching.dialogue import PASSING, Dialogue
+from tcpsuite.core.attaching.events import Away, Back, Cut
+from tcpsuite.core.attaching.frames import Kind
+from tcpsuite.errors import ConnectFailed, ProtocolError, RemoteError
+from tcpsuite.net.attach_client_link import STEP, Link, late
+from tcpsuite.net.attaching import Attached
+from tcpsuite.net.endpoints import failure_text
+from tcpsuite.options import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+    from twisted.python.failure import Failure
+
+    from tcpsuite.core.attaching.dialogue import Login
+    from tcpsuite.core.attaching.events import Event
+
+PATIENCE = 120.0
+"""Seconds that a connection waits for a carrier: as long as the suite keeps its half by default."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before the first try to go on, and before each later one, at most: a pause is a random part of
+that, for who has lost the suite together should not come back together.
+"""
+TURN = 1.0
+"""Seconds in which the program before may be seen to have closed: the next one is often started at once."""
+GRACE = 5.0
+"""Seconds in which the suite may be told that all is over."""
+
+log = Logger()
+_longest = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, 2.0, float)
+
+
+class AttachClient(Factory):
+    """Attaches each connection that it is given to a session's own connection to a server.
+
+    It is a factory to listen with: a program that connects then speaks with that server.
+
+    :param reactor: an ``IReactorTime``.
+    :param endpoint: leads to a session service.
+    :param login: who one is there; ``None`` to stay anonymous.
+    :param session: the id of the session to use.  It has one connection at a time: a second one is reset,
+        unless the first is about to end.  Empty to open a session for each one, and to close it afterwards.
+    :param patience: seconds that a connection may be without a carrier before it is reset.
+    :param observer: called with each of :mod:`tcpsuite.core.attaching.events`.
+    :param chance: gives numbers from 0 to 1, for the pauses between tries.
+    :raises OptionError: when no session can have that id.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint,
+        *,
+        login: Login | None = None,
+        session: str = "",
+        patience: float = PATIENCE,
+        observer: Callable[[Event], object] = lambda _: None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        Dialogue(login, session)
+        self.clock = reactor
+        self.endpoint = endpoint
+        self.patience = patience
+        self.observer = observer
+        self.chance = chance
+        self.attachments: set[Attachment] = set()
+        self._login = login
+        self._session = session
+        self._turns = Turns(reactor) if session else None
+        self._number = 0
+
+    def __repr__(self) -> str:
+        kind = "of one session" if self._session else "of a session each"
+        return f"<AttachClient {len(self.attachments)} connections {kind}>"
+
+    def buildProtocol(self, addr: IAddress | None) -> Attached:
+        """For one connection of a program."""
+        self._number += 1
+        return Attachment(self, self._number, Dialogue(self._login, self._session), self._turns).program
+
+    def stop(self) -> Deferred[Any]:
+        """Reset all connections, tell the suite, and close the sessions that were opened.
+
+        :return: fires when that is done, at the latest after :data:`GRACE`: sessions that are left expire.
+        """
+        leaving = tuple(self.attachments)
+        for attachment in leaving:
+            attachment.stop()
+        return DeferredList([attachment.ended for attachment in leaving]).addTimeout(GRACE, self.clock)
+
+    def cut(self) -> None:
+        """Reset all connections, and tell nobody."""
+        for attachment in tuple(self.attachments):
+            attachment.cut()
+
+
+class Attachment:
+    """One connection of a program, and all that carries it.
+
+    :param number: by which events name it.
+    :param turns: of those that share a session; ``None`` when it has its own.
+    :ivar program: the protocol of the program's connection: all begins when that is made.
+    :ivar ended: fires when nothing is left of it; cancelled, it ends at once.
+    """
+
+    def __init__(self, client: AttachClient, number: int, dialogue: Dialogue, turns: Turns | None) -> None:
+        self.program = Program(self)
+        self.ended: Deferred[None] = Deferred(lambda _: self.cut())
+        self._client = client
+        self._clock = client.clock
+        self._number = number
+        self._dialogue = dialogue
+        self._turns = turns
+        self._running: Deferred[None] | None = None
+        self._link: Link | None = None
+        self._tries = 0
+        self._away = ""  # why there is no carrier, when that was told
+        self._since = 0.0  # when there has been none
+        self._hurried = False
+
+    def __repr__(self) -> str:
+        return f"<Attachment {self._number} {self.program!r}>"
+
+    def begin(self) -> None:
+        """The program's connection is made."""
+        self._client.attachments.add(self)
+        self._running = Deferred.fromCoroutine(self._run())
+
+    def program_lost(self) -> None:
+        """The program's connection is gone."""
+        last = self.program.outgoing.last
+        if self._dialogue.connection == NEW and last is not None and last.kind is Kind.BROKEN:
+            # The suite has never heard of it, and need not.
+            self._cancel()
+
+    def over(self) -> None:
+        """Both ways have ended, or it was cut."""
+        if self._turns is not None:
+            self._turns.end(self)
+        if self._link is not None:
+            self._link.leave()
+
+    def stop(self) -> None:
+        """Reset the program's connection, and tell the suite, where that knows of it."""
+        if self._dialogue.connection == NEW:
+            self._cancel()
+        else:
+            self.program.transport.abortConnection()
+
+    def cut(self) -> None:
+        """End at once, and tell nobody."""
+        self._hurried = True
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self._carry()
+        except CancelledError:
+            self._cut("")
+        except RemoteError as error:
+            code = f" ({error.code})" if isinstance(error, ProtocolError) else ""
+            self._cut(f"{error}{code}")
+        except Exception:
+            log.failure("an attached connection failed")
+            self._cut("a fault of this program")
+        try:
+            if self._dialogue.own and not self._hurried:
+                await self._close_session()
+        except (RemoteError, CancelledError):
+            pass  # it expires
+        finally:
+            self._client.attachments.discard(self)
+            self.ended.callback(None)
+
+    async def _carry(self) -> None:
+        """Have it carried by one link after the other, until it is over.
+
+        :raises RemoteError: when it cannot go on.
+        """
+        if self._turns is not None:
+            await self._turns.begin(self, self._client.patience)
+        while not self.program.is_over:
+            self._since = self._clock.seconds()
+            beginning = Deferred.fromCoroutine(self._begin())
+            link: Link = await beginning.addTimeout(self._client.patience, self._clock, self._too_long)
+            self._link = link
+            if self._away:
+                self._away = ""
+                self._tell(Back(self._number, self._clock.seconds() - self._since))
+            self._since, place = self._clock.seconds(), self._place
+            await link.lost
+            self._link = None
+            _check(link)
+            if self._place != place or self._clock.seconds() - self._since > LONGEST_PAUSE:
+                self._tries = 1  # it was good for something
+        theirs = self.program.incoming.last
+        if theirs is not None and theirs.kind is Kind.BROKEN:
+            why = theirs.payload.decode(errors="replace")
+            self._tell(Cut(self._number, f"the server's connection was lost: {why}"))
+
+    async def _begin(self) -> Link:
+        """A link on which both halves have agreed, after as many tries as it takes."""
+        while True:
+            if self._tries:
+                await deferLater(self._clock, self._client.chance() * _longest(self._tries - 1))
+            self._tries += 1
+            try:
+                return await self._try()
+            except ProtocolError as error:
+                if error.code not in PASSING:
+                    raise
+                why = f"{error} ({error.code})"
+            except ConnectFailed as error:
+                why = str(error)
+            if not self._away:
+                self._tell(Away(self._number, why, self._client.patience))
+            self._away = why
+
+    async def _try(self) -> Link:
+        link = await self._connect()
+        try:
+            incoming = self.program.incoming
+            granted = await link.talk(self._dialogue.attach(incoming.received, incoming.window))
+            link.carry(self.program, granted)
+        except BaseException:
+            link.reset()
+            raise
+        return link
+
+    async def _connect(self) -> Link:
+        factory = Factory.forProtocol(partial(Link, self._clock))
+        factory.noisy = False
+        connecting: Deferred[Any] = self._client.endpoint.connect(factory)
+        connecting.addErrback(_failed)
+        link: Link = await connecting.addTimeout(STEP, self._clock, late)
+        return link
+
+    async def _close_session(self) -> None:
+        link = await self._connect()
+        try:
+            await link.talk(self._dialogue.close())
+        finally:
+            link.leave()
+
+    def _cut(self, why: str) -> None:
+        program, link = self.program, self._link
+        if program.incoming.last is not None and program.outgoing.last is not None:
+            # Nothing is missing but the other half's word that it has heard of the end.
+            program.end()
+        elif not program.is_over:
+            program.cut()
+            if why:
+                self._tell(Cut(self._number, why))
+        self.over()
+        if link is not None:
+            link.reset()
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        return self.program.incoming.received, self.program.outgoing.start
+
+    def _too_long(self, _result: object, patience: float) -> NoReturn:
+        """For ``Deferred.addTimeout``.
+
+        :raises ConnectFailed: always.
+        """
+        why = self._away or "no answer"
+        raise ConnectFailed(f"nothing has carried it for {format_duration(patience)}, at last: {why}")
+
+    def _tell(self, event: Event) -> None:
+        self._client.observer(event)
+
+
+class Program(Attached):
+    """The protocol of a program's connection."""
+
+    def __init__(self, attachment: Attachment) -> None:
+        super().__init__(attachment.over, lambda: None)
+        self._attachment = attachment
+
+    def connectionMade(self) -> None:
+        """It begins."""
+        super().connectionMade()
+        self._attachment.begin()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is gone."""
+        super().connectionLost(reason)
+        self._attachment.program_lost()
+
+    def end(self) -> None:
+        """It is over: what is left is written to the program, and then it is closed."""
+        self._end()
+
+
+class Turns:
+    """Has those that share a session come one after the other."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._lock = DeferredLock()
+        self._holder: Attachment | None = None
+
+    async def begin(self, attachment: Attachment, patience: float) -> None:
+        """Wait until the one before is over, ``patience`` seconds at most.
+
+        :raises ConnectFailed: when that takes longer, and soon when the one before is not about to end.
+        """
+        try:
+            await self._lock.acquire().addTimeout(TURN, self._clock, late)
+        except ConnectFailed:
+            if self._holder is not None and self._holder.program.outgoing.last is None:
+                raise ConnectFailed("the session's one connection is in use") from None
+            await self._lock.acquire().addTimeout(patience, self._clock, late)
+        self._holder = attachment
+
+    def end(self, attachment: Attachment) -> None:
+        """It is over, or was never its turn."""
+        if self._holder is attachment:
+            self._holder = None
+            self._lock.release()
+
+
+def _failed(failure: Failure) -> NoReturn:
+    """There is no connection.
+
+    :raises ConnectFailed: which says why.
+    :raises CancelledError: when nobody wants one any more.
+    """
+    if failure.check(CancelledError, ConnectingCancelledError):
+        raise CancelledError
+    raise ConnectFailed(failure_text(failure))
+
+
+def _check(link: Link) -> None:
+    """Whether another link may go on behind this one.
+
+    :raises ProtocolError: ``taken``, when somebody else has attached; ``frame``, when the suite has said what
+        cannot be.
+    """
+    carrier = link.carrier
+    if carrier is None:
+        return
+    if carrier.was_taken:
+        raise ProtocolError("taken", "somebody else has attached to its session")
+    if carrier.fault and not carrier.was_silent:
+        raise ProtocolError("frame", carrier.fault)
