@@ -45,7 +45,7 @@ from tcpsuite.net.sessions import SessionManager
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.stores.affinity import AffinityFile
 from tcpsuite.stores.memory import MemoryStore
-from tcpsuite.stores.redis.extra import need_redis
+from tcpsuite.stores.redis.making import InRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -85,6 +85,7 @@ class Suite(Service):
     :ivar ledger: the records of all connections.
     :ivar listeners: by name, in the order of the configuration.
     :ivar limiters: by the name of the listener.
+    :ivar shared_limits: what asks the others about shared limits, or ``None`` when there are none.
     :ivar upstreams: by name.
     :ivar overload: what watches memory and lag.
     :ivar sessions: the session manager, or ``None`` when no listener serves sessions.
@@ -120,7 +121,10 @@ class Suite(Service):
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
         self._room = _room(config)
-        self._bounds = Bounds(self.ledger, reactor)
+        self._redis = InRedis(config.redis, reactor, partial(server_endpoint, reactor), failure_text)
+        shared = any(table.limits.shared for table in config.listeners.values())
+        self.shared_limits = self._redis.limits() if shared else None
+        self._bounds = Bounds(self.ledger, reactor, self.shared_limits)
         self.deadlines = Deadlines(reactor)
         self.limiters = self._bounds.limiters
         self.listeners: dict[str, Listener] = {
@@ -177,23 +181,11 @@ class Suite(Service):
         if options.store == "memory":
             return MemoryStore(self.reactor)
         if options.store == "redis":
-            return self._redis_store()
+            return self._redis.sessions()
         # A database is a megabyte of memory, and most have no sessions.
         from tcpsuite.stores.sqlite import SQLiteStore
 
         return SQLiteStore.on(self.reactor, os.path.join(self.config.state_directory, options.path))
-
-    def _redis_store(self) -> ISessionStore:
-        try:
-            need_redis()
-        except StartError as error:
-            raise StartError(f"sessions.store: {error}") from None
-        from tcpsuite.stores.redis.building import build_client
-        from tcpsuite.stores.redis.sessions import RedisSessionStore
-
-        options = self.config.redis
-        client = build_client(options, self.reactor, partial(server_endpoint, self.reactor), failure_text)
-        return RedisSessionStore(client, options.prefix)
 
     def _listener(self, name: str, table: ListenerConfig) -> Listener:
         """One listener: its service, its admission before it, its endpoints before that."""
@@ -275,6 +267,8 @@ class Suite(Service):
             resolving.install(self.reactor)
             if self._affinity is not None:
                 self._affinity.open()
+            if self.shared_limits is not None:
+                self.shared_limits.start()
             doors: list[Any] = [*self.listeners.values(), self.admin, self.manhole]
             for door in doors:
                 await door.start()
@@ -314,6 +308,8 @@ class Suite(Service):
         # A server may still have to take what a client that has gone has sent.
         left = max(0.0, over - self.reactor.seconds())
         await _all(upstream.stop(left) for upstream in self.upstreams.values())
+        if self.shared_limits is not None:
+            await self.shared_limits.stop()
         if self._affinity is not None:
             await self._affinity.stop()
         if self.sessions is not None:
