@@ -194,12 +194,16 @@ class Connection:
 
         What is on its way is asked for only each quarter of that time in which no byte has moved, for it
         costs a system call; so a peer that takes nothing more may be found a quarter late, and never early.
+        Where nothing was, it is not asked for again until something moves, or time is over.
         """
         if self.may_rest:
             self.touch(now)
             return False
         idle = self.idle(now)
-        if idle < timeout and now - max(self._moved_at, self._looked_at) < timeout / LOOKS:
+        if idle < timeout and (
+            now - max(self._moved_at, self._looked_at) < timeout / LOOKS
+            or (not self._unsent and self._looked_at > self._moved_at)
+        ):
             return False
         self._looked_at = now
         # What moves there, the counters do not show.

@@ -181,6 +181,7 @@ class GatewayConnection(Side):
             self.connection,
             factory.fin_timeout,
             factory.clock,
+            factory.deadlines,
             factory.relays,
             watched=self._first is not None and not self._first.is_over,
         )
@@ -204,6 +205,7 @@ class GatewayFactory(Factory):
     :param fin_timeout: seconds without a byte, once a side has finished, that end the connection.
     :param early_data: bytes of a client that are kept before its server is connected; then it is not read.
     :param max_duration: seconds that a connection may last; 0: for ever.
+    :param deadlines: keeps the time-outs of all connections; ``None`` for some of its own.
     :ivar relays: those that last.
     """
 
@@ -218,6 +220,7 @@ class GatewayFactory(Factory):
         early_data: int = 16 * 1024,
         max_duration: float = 0.0,
         chance: Random | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.upstream = upstream
         self.clock = clock
@@ -225,7 +228,7 @@ class GatewayFactory(Factory):
         self.early_data = early_data
         self.max_duration = max_duration
         self._chance = chance or SystemRandom()
-        self._deadlines = Deadlines(clock)
+        self.deadlines = deadlines or Deadlines(clock)
         self.relays: set[Relay] = set()
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
@@ -250,7 +253,7 @@ class GatewayFactory(Factory):
         """Have ``end`` called when a connection that begins now has lasted long enough, if it ever has."""
         if not self.max_duration:
             return None
-        return self._deadlines.after(self.max_duration * (1 - JITTER * self._chance.random()), end)
+        return self.deadlines.after(self.max_duration * (1 - JITTER * self._chance.random()), end)
 
     def _look(self) -> None:
         for relay in tuple(self.relays):
@@ -265,6 +268,7 @@ def build(options: GatewayOptions, context: IServiceContext) -> IProtocolFactory
         fin_timeout=options.fin_timeout,
         early_data=options.early_data,
         max_duration=options.max_duration,
+        deadlines=context.deadlines,
     )
 
 

@@ -106,6 +106,25 @@ class ConnectionTests(SynchronousTestCase):
         self.assertIsNone(one.on_its_way)
         self.assertEqual(one.traffic.unsent(), 0)
 
+    def test_stalled_asks_once_while_nothing_moves(self) -> None:
+        """Where nothing is on its way it is not asked again before something moves, or at the end."""
+        one = connection()
+        one.traffic = moving = Moving()
+        asked: list[int] = []
+        second = 0
+
+        def on_its_way() -> int:
+            asked.append(second)
+            return 0
+
+        one.on_its_way = on_its_way
+        for second in range(141):
+            moving.bytes_in = second > 40
+            self.assertFalse(one.stalled(10.0 + second, 100.0))
+        second = 141
+        self.assertTrue(one.stalled(10.0 + second, 100.0))
+        self.assertEqual(asked, [25, 66, 141])
+
     def test_uncounted_is_never_idle(self) -> None:
         """Of a transport that does not count, nothing is known: it is not idle."""
         self.assertEqual(connection().idle(1000.0), 0.0)
