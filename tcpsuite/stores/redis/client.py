@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from hashlib import sha1
 from random import random
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -63,19 +64,24 @@ class RedisConnection(RedisProtocol):  # type: ignore[misc]
         self._due: deque[float] = deque()
         self._timer: IDelayedCall | None = None
 
-    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str], due: float) -> Deferred[Any]:
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Deferred[Any]:
         """Run a script.
 
-        :param due: when the reply is late, on the clock; never before that of what was asked before.
-        :return: fires with the reply; fails with a ``RedisError`` when there is none in time.
+        :return: fires with the reply; fails with a ``RedisError`` when there is none within the time-out from
+            now, and when Redis has forgotten the script.
         """
+        known = sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
-            reply: Deferred[Any] = self.eval(script, keys, arguments)
+            # ``eval`` would send a forgotten script once more, behind what was asked after it.
+            if known in self.script_hashes:
+                reply: Deferred[Any] = self.evalsha(known, keys, arguments)
+            else:
+                reply = self.eval(script, keys, arguments)
         except RedisError:  # what cannot be said in UTF-8
             return fail()
-        self._due.append(due)
+        self._due.append(self._clock.seconds() + self._timeout)
         if self._timer is None:
-            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._look)
+            self._timer = self._clock.callLater(self._timeout, self._look)
         return reply.addBoth(self._replied)
 
     def connectionLost(self, why: Failure = connectionDone) -> None:
@@ -180,6 +186,7 @@ class RedisClient:
                 clock,
                 pauses,
                 self._noted,
+                timeout,
             )
             for _ in range(lanes)
         ]
@@ -201,7 +208,7 @@ class RedisClient:
             lane.start()
 
     def stop(self) -> Deferred[Any]:
-        """Close all connections.  Fires when they are gone."""
+        """Close all connections.  Fires when they are gone, which takes no longer than the time-out."""
         return gatherResults([lane.stop() for lane in self.lanes])
 
     def run(self, script: str, keys: Sequence[str], arguments: Sequence[str], lane: int = 0) -> Deferred[Any]:
@@ -213,18 +220,18 @@ class RedisClient:
         """
         answer: Deferred[Any] = Deferred()
         chosen = self.lanes[lane % len(self.lanes)]
-        due = self._clock.seconds() + self.timeout
 
         def ask(connection: RedisConnection) -> Deferred[Any]:
-            reply = connection.run(script, keys, arguments, due)
-            return reply.addErrback(_unfit, connection)
+            return connection.run(script, keys, arguments).addErrback(_unfit, connection)
 
         if chosen.connection is not None:
             asked = ask(chosen.connection)
         else:
             asked = chosen.soon().addTimeout(self.timeout, self._clock, late).addCallback(ask)
-        asked.addErrback(self._name_it).chainDeferred(answer)
-        return answer
+            # Some of its time is over by then: that it is late at the end is not the fault of the connection.
+            answer.addTimeout(self.timeout, self._clock, late)
+        asked.chainDeferred(answer)
+        return answer.addErrback(self._name_it)
 
     async def _ready(self) -> RedisConnection:
         connection = await self._connect()
@@ -260,6 +267,7 @@ class RedisClient:
 class _Lane:
     """One connection, made anew whenever it is lost.
 
+    :param timeout: seconds that its end may take.
     :ivar connection: it, while it is there.
     """
 
@@ -269,12 +277,14 @@ class _Lane:
         clock: IReactorTime,
         pauses: Callable[[int], float],
         noted: Callable[[str], None],
+        timeout: float,
     ) -> None:
         self.connection: RedisConnection | None = None
         self._connect = connect
         self._clock = clock
         self._pauses = pauses
         self._noted = noted
+        self._timeout = timeout
         self._fault = ""
         self._stopped = False
         self._waiting: list[Deferred[RedisConnection]] = []
@@ -295,7 +305,9 @@ class _Lane:
             return succeed(None)
         gone: Deferred[Any] = connection.whenDisconnected()
         connection.transport.loseConnection()
-        return gone
+        # Over TLS that waits until the other side has said farewell: one that is frozen never does.
+        end = self._clock.callLater(self._timeout, connection.transport.abortConnection)
+        return gone.addCallback(lambda _: end.cancel() if end.active() else None)
 
     def soon(self) -> Deferred[RedisConnection]:
         """The connection, or the next one if that may be there in a moment."""

@@ -84,7 +84,8 @@ class SentinelEndpoint:
         except RedisError as error:
             raise StoreFailed(connection.why or str(error).strip()) from None
         finally:
-            connection.transport.loseConnection()
+            # Not in peace: over TLS one that is silent would keep it for ever.
+            connection.transport.abortConnection()
         if address is None:
             raise StoreFailed("there is no such master")
         host, port = address

@@ -1,0 +1,205 @@
+"""Time at the client of Redis: who is late, who pays for it, and how long an end takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.errors import StoreFailed
+from tcpsuite.stores.redis.client import RedisClient, RedisConnection
+from tcpsuite.stores.redis.sentinel import SentinelEndpoint
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocolFactory
+
+TIMEOUT = 2.0
+TOLD_TIME = b"*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"
+FORGOTTEN = b"-NOSCRIPT No matching script. Please use EVAL.\r\n"
+
+
+class Transport(StringTransport):
+    """Like one over TLS: it takes its leave, and waits until the other side has."""
+
+    def __init__(self, protocol: RedisConnection) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.aborted = False
+
+    def abortConnection(self) -> None:
+        """Is gone at once."""
+        self.aborted = True
+        if self.connected:
+            self.connected = False
+            self.protocol.connectionLost(Failure(ConnectionAbortedError("cut")))
+
+    def said(self) -> bytes:
+        """What was sent since the last time."""
+        said: bytes = self.value()
+        self.clear()
+        return said
+
+
+class ClientCase(SynchronousTestCase):
+    """A client of one lane whose connections are made by hand."""
+
+    def setUp(self) -> None:
+        """A client that waits for its first connection."""
+        self.clock = Clock()
+        self.wanted: list[Deferred[RedisConnection]] = []
+        self.client = RedisClient(
+            self.connect, self.clock, name="redis", lanes=1, timeout=TIMEOUT, chance=lambda: 0.0
+        )
+        self.client.start()
+
+    def connect(self) -> Deferred[RedisConnection]:
+        """One that is wanted."""
+        self.wanted.append(Deferred())
+        return self.wanted[-1]
+
+    def connected(self) -> tuple[RedisConnection, Transport]:
+        """Make the connection that is wanted, and have it tell its time."""
+        connection, transport = self.new()
+        self.wanted.pop().callback(connection)
+        connection.dataReceived(TOLD_TIME)
+        return connection, transport
+
+    def new(self) -> tuple[RedisConnection, Transport]:
+        """A connection."""
+        connection = RedisConnection(lambda failure: str(failure.value), self.clock, TIMEOUT)
+        transport = Transport(connection)
+        connection.makeConnection(transport)
+        return connection, transport
+
+    def ask(self, script: str = "return 1") -> Deferred[Any]:
+        """Run a script."""
+        return self.client.run(script, [], [])
+
+    def fault(self, asked: Deferred[Any]) -> str:
+        """Why it failed."""
+        return str(self.failureResultOf(asked, StoreFailed).value)
+
+
+class LateTests(ClientCase):
+    def test_who_waited_for_the_connection_fails_alone(self) -> None:
+        """Who asked long before there was a connection is late by itself: the connection stays, and who asks
+        later has an answer.
+        """
+        first = self.ask()
+        self.clock.advance(1.5)
+        connection, transport = self.connected()
+        self.clock.advance(0.4)
+        second = self.ask()
+        self.clock.advance(0.1)
+        self.assertEqual(self.fault(first), "redis: no answer within 2 s")
+        self.assertFalse(transport.aborted)
+        self.clock.advance(1.0)
+        connection.dataReceived(b":1\r\n:2\r\n")
+        self.assertEqual(self.successResultOf(second), 2)
+
+    def test_who_was_never_asked(self) -> None:
+        """Who waits for a connection for all its time fails, and is not asked afterwards."""
+        waiting = self.ask()
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(self.fault(waiting), "redis: no answer within 2 s")
+        _, transport = self.connected()
+        self.assertNotIn(b"EVAL", transport.said())
+
+    def test_a_silent_connection_is_cut(self) -> None:
+        """A connection that has not answered for the time-out since it was asked is given up, and so is all
+        that was asked on it.
+        """
+        _, transport = self.connected()
+        asked = [self.ask()]
+        self.clock.advance(1.9)
+        asked.append(self.ask())
+        self.assertFalse(transport.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(transport.aborted)
+        for each in asked:
+            self.assertEqual(self.fault(each), "redis: no answer within 2 s")
+
+    def test_each_reply_renews_the_patience(self) -> None:
+        """A connection that answers each in time is kept, however many wait."""
+        connection, transport = self.connected()
+        asked = []
+        for _ in range(20):
+            asked.append(self.ask())
+            self.clock.advance(0.5)
+            if len(asked) > 2:
+                connection.dataReceived(b":1\r\n")
+        self.assertFalse(transport.aborted)
+        self.assertEqual([each.called for each in asked], [True] * 18 + [False] * 2)
+        connection.dataReceived(b":1\r\n" * 2)
+
+
+class OrderTests(ClientCase):
+    def test_a_forgotten_script_is_not_sent_behind_others(self) -> None:
+        """Who asks for a script that Redis has forgotten fails; it is not done behind what was asked later.
+        The next one tells it anew.
+        """
+        connection, transport = self.connected()
+        known = self.ask()
+        connection.dataReceived(b":1\r\n")
+        self.assertEqual(self.successResultOf(known), 1)
+        transport.said()
+        first, second = self.ask(), self.ask("return 2")
+        self.assertIn(b"EVALSHA", transport.said())
+        connection.dataReceived(FORGOTTEN + b":2\r\n")
+        self.assertIn("No script", self.fault(first))
+        self.assertEqual(self.successResultOf(second), 2)
+        self.assertEqual(transport.said(), b"")
+        again = self.ask()
+        self.assertIn(b"return 1", transport.said())
+        connection.dataReceived(b":1\r\n")
+        self.assertEqual(self.successResultOf(again), 1)
+
+
+class EndTests(ClientCase):
+    def test_one_that_never_takes_its_leave(self) -> None:
+        """A connection whose other side does not say farewell is cut when the time-out is over."""
+        _, transport = self.connected()
+        stopped = self.client.stop()
+        self.assertTrue(transport.disconnecting)
+        self.clock.advance(TIMEOUT - 0.1)
+        self.assertNoResult(stopped)
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertTrue(transport.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_in_peace(self) -> None:
+        """One that does is not cut, and leaves no timer behind."""
+        connection, transport = self.connected()
+        stopped = self.client.stop()
+        connection.connectionLost(Failure(ConnectionError("closed")))
+        self.successResultOf(stopped)
+        self.assertFalse(transport.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_sentinel(self) -> None:
+        """The connection to a sentinel that was asked is gone at once, whether or not it says farewell."""
+        connection, transport = self.new()
+
+        class Nowhere:
+            def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
+                return fail(StoreFailed("nobody is there"))
+
+        endpoint = SentinelEndpoint(
+            [Nowhere()],  # type: ignore[list-item]
+            "db",
+            lambda _host, _port: Nowhere(),  # type: ignore[arg-type, return-value]
+            connect=lambda _sentinel: succeed(connection),
+            clock=self.clock,
+            timeout=TIMEOUT,
+        )
+        found = endpoint.connect(Factory())
+        self.assertIn(b"SENTINEL", transport.said())
+        connection.dataReceived(b"*2\r\n$9\r\n127.0.0.1\r\n$4\r\n6379\r\n")
+        self.assertTrue(transport.aborted)
+        self.assertEqual(self.fault(found), "nobody is there")
