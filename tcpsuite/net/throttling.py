@@ -62,7 +62,7 @@ class Throttling:
     def login(self, record: Connection, user: str) -> None:
         """``user`` has logged in on a connection."""
         member, rate = self._members.get(record), self._limiter.limits_of(user_key(user)).bandwidth_per_user
-        if member is not None and rate:
+        if member is not None and rate and user_key(user) not in member.keys:
             self._join(member, user_key(user), rate)
 
     def end(self, record: Connection) -> None:

@@ -42,7 +42,7 @@ class Limits:
     connections_per_user: int = option(
         # A user's devices; who shares a password with everybody is noticed.
         5,
-        "Connections to a session service that one user may be logged in on at once; 0: no limit.",
+        "Connections to a session or file service that one user may be logged in on at once; 0: no limit.",
         check=between(0, MOST),
     )
     message_rate: float = option(
@@ -63,7 +63,7 @@ class Limits:
     )
     bandwidth_per_user: Size = option(
         Size(0),
-        "Bytes a second of all connections to a session service on which one user is logged in, each way; "
+        "Bytes a second of all connections to a session or file service on which one user is logged in, each way; "
         "0: no limit.",
         check=_bandwidth,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from twisted.web.http import stringToDatetime
 
 from tcpsuite.core.conditions import Conditions
+from tcpsuite.core.lines import OVER_LIMIT
 from tcpsuite.core.paths import Path, parse_path
 from tcpsuite.errors import ProtocolError
 
@@ -33,6 +34,7 @@ _STATUS = {
     "encoding": 415,
     "range": 416,
     "digest": 422,
+    OVER_LIMIT: 429,
     "busy": 503,
     "unavailable": 503,
     "no-space": 507,

@@ -17,7 +17,7 @@ from tcpsuite.core.conditions import Condition
 from tcpsuite.core.paths import Path
 from tcpsuite.core.ranges import Span, if_range_holds, parse_ranges
 from tcpsuite.errors import ProtocolError
-from tcpsuite.interfaces import IRefusing
+from tcpsuite.interfaces import IRefusing, IShrinkable
 from tcpsuite.net.http_site import BoundedSite
 from tcpsuite.net.pagecache import BLOCK
 from tcpsuite.net.shield import finished, shield
@@ -42,7 +42,7 @@ _LISTING = {
 }
 
 
-@implementer(IRefusing)
+@implementer(IRefusing, IShrinkable)
 class FilesSite(BoundedSite):
     """The file service over HTTP, on any endpoint.
 
@@ -64,6 +64,10 @@ class FilesSite(BoundedSite):
 
     def __repr__(self) -> str:
         return f"<FilesSite {self.share.root!r} channels={len(self.channels)}>"
+
+    def shrink(self) -> None:
+        """Memory is short: forget digests."""
+        self.share.sums.shrink()
 
     def last_words(self, verdict: Verdict) -> bytes:
         """What a client is told whom a limit refuses."""

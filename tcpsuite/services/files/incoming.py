@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from tcpsuite.services.files.share import Share
+    from tcpsuite.services.logins import Logins
 
 
 class Incoming:
     """A ``PUT`` that is under way.
 
     :param request: its headers are complete.
+    :param logins: those of its connection.
     :raises ProtocolError: when it cannot be taken, whoever sends it.
     :ivar path: where it goes.
     :ivar stored: fires with whether there was no such file before, when it is durable; fails with
@@ -36,7 +38,7 @@ class Incoming:
     stored: Deferred[bool] | None = None
     log = Logger()
 
-    def __init__(self, request: BoundedRequest, share: Share) -> None:
+    def __init__(self, request: BoundedRequest, share: Share, logins: Logins) -> None:
         headers = request.requestHeaders
         if not share.rights.enabled:
             raise ProtocolError("method", "nothing can be put here")
@@ -49,6 +51,7 @@ class Incoming:
             raise ProtocolError("encoding", "a file is put as it is")
         self._request = request
         self._share = share
+        self._logins = logins
         self.path = path_of(request.uri)
         self._conditions = conditions_of(request)
         self._digest = sha256_of(request)
@@ -103,7 +106,7 @@ class Incoming:
         match scheme.lower():
             case "basic":
                 user, password = _basic(credentials.strip())
-                await self._share.rights.login(user, password, connection)
+                await self._share.rights.login(user, password, connection, self._logins)
             case "bearer":
                 # A header's bytes are Latin-1 here, a token's characters UTF-8.
                 token = credentials.strip().encode("latin-1").decode(errors="replace")

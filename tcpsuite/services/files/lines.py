@@ -6,23 +6,25 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from zope.interface import implementer
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.paths import parse_path, quote_name
 from tcpsuite.core.ranges import Span
 from tcpsuite.errors import ProtocolError
-from tcpsuite.interfaces import IRefusing
+from tcpsuite.interfaces import IRefusing, IShrinkable
 from tcpsuite.net.pagecache import blocks
 from tcpsuite.net.sendfile import SMALL, FileSending, sends_files
 from tcpsuite.services.lines import Command, LineProtocol
+from tcpsuite.services.logins import Logins
 from tcpsuite.services.over_limit import refusal_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Mapping
 
     from twisted.internet.interfaces import IAddress
+    from twisted.python.failure import Failure
 
     from tcpsuite.interfaces import Verdict
     from tcpsuite.net.pagecache import Extent
@@ -45,7 +47,13 @@ class FilesProtocol(LineProtocol):
     def __init__(self, share: Share) -> None:
         super().__init__(share.reactor, share.limits, share.patience)
         self._share = share
+        self._logins = Logins(share.limits)
         self._may_put = False
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Gone, and nobody is logged in on it any more."""
+        super().connectionLost(reason)
+        self._logins.leave()
 
     async def get_file(self, path: str, offset: str = "0", length: str = "") -> None:
         """The bytes of a file, or a part of it."""
@@ -96,7 +104,7 @@ class FilesProtocol(LineProtocol):
 
     async def log_in(self, user: str, password: str) -> str:
         """Say who you are, to put files.  The password is the rest of the line."""
-        await self._share.rights.login(user, password, self.connection)
+        await self._share.rights.login(user, password, self.connection, self._logins)
         self._may_put = True
         return self.connection.user
 
@@ -145,7 +153,7 @@ class FilesProtocol(LineProtocol):
     }
 
 
-@implementer(IRefusing)
+@implementer(IRefusing, IShrinkable)
 class FilesFactory(Factory):
     """The file service over lines, on any endpoint."""
 
@@ -172,6 +180,10 @@ class FilesFactory(Factory):
     def last_words(self, verdict: Verdict) -> bytes:
         """What a client is told whom a limit refuses."""
         return refusal_line(verdict)
+
+    def shrink(self) -> None:
+        """Memory is short: forget digests."""
+        self.share.sums.shrink()
 
 
 def _number(text: str) -> int:

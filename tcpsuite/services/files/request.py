@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tcpsuite.core.connections import Reason
@@ -15,6 +16,7 @@ from tcpsuite.services.files.headers import status_of
 from tcpsuite.services.files.incoming import Incoming
 from tcpsuite.services.files.pages import error_page, phrase
 from tcpsuite.services.files.root import refusal
+from tcpsuite.services.logins import Logins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +29,16 @@ if TYPE_CHECKING:
 
 class FilesChannel(BoundedChannel):
     """One connection."""
+
+    @cached_property
+    def logins(self) -> Logins:
+        """Who is logged in on it."""
+        return Logins(self.site.share.limits)  # type: ignore[attr-defined]
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Gone, and nobody is logged in on it any more."""
+        super().connectionLost(reason)
+        self.logins.leave()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Take what ``producer`` has, when there is room."""
@@ -67,7 +79,7 @@ class FilesRequest(BoundedRequest):
         """See whether a ``PUT`` may come."""
         if self.method == b"PUT":
             try:
-                self.incoming = Incoming(self, self.share)
+                self.incoming = Incoming(self, self.share, self.channel.logins)
             except ProtocolError as error:
                 status, more = status_of(error, self.share.rights)
                 self.channel.refuse(status, str(error), more)

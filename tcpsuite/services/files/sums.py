@@ -53,6 +53,11 @@ class Sums:
         """How many files are being read."""
         return self._places.limit - self._places.tokens
 
+    def shrink(self) -> None:
+        """Memory is short: forget the half of the digests that nobody asked for longest."""
+        for _ in range((len(self._known) + 1) // 2):
+            self._known.popitem(last=False)
+
     async def digest(self, opened: Opened) -> str:
         """The SHA-256 of a file, in hexadecimal digits.  It stays open meanwhile.
 

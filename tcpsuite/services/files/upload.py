@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.auth import Authenticator
     from tcpsuite.net.body import Body
     from tcpsuite.services.files.sums import InThread
+    from tcpsuite.services.logins import Logins
 
 WRITERS = 2
 """Threads that write uploads of one listener: more would only wait for the same disk."""
@@ -66,18 +67,21 @@ class UploadRights:
     authenticator: Authenticator | None
     allow_plaintext: bool = False
 
-    async def login(self, user: str, password: str, connection: Connection) -> None:
-        """Log a user in, and note it in the record.
+    async def login(self, user: str, password: str, connection: Connection, logins: Logins) -> None:
+        """Log a user in.
 
-        :raises ProtocolError: ``login`` when it is not right, ``plaintext`` when it could be overheard.
+        :param logins: those of the connection.
+        :raises ProtocolError: ``login`` when it is not right, ``plaintext`` when it could be overheard,
+            ``limit`` when the user is logged in on as many connections as one may be.
         """
         if self.authenticator is None:
             raise ProtocolError("login", "nobody can log in here")
         self._need_privacy(connection)
         try:
-            connection.user = await self.authenticator.login(user, password, connection.host)
+            name = await self.authenticator.login(user, password, connection.host)
         except LoginFailed as error:
             raise ProtocolError("login", str(error)) from None
+        logins.enter(connection, name)
 
     def check_token(self, token: str, connection: Connection) -> None:
         """See whether the token is the right one.

@@ -7,10 +7,14 @@ import os
 from contextlib import ExitStack
 
 from twisted.internet.defer import CancelledError, Deferred
+from zope.interface.verify import verifyObject
 
 from tcpsuite.core.paths import Path
 from tcpsuite.errors import ProtocolError
+from tcpsuite.interfaces import IShrinkable
 from tcpsuite.services.files import sums
+from tcpsuite.services.files.http import FilesSite
+from tcpsuite.services.files.lines import FilesFactory
 from tcpsuite.services.files.root import Opened
 from tcpsuite.services.files.sums import AT_ONCE, SETTLED, STEP, Sums
 from tests.support.files import CONTENT, FilesCase
@@ -86,6 +90,29 @@ class SumsTests(FilesCase):
         self.assertNoResult(forgotten := self.digest("b"))
         self.threads.work()
         self.successResultOf(forgotten)
+
+    def test_shrinks(self) -> None:
+        """When memory is short, the half that nobody asked for longest is forgotten."""
+        for name in ("a", "b", "c"):
+            (self.root / name).write_bytes(name.encode())
+            self.successResultOf(self.digest(name))
+        self.successResultOf(self.digest("a"))
+        self.sums.shrink()
+        self.assertEqual(repr(self.sums), "<Sums known=1 reading=0 waiting=0>")
+        self.threads.wait = True
+        self.successResultOf(self.digest("a"))
+        for _ in range(2):
+            self.sums.shrink()
+        self.assertEqual(repr(self.sums), "<Sums known=0 reading=0 waiting=0>")
+
+    def test_services_shrink(self) -> None:
+        """A service of files, in lines or over HTTP, forgets digests when it is asked for memory."""
+        for factory in (FilesFactory, FilesSite):
+            self.successResultOf(Deferred.fromCoroutine(self.share.sums.digest(self.open())))
+            self.assertIn("known=1", repr(self.share.sums))
+            verifyObject(IShrinkable, service := factory(self.share))
+            service.shrink()
+            self.assertIn("known=0", repr(self.share.sums))
 
     def test_two_at_a_time(self) -> None:
         """Two threads hash; whoever comes third waits for a place."""
