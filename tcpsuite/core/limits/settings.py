@@ -63,8 +63,8 @@ class Limits:
     )
     bandwidth_per_user: Size = option(
         Size(0),
-        "Bytes a second of all connections to a session or file service on which one user is logged in, each way; "
-        "0: no limit.",
+        "Bytes a second of all connections to a session or file service on which one user is logged in, each "
+        "way; 0: no limit.",
         check=_bandwidth,
     )
 
