@@ -42,6 +42,7 @@ from tcpsuite.net.notify import Notifier
 from tcpsuite.net.overload import Garbage, Overload
 from tcpsuite.net.refusing import Refusal
 from tcpsuite.net.sessions import SessionManager
+from tcpsuite.net.steady import steady_time
 from tcpsuite.plugin import descriptors_of, service_types
 from tcpsuite.stores.affinity import AffinityFile
 from tcpsuite.stores.memory import MemoryStore
@@ -121,7 +122,10 @@ class Suite(Service):
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
         self._room = _room(config)
-        self._redis = InRedis(config.redis, reactor, partial(server_endpoint, reactor), failure_text)
+        self._now = steady_time()
+        self._redis = InRedis(
+            config.redis, reactor, partial(server_endpoint, reactor), failure_text, self._now
+        )
         shared = any(table.limits.shared for table in config.listeners.values())
         self.shared_limits = self._redis.limits() if shared else None
         self._bounds = Bounds(self.ledger, reactor, self.shared_limits)
@@ -169,7 +173,11 @@ class Suite(Service):
             if options.upstream:
                 self.attachments = Attachments(self.upstreams[options.upstream], self.reactor, options)
             self.sessions = SessionManager(
-                self._session_store(options), self.reactor, options, connections=self.attachments
+                self._session_store(options),
+                self.reactor,
+                options,
+                connections=self.attachments,
+                now=self._now,
             )
         return self.sessions
 

@@ -11,8 +11,11 @@ from twisted.internet import reactor
 from tcpsuite.app import build
 from tcpsuite.config import load
 from tcpsuite.errors import StartError
+from tcpsuite.net.sessions import SessionManager
+from tcpsuite.stores.redis.sessions import RedisSessionStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TEXT = """
@@ -40,6 +43,23 @@ def test_built_as_it_says(tmp_path: Path) -> None:
     assert repr(suite.sessions.store) == (
         "<RedisSessionStore <RedisClient redis tcp:192.0.2.1:6379 connections=0 of 3>>"
     )
+
+
+def test_one_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the clock of Redis is compared with is the clock that sessions go by, and never jumps."""
+    made: list[Callable[[], float]] = []
+
+    def steady() -> Callable[[], float]:
+        made.append(lambda: 1000.0)
+        return made[-1]
+
+    monkeypatch.setattr("tcpsuite.app.steady_time", steady)
+    file = tmp_path / "x.toml"
+    file.write_text(TEXT)
+    sessions = build(load(str(file), environ={}).config, reactor).sessions
+    assert isinstance(sessions, SessionManager)
+    assert isinstance(sessions.store, RedisSessionStore)
+    assert made == [sessions._here] == [sessions.store._client._now]
 
 
 def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

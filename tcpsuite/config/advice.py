@@ -60,7 +60,7 @@ def broken(config: Config, tree: Tree) -> list[Fault]:
             _reactor(config.reactor),
             _passwords(config.auth.passwords),
             _overrides(config),
-            _session_store(config),
+            _redis(config),
             unusable(config),
         )
         for fault in _faults(tree, remarks)
@@ -122,14 +122,18 @@ def _overrides(config: Config) -> Remarks:
                     yield ("listener", name, "limits", "overrides"), line
 
 
-def _session_store(config: Config) -> Remarks:
-    if config.sessions.store == "redis" and any(
-        listener.service == "session" for listener in config.listeners.values()
-    ):
+def _redis(config: Config) -> Remarks:
+    listeners = config.listeners
+    wanted: list[Path] = [
+        ("listener", name, "limits", "shared") for name, each in listeners.items() if each.limits.shared
+    ]
+    if config.sessions.store == "redis" and any(each.service == "session" for each in listeners.values()):
+        wanted.append(("sessions", "store"))
+    if wanted:
         try:
             need_redis()
         except StartError as error:
-            yield ("sessions", "store"), str(error)
+            yield from ((path, str(error)) for path in wanted)
 
 
 def _listeners(config: Config) -> Remarks:

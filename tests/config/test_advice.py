@@ -54,15 +54,17 @@ class BrokenTests(SynchronousTestCase):
         return self.folder.lines(self.folder.load(text).broken)
 
     def test_redis(self) -> None:
-        """Sessions in Redis want its client library; what is not served wants nothing."""
+        """Sessions in Redis, and shared limits, want its client library; what is not served wants nothing."""
         redis = '[sessions]\nstore = "redis"\n'
         self.assertEqual(self.broken(SESSIONS + redis), [])
         with patch.dict(sys.modules, {"txredisapi": None}):
             (line,) = self.broken(SESSIONS + redis)
             self.assertEqual(self.broken(SESSIONS) + self.broken(ECHO + redis), [])
+            (shared,) = self.broken(ECHO + '[listener.echo.limits]\nshared = ["connections_per_ip"]\n')
         self.assertTrue(
             line.startswith("x.toml:5: sessions.store: redis wants tcpsuite[redis] installed: "), line
         )
+        self.assertIn(": listener.echo.limits.shared: redis wants tcpsuite[redis] installed: ", shared)
 
     def test_reactor(self) -> None:
         """A reactor whose module cannot be imported here is told; those that can be are not."""

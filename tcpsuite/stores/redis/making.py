@@ -28,6 +28,7 @@ class InRedis:
 
     :param endpoint: makes an endpoint of a Twisted client endpoint string.
     :param explain: why a connection was lost, in words.
+    :param now: seconds since the epoch, by the clock that sessions go by here; compared with that of Redis.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class InRedis:
         reactor: Any,
         endpoint: Callable[[str], IStreamClientEndpoint],
         explain: Callable[[Failure], str],
+        now: Callable[[], float],
     ) -> None:
         self._options = options
         self._reactor = reactor
         self._endpoint = endpoint
         self._explain = explain
+        self._now = now
 
     def sessions(self) -> RedisSessionStore:
         """Where sessions are kept.
@@ -71,4 +74,4 @@ class InRedis:
             raise StartError(f"{wanted}: {error}") from None
         from tcpsuite.stores.redis.building import build_client
 
-        return build_client(options, self._reactor, self._endpoint, self._explain)
+        return build_client(options, self._reactor, self._endpoint, self._explain, self._now)
