@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class LiveSession:
-    """A session in use.  Whoever got it from the manager gives it back by ``release`` or ``destroy``."""
+    """A session in use.  Whoever got it from the manager gives it back by ``release``, destroyed or not."""
 
     session: Session
     uses: int = 0

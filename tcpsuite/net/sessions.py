@@ -13,27 +13,24 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Resumed
 from tcpsuite.core.sessions import (
     ANONYMOUS,
-    ID_BYTES,
     DataLimits,
-    Kept,
     Lifetime,
     Session,
-    check_owner,
     digest_of,
     may_resume,
-    new_id,
 )
-from tcpsuite.errors import ProtocolError, StoreFailed
+from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.net.session_connections import SessionConnection
 from tcpsuite.net.session_data import LiveSession, SessionData, no_session
 from tcpsuite.net.session_journal import SessionJournal
+from tcpsuite.net.session_opening import SessionOpening
 from tcpsuite.net.session_options import SessionsOptions
 from tcpsuite.net.shield import shield
 from tcpsuite.net.steady import steady_time
@@ -91,7 +88,8 @@ class SessionManager:
         self.connections = connections
         self._data = SessionData(store, DataLimits(options.max_keys, options.max_bytes), self._forget)
         self._lifetime = Lifetime(options.idle_timeout, options.max_age)
-        self._random_bytes = random_bytes
+        limits = options.max_sessions, options.max_per_user
+        self._opening = SessionOpening(store, *limits, random_bytes)
         self._here = now or steady_time()
         self._live: dict[bytes, LiveSession] = {}
         self._own: dict[bytes, Owned] = {}
@@ -159,7 +157,10 @@ class SessionManager:
         return self._finish(live, self._delete(live, key))
 
     def touch(self, live: LiveSession) -> None:
-        """Note that it is used: its idle time begins anew, in the store too."""
+        """Note that it is used: its idle time begins anew, in the store too.
+
+        :raises ProtocolError: ``no-session``, at once, when it has ended.
+        """
         self._touch(self._use(live))
 
     def release(self, live: LiveSession) -> None:
@@ -201,6 +202,8 @@ class SessionManager:
         """Forget what nobody used for the idle time-out, and what is older than any session may be."""
         try:
             swept = await self._sweep()
+        except Closed:
+            pass  # it was stopped meanwhile
         except StoreFailed as error:
             self.log.warn("expired sessions were not swept out: {error}", error=error)
         except Exception:
@@ -236,6 +239,7 @@ class SessionManager:
 
     async def _sweep(self) -> int:
         await self._look_at_live()
+        await self._opening.clear()
         now = self._now()
         swept = await self.store.expire(self._lifetime.used_since(now), self._lifetime.created_since(now))
         for digest in tuple(self._own):
@@ -270,20 +274,7 @@ class SessionManager:
         }
 
     async def _create(self, user: str) -> tuple[str, LiveSession]:
-        check_owner(user)
-        session_id, now = new_id(self._random_bytes(ID_BYTES)), self._now()
-        session = Session(digest_of(session_id), user, created=now, used=now)
-        limit, user_limit = self.options.max_sessions, self.options.max_per_user
-        try:
-            kept = await self.store.create(session, limit, user_limit)
-        except CancelledError:
-            # Nobody will ever know its id.
-            self.store.delete(session.digest).addErrback(lambda _: None)
-            raise
-        if kept is Kept.FULL:
-            raise ProtocolError("full", f"there are {limit} sessions already")
-        if kept is Kept.USER_FULL:
-            raise ProtocolError("full", f"you have {user_limit} sessions already")
+        session_id, session = await self._opening.open(user, self._now())
         self._journal.tell(Opened(session.digest, user))
         return session_id, self._hold(session)
 

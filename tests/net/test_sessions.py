@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import capturedLogs
 
 from tcpsuite.core.sessions import digest_of
-from tcpsuite.errors import StoreFailed
+from tcpsuite.errors import Closed, StoreFailed
+from tcpsuite.net.session_opening import STRAYS, SessionOpening
 from tests.support.managers import ManagerCase
 
 
@@ -196,6 +198,60 @@ class RaceTests(ManagerCase):
         self.store.answer()
         self.assertEqual(repr(self.manager), "<SessionManager in use=0 <MemoryStore 0 sessions>>")
 
+    def lose_the_answer(self) -> None:
+        """Open a session that is kept, which nobody is told."""
+        asked = self.manager.create("alice")
+        work, done = self.store.asked.pop(0)
+        work()
+        done.errback(StoreFailed("no answer within 2 s"))
+        self.failureResultOf(asked, StoreFailed)
+
+    def test_the_answer_is_lost_while_opening(self) -> None:
+        """A session whose keeping failed, though it is kept, is forgotten at once if that can be."""
+        self.store.slow = True
+        self.lose_the_answer()
+        self.store.answer()
+        self.assertEqual(repr(self.store), "<MemoryStore 0 sessions>")
+
+    def test_the_answer_is_lost_while_the_store_is_away(self) -> None:
+        """If it can not, the next sweeps do it; so it does not count against its user for its idle time."""
+        self.store.slow = True
+        for _ in range(3):
+            self.lose_the_answer()
+            self.store.answer(error=StoreFailed("connection refused"))
+        self.manager.start()
+        self.store.answer(error=StoreFailed("connection refused"))
+        self.store.slow = False
+        self.assertEqual(self.refused(self.manager.create("alice")), "full")
+        self.clock.advance(10.0)
+        self.assertEqual(repr(self.store), "<MemoryStore 0 sessions>")
+        self.opened()
+
+    def test_what_nobody_was_told_of_is_kept_late(self) -> None:
+        """What was not there yet when it was to be forgotten is forgotten by the next sweep."""
+        self.store.slow = True
+        asked = self.manager.create("alice")
+        work, done = self.store.asked.pop(0)
+        done.errback(StoreFailed("no answer within 2 s"))
+        self.failureResultOf(asked, StoreFailed)
+        self.store.answer()
+        work()
+        self.store.slow = False
+        self.manager.start()
+        self.assertEqual(repr(self.store), "<MemoryStore 0 sessions>")
+
+    def test_few_of_those_are_remembered(self) -> None:
+        """However often opening fails, what is remembered of it has a bound."""
+        self.store.slow = True
+        chance = (number.to_bytes(32) for number in range(STRAYS + 5))
+        opening = SessionOpening(self.store, 3, 0, lambda _: next(chance))
+        for _ in range(STRAYS + 5):
+            asked = Deferred.fromCoroutine(opening.open("alice", 0.0))
+            self.store.answer(error=StoreFailed("connection refused"))
+            self.store.answer(error=StoreFailed("connection refused"))
+            self.failureResultOf(asked, StoreFailed)
+        self.assertEqual(repr(opening), f"<SessionOpening strays={STRAYS}>")
+
     def test_connection_lost_while_resuming(self) -> None:
         """A session that was fetched for nobody is not in use."""
         session_id, live = self.opened()
@@ -272,6 +328,16 @@ class SweepTests(ManagerCase):
         self.store.slow = False
         self.clock.advance(10.0)
         self.assertIsNone(self.stored(session_id))
+
+    def test_stopped_under_way(self) -> None:
+        """A sweep that the end of the store interrupts says nothing."""
+        self.store.slow = True
+        with capturedLogs() as told:
+            self.manager.start()
+            self.successResultOf(self.manager.stop())
+            self.store.answer(error=Closed("the session store is closed"))
+        self.assertEqual([*told], [])
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_goes_on_after_our_own_fault(self) -> None:
         """A fault of ours is logged with its traceback, and the sweeps go on."""
