@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import asdict, frozen
 
 from tcpsuite import __version__
+from tcpsuite.admin.limits import shared_data
 from tcpsuite.admin.sessions import sessions_data
 from tcpsuite.core.connections import Totals
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from tcpsuite.admin.limits import SharedLimitsView
     from tcpsuite.admin.sessions import SessionsView
     from tcpsuite.core.connections import Connection, Ledger
-    from tcpsuite.core.limits import Use
+    from tcpsuite.core.limits import Tables, Use
     from tcpsuite.core.picks import Pick
     from tcpsuite.core.queueing import WhyHeld
     from tcpsuite.core.servers import Administration, Server
@@ -134,6 +136,9 @@ class LimiterView(Protocol):
 
     def top(self, number: int, now: float) -> Sequence[Use]: ...
 
+    @property
+    def shared(self) -> Tables: ...
+
 
 class OverloadView(Protocol):
     """What is looked at of a :class:`tcpsuite.net.overload.Overload`."""
@@ -163,6 +168,9 @@ class SuiteView(Protocol):
 
     @property
     def limiters(self) -> Mapping[str, LimiterView]: ...  # by listener
+
+    @property
+    def shared_limits(self) -> SharedLimitsView | None: ...
 
     @property
     def upstreams(self) -> Mapping[str, UpstreamView]: ...
@@ -209,6 +217,8 @@ class Status:
     upstreams: Mapping[str, dict[str, Any]]
     sessions: Mapping[str, Any]
     """Their figures; empty when nothing serves sessions."""
+    shared_limits: Mapping[str, Any]
+    """How it stands with those that it shares limits with; empty when it shares none."""
     overload: Mapping[str, dict[str, Any]]
     """Of ``memory`` and of ``lag``: how they are, and what is done about it."""
 
@@ -229,6 +239,7 @@ class Status:
             },
             "upstreams": self.upstreams,
             "sessions": self.sessions,
+            "shared_limits": self.shared_limits,
             "overload": self.overload,
         }
 
@@ -268,6 +279,7 @@ async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
         oldest=tuple(islice(suite.ledger, MOST_CONNECTIONS)),
         upstreams={name: upstream_data(upstream) for name, upstream in suite.upstreams.items()},
         sessions=sessions,
+        shared_limits=shared_data(suite.shared_limits),
         overload=suite.overload.status(),
     )
 

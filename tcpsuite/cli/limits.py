@@ -51,6 +51,8 @@ def top(listener: str | None, number: int) -> None:
 def _print(told: Mapping[str, Any]) -> None:
     for name, each in told["listeners"].items():
         click.echo(f"listener {name}: {_counts(each)}")
+        if shared := each.get("shared"):
+            click.echo(_shared(shared))
         rows = [
             (
                 use["limit"],
@@ -71,3 +73,10 @@ def _counts(each: Mapping[str, Any]) -> str:
         if each[key]
     ]
     return "; ".join(told) or "nothing was refused"
+
+
+def _shared(shared: Mapping[str, Any]) -> str:
+    reserved = ", ".join(f"{limit} ({number:g} reserved)" for limit, number in shared["reserved"].items())
+    if shared["alone_for"] is None:
+        return f"shared with {shared['others']} other processes: {reserved}"
+    return f"counted alone for {shared['alone_for']:.0f} s, as Redis is away: {reserved}"

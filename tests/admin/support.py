@@ -10,11 +10,12 @@ from twisted.internet.defer import Deferred, succeed
 
 from tcpsuite.core.choosing import Choice, LeftOut, Why
 from tcpsuite.core.connections import Connection, Counted, Ledger, Reason
-from tcpsuite.core.limits import ResourceLimiter, parse_overrides
+from tcpsuite.core.limits import ResourceLimiter, Terms, parse_overrides
 from tcpsuite.core.picks import Pick, Told
 from tcpsuite.core.queueing import WhyHeld
 from tcpsuite.core.servers import Administration, Server
 from tcpsuite.errors import ChangeRefused
+from tests.support.limit_store import Process, Store
 
 
 @frozen
@@ -205,6 +206,16 @@ class FakeOverload:
 
 
 @define
+class FakeSharedLimits:
+    """Redis has been away for a while."""
+
+    alone_for: float | None = 12.5
+
+    def figures(self) -> dict[str, Any]:
+        return {"alone_for": self.alone_for, "others": 2, "questions": 70}
+
+
+@define
 class FakeSuite:
     ledger: Ledger = Factory(Ledger)
     started_at: float | None = 0.0
@@ -214,6 +225,7 @@ class FakeSuite:
     listeners: dict[str, FakeListener] = Factory(dict)
     upstreams: dict[str, FakeUpstream] = Factory(dict)
     limiters: dict[str, ResourceLimiter] = Factory(dict)
+    shared_limits: FakeSharedLimits | None = None
     config: FakeConfig = Factory(lambda: FakeConfig({}))
 
 
@@ -233,6 +245,17 @@ def busy_limiter() -> ResourceLimiter:
         limiter.admit(client, 9.0)
     limiter.admit_user("ann", 9.0)
     limiter.spend("user:ann", 50, 9.75)
+    return limiter
+
+
+def shared_limiter() -> ResourceLimiter:
+    """A client has one connection, and nine more are reserved."""
+    store = Store()
+    process = Process("a", store)
+    tables = process.sharing.tables("db", {"connections_per_ip": Terms(batch=0.09)})
+    limiter = ResourceLimiter(shared=tables)
+    limiter.admit("192.0.2.7", 0.0)
+    process.talk()
     return limiter
 
 

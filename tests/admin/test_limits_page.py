@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.admin.asking import Asking
+from tests.admin.support import FakeSharedLimits, shared_limiter
 
 
 class LimitsPageTests(Asking):
@@ -29,6 +30,19 @@ class LimitsPageTests(Asking):
             ],
         )
         self.assertEqual(got.json["listeners"]["echo"]["top"], [])
+
+    def test_shared(self) -> None:
+        """What is shared tells how this process stands with the others, and what is reserved for it."""
+        listeners = self.get("/api/v1/limits").json["listeners"]
+        self.assertEqual(listeners["echo"]["shared"], {})
+        self.suite.shared_limits = FakeSharedLimits()
+        self.suite.limiters["db"] = shared_limiter()
+        listeners = self.get("/api/v1/limits").json["listeners"]
+        self.assertEqual(
+            listeners["db"]["shared"],
+            {"alone_for": 12.5, "others": 2, "questions": 70, "reserved": {"connections_per_ip": 9}},
+        )
+        self.assertEqual(listeners["echo"]["shared"], {})
 
     def test_fewer(self) -> None:
         """So many of each limit as are asked for."""

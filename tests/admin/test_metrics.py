@@ -16,7 +16,7 @@ from tcpsuite.admin.process import ProcessFigures
 from tcpsuite.admin.status import gather
 from tcpsuite.core.metrics import render
 from tcpsuite.errors import StoreFailed
-from tests.admin.support import FakeSessions, FakeSuite, busy_suite
+from tests.admin.support import FakeSessions, FakeSharedLimits, FakeSuite, busy_suite
 
 CHANGES = {("cache", "drain"): 2}
 
@@ -46,6 +46,19 @@ def value(name: str, **labels: str) -> float:
 
 
 class MetricsTests(SynchronousTestCase):
+    def test_shared_limits(self) -> None:
+        """Who shares no limits is not told of; else whether they are counted alone, and with how many."""
+        self.assertNotIn("tcpsuite_limits_alone", page())
+        suite = busy_suite()
+        suite.shared_limits = FakeSharedLimits()
+        found = page(suite)
+        for line in (
+            "tcpsuite_limits_alone 1",
+            "tcpsuite_limits_others 2",
+            "tcpsuite_limits_questions_total 70",
+        ):
+            self.assertIn(f"\n{line}\n", found)
+
     def test_listeners(self) -> None:
         """A listener's connections, bytes and refusals are told, the bytes of open connections included."""
         self.assertEqual(value("tcpsuite_connections_open", listener="db", service="gateway"), 1)

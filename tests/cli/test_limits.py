@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest_twisted
 
 from tcpsuite.admin.http import AdminListener, AdminOptions
 from tcpsuite.options import Endpoints
-from tests.admin.support import busy_suite
+from tests.admin.support import FakeSharedLimits, FakeSuite, busy_suite, shared_limiter
 from tests.cli.test_client import invoke
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-@pytest_twisted.async_yield_fixture
-async def admin() -> AsyncIterator[str]:
-    """Where the admin listener of a busy suite is."""
+@asynccontextmanager
+async def admin_of(suite: FakeSuite) -> AsyncIterator[str]:
+    """Where its admin listener is."""
     from twisted.internet import reactor
 
-    listener = AdminListener(AdminOptions(Endpoints(("tcp:0:interface=127.0.0.1",))), busy_suite(), reactor)
+    listener = AdminListener(AdminOptions(Endpoints(("tcp:0:interface=127.0.0.1",))), suite, reactor)
     await listener.start()
     yield f"http://{listener.addresses[0]}"
     await listener.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def admin() -> AsyncIterator[str]:
+    """Where the admin listener of a busy suite is."""
+    async with admin_of(busy_suite()) as address:
+        yield address
 
 
 @pytest_twisted.ensureDeferred
@@ -64,3 +72,19 @@ async def test_nonsense(admin: str) -> None:
     result = await invoke("limits", "top", "--listener", "dc", "--admin", admin)
     assert (result.exit_code, result.stderr) == (1, "Error: there is no listener 'dc'; there is db, echo\n")
     assert (await invoke("limits", "top", "-n", "0", "--admin", admin)).exit_code == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_shared() -> None:
+    """Of shared limits it tells how many share them, or for how long they are counted alone."""
+    suite = busy_suite()
+    suite.limiters["db"] = shared_limiter()
+    suite.shared_limits = shared = FakeSharedLimits()
+    async with admin_of(suite) as address:
+        result = await invoke("limits", "top", "--listener", "db", "--admin", address)
+        told = "counted alone for 12 s, as Redis is away: connections_per_ip (9 reserved)"
+        assert result.stdout.splitlines()[1] == told
+        shared.alone_for = None
+        result = await invoke("limits", "top", "--listener", "db", "--admin", address)
+        told = "shared with 2 other processes: connections_per_ip (9 reserved)"
+        assert result.stdout.splitlines()[1] == told

@@ -79,6 +79,17 @@ class RedisLimits:
         if self._soon is None and self.sharing.wanting:
             self._look_soon()
 
+    def figures(self) -> dict[str, Any]:
+        """How it stands with the others: ``alone_for`` seconds it has counted alone, ``None`` if it does not;
+        how many ``others`` there are, as last heard; and how many ``questions`` there were.
+        """
+        since = self.sharing.standing.away_since
+        return {
+            "alone_for": None if since is None else round(self._clock.seconds() - since, 3),
+            "others": len(self.sharing.peers),
+            "questions": self.questions,
+        }
+
     def stop(self) -> Deferred[Any]:
         """Give everything back, and close the connections.  Fires when that is done, or cannot be."""
         self._running = False
