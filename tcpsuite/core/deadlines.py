@@ -7,7 +7,7 @@ a slot, so to add and to remove costs the same whatever their number; only a new
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import ceil
 from typing import Generic, TypeVar
 
@@ -15,6 +15,9 @@ GRAIN = 1 / 16
 """Seconds that a deadline may be met late: nobody notices them in a time-out of seconds.  Being a power of
 two, it divides whole seconds without a rest.
 """
+
+SPARE = 8
+"""Numbers of slots that are no more, which are kept in order though they are more than half."""
 
 Key = TypeVar("Key")
 
@@ -28,7 +31,7 @@ class Timetable(Generic[Key]):
     def __init__(self) -> None:
         self._slot_of: dict[Key, int] = {}
         self._slots: dict[int, dict[Key, None]] = {}
-        self._order: list[int] = []  # a heap of the slots that there are, those that became empty included
+        self._order: list[int] = []  # a heap of the slots that there are, and of some that were
 
     def __repr__(self) -> str:
         return f"<Timetable deadlines={len(self)} slots={len(self._slots)}>"
@@ -57,16 +60,19 @@ class Timetable(Generic[Key]):
         number = self._slot_of.pop(key, None)
         if number is None:
             return
-        del self._slots[number][key]
-        if not self._slot_of:
-            # Nobody may ever ask for what is due again: nothing is to be left behind.
-            self._slots.clear()
-            self._order.clear()
+        slot = self._slots[number]
+        del slot[key]
+        if not slot:
+            del self._slots[number]
+            # Nobody may ever ask for what is due again, or what stays may be the first for hours.
+            if len(self._order) > 2 * len(self._slots) + SPARE:
+                self._order = list(self._slots)
+                heapify(self._order)
 
     def next(self) -> float | None:
         """When the first deadline will be met; ``None`` when there is none."""
-        while self._order and not self._slots[self._order[0]]:
-            del self._slots[heappop(self._order)]
+        while self._order and self._order[0] not in self._slots:
+            heappop(self._order)
         return self._order[0] * GRAIN if self._order else None
 
     def due(self, now: float) -> list[Key]:
@@ -75,7 +81,7 @@ class Timetable(Generic[Key]):
         """
         over: list[Key] = []
         while self._order and self._order[0] * GRAIN <= now:
-            over += self._slots.pop(heappop(self._order))
+            over += self._slots.pop(heappop(self._order), ())
         for key in over:
             del self._slot_of[key]
         return over

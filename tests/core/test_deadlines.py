@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.deadlines import GRAIN, Timetable
+from tcpsuite.core.deadlines import GRAIN, SPARE, Timetable
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -67,14 +67,28 @@ class TimetableTests(SynchronousTestCase):
             self.timetable.remove("a")
         self.assertEqual(repr(self.timetable), "<Timetable deadlines=0 slots=0>")
 
-    def test_keeps_no_slots_before_the_first_deadline(self) -> None:
-        """Slots that became empty are dropped when one asks for the next deadline."""
+    def test_keeps_no_empty_slots(self) -> None:
+        """Nor beside one that stays, before it or behind it; and what is kept in order is no more than that."""
+        for due in (1e6, 0.0):
+            self.timetable.add("long", due)
+            for second in range(1000):
+                self.timetable.add("a", 1.0 + second)
+            self.assertEqual(repr(self.timetable), "<Timetable deadlines=2 slots=2>")
+            self.assertLessEqual(len(self.timetable._order), 2 * 2 + SPARE)
+            self.timetable.remove("a")
+            self.assertEqual(self.timetable.next(), due)
+
+    def test_comes_back_to_a_slot(self) -> None:
+        """A slot that became empty, and is used again, is met once."""
         self.timetable.add("long", 100.0)
-        for second in range(50):
-            self.timetable.add("a", float(second))
-        self.timetable.remove("a")
+        for _ in range(5):
+            self.timetable.add("a", 1.0)
+            self.timetable.remove("a")
+        self.timetable.add("a", 1.0)
+        self.assertEqual(self.timetable.next(), 1.0)
+        self.assertEqual(self.timetable.due(1.0), ["a"])
+        self.assertEqual(self.timetable.due(99.0), [])
         self.assertEqual(self.timetable.next(), 100.0)
-        self.assertEqual(repr(self.timetable), "<Timetable deadlines=1 slots=1>")
 
     @given(STEPS)
     def test_as_a_list_would(self, steps: list[tuple[str, int, float]]) -> None:

@@ -13,7 +13,7 @@ from heapq import nlargest
 from tcpsuite.errors import LocalError
 
 KEYS = 100_000
-"""Keys that are remembered: about 25 MB of them, and more than a flood has addresses."""
+"""Keys that are remembered: 16 to 18 MiB of them, and more than a flood has addresses."""
 
 _GRAIN = 1e-6  # seconds by which sums of binary fractions may miss
 
