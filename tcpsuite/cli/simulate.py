@@ -59,6 +59,8 @@ def simulate(
     The logs must be JSON (format = "json" under [access_log]); - is standard input.  How long a connection
     would have taken on another server it cannot know.
     """
+    from tcpsuite.net.assembly import build_stick_table
+
     config = load_or_exit(file, settings).config
     options = config.upstreams.get(upstream)
     if options is None:
@@ -75,8 +77,9 @@ def simulate(
         _refuse(f"{names}: no connection of a listener that leads to {upstream}")
     found: dict[str, Distribution] = {REALITY: happened(events, _servers(options))}
     for name, balancer in balancers.items():
-        found[name] = play(events, _servers(options), balancer)
-    click.echo(f"{len(events)} connections of upstream {upstream}; other lines: {others}")
+        found[name] = play(events, _servers(options), balancer, build_stick_table(options))
+    sticks = "" if options.affinity == "off" else ", with its affinity"
+    click.echo(f"{len(events)} connections of upstream {upstream}{sticks}; other lines: {others}")
     _print(found)
     click.echo(NOTE)
 

@@ -38,6 +38,11 @@ _MAPPED = "::ffff:"
 """Before the address of an IPv4 client that came to an IPv6 listener: it is the same client."""
 
 
+def key_of(client: str) -> str:
+    """What a table knows a client as: its address, however it came; nothing when it has none."""
+    return client.removeprefix(_MAPPED)
+
+
 @frozen
 class Home:
     """Where a client is at home."""
@@ -214,7 +219,7 @@ class Affinity:
 
     def pick(self, servers: Sequence[Server], client: str, now: float) -> Server | None:
         """The client's own server, else the balancer's."""
-        key = self._key = client.removeprefix(_MAPPED)
+        key = self._key = key_of(client)
         own = self._own = self.table.find(key, now) if key else None
         if own is None:
             self._kept = False
@@ -250,13 +255,13 @@ class Affinity:
 
     def look(self, client: str, now: float) -> dict[str, Any] | None:
         """What is known of one client, as plain data; ``None`` when nothing is."""
-        for home in self.table.homes((client.removeprefix(_MAPPED),), now):
+        for home in self.table.homes((key_of(client),), now):
             return {"server": home.server, "idle": round(home.idle, 3), "open": home.open}
         return None
 
     def forget(self, client: str | None = None) -> int:
         """Forget a client, or all of them; how many were known."""
-        return self.table.clear() if client is None else int(self.table.forget(client.removeprefix(_MAPPED)))
+        return self.table.clear() if client is None else int(self.table.forget(key_of(client)))
 
     def stats(self, now: float) -> dict[str, Any]:
         """How many clients are remembered, of how many at most, and what picks came to."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
+from tcpsuite.core.affinity import Affinity, key_of
 from tcpsuite.core.choosing import candidates
 from tcpsuite.core.servers import Server
 from tcpsuite.interfaces import ILearning, Outcome
@@ -22,6 +23,7 @@ from tcpsuite.interfaces import ILearning, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tcpsuite.core.affinity import StickTable
     from tcpsuite.interfaces import ILoadBalancer
 
 
@@ -89,7 +91,12 @@ def happened(events: Iterable[Event], servers: Iterable[Server]) -> Distribution
     return _Course(servers).play(events)
 
 
-def simulate(events: Iterable[Event], servers: Iterable[Server], balancer: ILoadBalancer) -> Distribution:
+def simulate(
+    events: Iterable[Event],
+    servers: Iterable[Server],
+    balancer: ILoadBalancer,
+    table: StickTable | None = None,
+) -> Distribution:
     """What each server would have had with ``balancer``.
 
     All servers are up all the time.  One that has its ``max_connections`` is left out as long as it has; who
@@ -98,9 +105,13 @@ def simulate(events: Iterable[Event], servers: Iterable[Server], balancer: ILoad
 
     :param servers: new ones; their counts are written.
     :param balancer: a new one.
+    :param table: a new one too, where clients are led to the server that they had.
     """
     events = tuple(events)
-    return _Simulation(servers, balancer, _connect_times(events)).play(events)
+    times = _connect_times(events)
+    if table is None:
+        return _Simulation(servers, balancer, times).play(events)
+    return _Sticking(servers, balancer, times, table).play(events)
 
 
 class _Course:
@@ -185,6 +196,40 @@ class _Simulation(_Course):
         super().end(server, event, now)
         if self._learner is not None:
             self._learner.finished(server, Outcome(True, seconds=event.seconds), now)
+
+
+class _Sticking(_Simulation):
+    """The same, where a client is led to the server that it had, if that is one of those."""
+
+    def __init__(
+        self,
+        servers: Iterable[Server],
+        balancer: ILoadBalancer,
+        connect_times: Mapping[str, float],
+        table: StickTable,
+    ) -> None:
+        super().__init__(servers, balancer, connect_times)
+        self._balancer = Affinity(table, balancer)
+        self._table = table
+
+    def choose(self, event: Event) -> Server | None:
+        """The client's own, else the one that the balancer picks, which is its own from now on."""
+        server = super().choose(event)
+        if server is not None and (key := key_of(event.client)):
+            self._table.lead(key, server.name, event.at)
+        return server
+
+    def begin(self, server: Server, event: Event) -> None:
+        """The table knows who has a connection."""
+        super().begin(server, event)
+        if key := key_of(event.client):
+            self._table.enter(key)
+
+    def end(self, server: Server, event: Event, now: float) -> None:
+        """And until when."""
+        super().end(server, event, now)
+        if key := key_of(event.client):
+            self._table.leave(key, now)
 
 
 def _connect_times(events: Iterable[Event]) -> dict[str, float]:

@@ -56,7 +56,6 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
         slow_start=options.slow_start,
         cut_when_down=options.cut_when_down,
     )
-    sticks = options.affinity != "off"
     return Upstream(
         name,
         members,
@@ -68,8 +67,15 @@ def build_upstream(name: str, options: UpstreamOptions, reactor: Any, chance: Ra
         queue=Queue(options.max_queue),
         operator=Operator(members, options.networks, make_pool),
         chance=chance,
-        stick_table=StickTable(options.affinity_timeout, options.affinity_entries) if sticks else None,
+        stick_table=build_stick_table(options),
     )
+
+
+def build_stick_table(options: UpstreamOptions) -> StickTable | None:
+    """Where clients are remembered; ``None`` where they are not."""
+    if options.affinity == "off":
+        return None
+    return StickTable(options.affinity_timeout, options.affinity_entries)
 
 
 def build_server(options: ServerOptions) -> Server:

@@ -109,6 +109,16 @@ class SimulateTests(SynchronousTestCase):
         self.assertIn("100.0%", (free["a"] + free["b"])[3:])
         self.assertNotIn("100.0%", [bound[name][3] for name in "abc"])
 
+    def test_affinity(self) -> None:
+        """An upstream with affinity is simulated with it: a client keeps the server that it had."""
+        self.lines = [log_line(number, peer=f"192.0.2.{number % 2}:1") for number in range(80)]
+        sticks = (f"upstream.pg.servers=[{', '.join(THREE)}]", "upstream.pg.affinity=ip")
+        rows = self.rows("round_robin", settings=sticks)
+        self.assertEqual(sorted(rows[name][3] for name in "abc"), ["0.0%", "50.0%", "50.0%"])
+        self.assertEqual(rows["80"][3:6], ["pg,", "with", "its"])
+        rows = self.rows("round_robin", settings=sticks[:1])
+        self.assertNotIn("0.0%", [rows[name][3] for name in "abc"])
+
     def test_own_balancer(self) -> None:
         """A balancer of somebody's own is named as in the file."""
         rows = self.rows("tcpsuite.core.balancing:First")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.core.affinity import StickTable
 from tcpsuite.core.balancing import STRATEGIES, First, LeastConnections, LeastTime, RoundRobin
 from tcpsuite.core.servers import Server
 from tcpsuite.core.simulation import Distribution, Event, Share, happened, simulate
@@ -112,6 +113,45 @@ class SimulateTests(SynchronousTestCase):
         ]
         found = simulate(events, servers(1, 1), LeastTime(Random(1)))
         self.assertGreater(found.shares["b"].connections, 500)
+
+    def test_affinity(self) -> None:
+        """With a table, each client is led where it was before, until it was away for too long; who has no
+        address goes where the balancer says.
+        """
+        clients = [f"192.0.2.{number}" for number in range(4)]
+        events = [
+            Event(10.0 * turn + n, 1, client) for turn in range(5) for n, client in enumerate(clients[:3])
+        ]
+        found = simulate(events, servers(1, 1), RoundRobin(Random(1)), StickTable(timeout=30.0))
+        self.assertEqual(sorted(share.connections for share in found.shares.values()), [5, 10])
+        late = [Event(1000.0 * turn, 1, clients[0]) for turn in range(10)]
+        found = simulate(late, servers(1, 1), RoundRobin(Random(1)), StickTable(timeout=30.0))
+        self.assertEqual([share.connections for share in found.shares.values()], [5, 5])
+        nobody = [Event(at, 1, "") for at in range(10)]
+        found = simulate(nobody, servers(1, 1), RoundRobin(Random(1)), StickTable())
+        self.assertEqual([share.connections for share in found.shares.values()], [5, 5])
+
+    def test_affinity_while_connected(self) -> None:
+        """A client that has a connection is not away, and is the same over IPv4 and IPv6; while its own
+        server is full it goes to another one, which is its own then.
+        """
+        events = [Event(0.0, 500, "192.0.2.1"), Event(400.0, 1, "::ffff:192.0.2.1")]
+        found = simulate(events, servers(1, 1), RoundRobin(Random(1)), StickTable(timeout=30.0))
+        self.assertEqual(sorted(share.connections for share in found.shares.values()), [0, 2])
+        small = servers(1, 1)
+        small[0].max_connections = 1
+        events = [Event(float(at), 2.5, "192.0.2.1") for at in range(6)]
+        found = simulate(events, small, First(Random(1)), StickTable())
+        self.assertEqual(counts(found), {"a": (1, 1), "b": (5, 3)})
+
+    @given(EVENTS, st.sampled_from(sorted(STRATEGIES)))
+    def test_nothing_is_lost_with_affinity(self, events: list[Event], strategy: str) -> None:
+        """The same where clients stick: all are served, and nobody has a connection in the end."""
+        usable, table = servers(1, 2), StickTable(timeout=20.0, most=2)
+        found = simulate(events, usable, STRATEGIES[strategy](Random(1)), table)
+        self.assertEqual((found.connections, found.unserved), (len(events), 0))
+        self.assertEqual([server.active for server in usable], [0, 0])
+        self.assertEqual([home for home in table.homes(table.keys(), 200.0) if home.open], [])
 
     @given(EVENTS, st.sampled_from(sorted(STRATEGIES)))
     def test_nothing_is_lost(self, events: list[Event], strategy: str) -> None:
