@@ -42,9 +42,8 @@ class LineSplitter:
         self._buffer = bytearray()
         self._searched = 0
         self._skipping = False
-        self._ends = 0  # of lines that arrived
-        self._taken = 0  # of these, those that are not held any more
-        self._refused: deque[tuple[int, int]] = deque()  # from which line to which one
+        self._taken = 0  # lines that are not held any more
+        self._refused: deque[tuple[int, int]] = deque()  # from which line to which one, by that count
 
     def __repr__(self) -> str:
         return f"<LineSplitter {len(self._buffer)} bytes{' skipping' if self._skipping else ''}>"
@@ -61,11 +60,12 @@ class LineSplitter:
     def feed(self, data: bytes) -> None:
         """More bytes arrived."""
         self._buffer += data
-        if self.max_lines:
-            before, self._ends = self._ends, self._ends + data.count(b"\n")
-            first = max(before, self._taken + self.max_lines) + 1
-            if first <= self._ends:
-                self._refused.append((first, self._ends))
+        # So few bytes hold no more lines, and need not be looked through.
+        if 0 < self.max_lines < len(self._buffer):
+            held = self._buffer.count(b"\n")
+            first = max(held - data.count(b"\n"), self.max_lines) + 1
+            if first <= held:
+                self._refused.append((self._taken + first, self._taken + held))
 
     def next(self) -> str | None:
         """The next line without its end, or ``None`` until more bytes arrive.
@@ -78,7 +78,7 @@ class LineSplitter:
             del self._buffer[: end + 1]
             self._searched = 0
             self._taken += 1
-            refused = bool(self._refused) and self._is_refused()
+            refused = self._refused and self._is_refused()
             if self._skipping:
                 self._skipping = False
             elif refused:
@@ -102,7 +102,6 @@ class LineSplitter:
         """All that is held, for a reader that takes over behind a line."""
         data = bytes(self._buffer)
         self._drop()
-        self._taken = self._ends
         self._refused.clear()
         return data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -30,18 +31,74 @@ class Deadline:
             self._deadlines._forget(self)
 
 
+class PhaseDeadline:
+    """The time-out of what goes from phase to phase, many times a second perhaps, and is late in hardly any.
+
+    To begin another phase is to note when its time is over: what is under way is only brought forward, and
+    put off when it comes too early.
+
+    :param deadlines: keeps it.
+    :param missed: called when the time of a phase is over, and no other has begun.
+    """
+
+    __slots__ = ("_deadline", "_deadlines", "_due", "_looks_at", "_missed")
+
+    def __init__(self, deadlines: Deadlines, missed: Callable[[], object]) -> None:
+        self._deadlines = deadlines
+        self._missed: Callable[[], object] | None = missed  # None behind the last phase
+        self._due = inf
+        self._looks_at = inf
+        self._deadline: Deadline | None = None
+
+    def begin(self, seconds: float) -> None:
+        """A phase begins that has so many seconds; 0 for any number."""
+        if not seconds:
+            self._due = inf
+            return
+        now = self._deadlines.seconds()
+        self._due = due = now + seconds
+        if due < self._looks_at:
+            self._look_in(seconds, due)
+
+    def cancel(self) -> None:
+        """There is no other phase, whatever begins."""
+        # Who knows each other in a circle is not forgotten at once.
+        self._missed = None
+        self._due = self._looks_at = inf
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _look_in(self, seconds: float, due: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._missed is not None:
+            self._looks_at = due
+            self._deadline = self._deadlines.after(seconds, self._look)
+
+    def _look(self) -> None:
+        self._deadline, self._looks_at = None, inf
+        due, now = self._due, self._deadlines.seconds()
+        if due <= now and self._missed is not None:
+            self._due = inf
+            self._missed()
+        elif due < inf:
+            self._look_in(due - now, due)
+
+
 class Deadlines:
     """Calls when time is over, up to :data:`~tcpsuite.core.deadlines.GRAIN` seconds late and never early.
 
     The reactor's own queue holds one timer for all of them, and none while none is under way.
 
     :param clock: an ``IReactorTime``.
+    :ivar seconds: gives the time, by that clock.
     """
 
     log = Logger()
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
+        self.seconds: Callable[[], float] = clock.seconds
         self._timetable: Timetable[Deadline] = Timetable()
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.interfaces import IRecorded
+from tcpsuite.net.deadlines import PhaseDeadline
 from tcpsuite.net.http_request import BoundedRequest
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
-    from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.http_site import BoundedSite
     from tcpsuite.net.stream import IStreamTransport
 
@@ -55,12 +55,16 @@ LINGER = 5.0
 class Phase(Enum):
     """What a connection is doing."""
 
-    IDLE = "no request"
-    HEADERS = "the headers of a request were not complete"
-    BODY = "the body of a request was not complete"
-    ANSWER = "a request is being answered"
-    HELD = "further requests wait for their turn, or for room for their answers"
-    CLOSING = "the peer took nothing more"
+    IDLE = (0, "no request")
+    HEADERS = (1, "the headers of a request were not complete")
+    BODY = (2, "the body of a request was not complete")
+    ANSWER = (3, "a request is being answered")
+    HELD = (4, "further requests wait for their turn, or for room for their answers")
+    CLOSING = (5, "the peer took nothing more")
+
+    def __init__(self, number: int, fault: str) -> None:
+        self.number = number
+        self.fault = fault
 
 
 @implementer(IRecorded, IHalfCloseableProtocol)
@@ -75,7 +79,7 @@ class BoundedChannel(HTTPChannel):
     site: BoundedSite
     transport: IStreamTransport
     phase = Phase.IDLE
-    _deadline: Deadline | None = None
+    _deadline: PhaseDeadline
     _body_bytes = 0
     _half_closed = False
     _answered = 0
@@ -96,6 +100,7 @@ class BoundedChannel(HTTPChannel):
         """Ready for a request."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.site.channels.add(self)
+        self._deadline = PhaseDeadline(self.site.deadlines, self._late)
         self._enter(Phase.IDLE)
 
     def readConnectionLost(self) -> None:
@@ -109,7 +114,7 @@ class BoundedChannel(HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Gone: a request that was being answered is told."""
         self.site.channels.discard(self)
-        self._disarm()
+        self._deadline.cancel()
         if self._next_turn is not None:
             self._next_turn.cancel()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
@@ -307,28 +312,20 @@ class BoundedChannel(HTTPChannel):
             self.connection.because(reason, detail)
 
     def _enter(self, phase: Phase) -> None:
-        self._disarm()
         self.phase = phase
-        if seconds := self.site.seconds.get(phase):
-            self._deadline = self.site.deadlines.after(seconds, self._late)
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._deadline.begin(self.site.seconds[phase.number])
 
     def _late(self) -> None:
-        self._deadline = None
         earned, self._body_bytes = self._body_bytes / MIN_BODY_RATE, 0
         phase = self.phase
         match phase:
             case Phase.BODY if earned >= 1:
-                self._deadline = self.site.deadlines.after(earned, self._late)
+                self._deadline.begin(earned)
             case Phase.HEADERS | Phase.BODY:
-                self._because(Reason.DEADLINE, f"{phase.value} in its time")
-                self.refuse(408, f"{phase.value} in its time")
+                self._because(Reason.DEADLINE, f"{phase.fault} in its time")
+                self.refuse(408, f"{phase.fault} in its time")
             case Phase.IDLE:
-                self._because(Reason.IDLE, f"no request for {self.site.seconds[phase]:g} s")
+                self._because(Reason.IDLE, f"no request for {self.site.seconds[phase.number]:g} s")
                 self._enter(Phase.CLOSING)
                 self.loseConnection()
             case _:

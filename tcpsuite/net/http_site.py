@@ -41,7 +41,7 @@ class BoundedSite(Site):
     :param idle_timeout: seconds without a request; 0 for any time.
     :param deadlines: keeps the time-outs; ``None`` for some of its own.
     :ivar channels: the open connections.
-    :ivar seconds: what each phase may take that does not take as long as it likes.
+    :ivar seconds: what each phase may take, by its number; 0 for any time.
     """
 
     protocol = BoundedChannel  # type: ignore[assignment]
@@ -63,12 +63,13 @@ class BoundedSite(Site):
         )
         self.max_body = max_body
         self.deadlines = deadlines or Deadlines(reactor)
-        self.seconds = {
+        seconds = {
             Phase.IDLE: idle_timeout,
             Phase.HEADERS: read_timeout,
             Phase.BODY: read_timeout,
             Phase.CLOSING: LINGER,
         }
+        self.seconds = tuple(seconds.get(phase, 0.0) for phase in Phase)
         self.channels: set[BoundedChannel] = set()
         self.draining = False
 

@@ -325,7 +325,7 @@ class FlowTests(HTTPCase):
         """A client that takes everything at once gets a step in each turn of the reactor."""
         self.ask()
         self.assertLess(len(self.client.transport.value()), STEP + 1000)
-        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [self.clock.seconds()])
+        self.assertIn(self.clock.seconds(), [call.getTime() for call in self.clock.getDelayedCalls()])
         self.assertTrue(self.client.answer().endswith(self.large))
 
     def test_asked_while_full(self) -> None:
