@@ -72,12 +72,19 @@ class Kit:
         :raises BenchError: saying what is missing.
         """
         for program in (self.load, self.echo):
-            if not succeeds("cc", "-O2", "-o", program, str(HERE / f"{Path(program).name}.c")):
-                raise BenchError(
-                    "a C compiler is needed, as cc; on Debian and Ubuntu: apt install gcc libc6-dev"
-                )
+            self.compile(Path(program).name)
         if not shutil.which("taskset"):
             raise BenchError("taskset is needed; on Debian and Ubuntu: apt install util-linux")
+
+    def compile(self, name: str) -> str:
+        """Compile a program of these folders; where it is.
+
+        :raises BenchError: saying what is missing.
+        """
+        program = str(self.folder / name)
+        if not succeeds("cc", "-O2", "-o", program, str(HERE / f"{name}.c")):
+            raise BenchError("a C compiler is needed, as cc; on Debian and Ubuntu: apt install gcc libc6-dev")
+        return program
 
     def can_build(self, server: Server) -> bool:
         """Compile what the server needs, if anything, and tell whether that went well."""

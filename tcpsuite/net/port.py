@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from errno import ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM
-from socket import NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo
+from socket import NI_NUMERICHOST, NI_NUMERICSERV, SO_LINGER, SOL_SOCKET, getnameinfo
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
 from twisted.logger import Logger
 from twisted.python import log
 
+from tcpsuite.net.refusing import Reset
 from tcpsuite.net.transport import TCPClient, TCPStream, UNIXClient, UNIXStream
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _PASSING = (ECONNABORTED, EPERM)
 
 _SHORTAGES = (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 """What ``accept`` says when this process or machine has run out of something."""
+
+_WITH_RESET = pack("ii", 1, 0)
 
 MORE_ACCEPTS = 20
 """So many more the next time, when the last one did not reach the end of those who wait."""
@@ -100,6 +104,10 @@ class _Accepting:
             peer = (host, *peer[1:])
         protocol = self.factory.buildProtocol(self._buildAddr(peer))
         if protocol is None:
+            skt.close()
+            return
+        if protocol.__class__ is Reset:  # of a flood each makes no more work than one that is closed
+            skt.setsockopt(SOL_SOCKET, SO_LINGER, _WITH_RESET)
             skt.close()
             return
         number = self.sessionno

@@ -80,7 +80,7 @@ class Refusal:
         """What serves a connection that ``verdict`` refuses; ``None`` closes it."""
         match self.way:
             case "reset":
-                return _Reset()
+                return Reset()
             case "tarpit":
                 return _Held(self, b"")
             case "answer":
@@ -105,12 +105,13 @@ class Refusal:
         self._held.leave()
 
 
-class _Reset(Protocol):
-    """Resets its connection."""
+class Reset(Protocol):
+    """Resets its connection.  A port that knows it does that itself, and spares it a transport."""
 
     transport: IStreamTransport
 
     def connectionMade(self) -> None:
+        """It begins, and is over."""
         self.transport.abortConnection()
 
 

@@ -14,7 +14,8 @@ from twisted.logger import globalLogPublisher
 
 from tcpsuite.net import port as net_port
 from tcpsuite.net.port import EPISODE
-from tests.support.stage import FIN, Actor, stage
+from tcpsuite.net.refusing import Reset
+from tests.support.stage import FIN, KINDS, RESET, Actor, stage
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,20 @@ class Failing:
 
     def __getattr__(self, name):
         return getattr(self._listening, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_refused_with_a_reset(kind):
+    """It is reset as soon as it is accepted; on our ports, before there is a transport for it."""
+    with stage(kind) as on:
+        refused = [Reset() for _ in range(3)]
+        waiting = iter(refused)
+        port = on.listen(lambda: next(waiting))
+        peers = [on.connect(port) for _ in refused]
+        on.until(lambda: all(peer.end for peer in peers))
+        assert [peer.end for peer in peers] == [RESET] * 3
+        spared = [protocol.transport is None for protocol in refused]
+        assert spared == [kind == "tcpsuite"] * 3
 
 
 @pytest.mark.parametrize("unix", ["", "a.sock"], ids=["tcp", "unix"])
