@@ -1,0 +1,39 @@
+"""``tcpsuite attach``, as a real process."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Self
+
+from tests.integration.support.programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "tcpsuite", "attach")
+
+
+class Attach(Program):
+    """It leads from a port of its own to the session service at ``suite``, a port of loopback.
+
+    :ivar port: where it listens, once it has started.
+    """
+
+    port: int
+
+    def __init__(self, suite: int, folder: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
+        log = folder / f"attach-{len(list(folder.glob('attach-*.log')))}.log"
+        super().__init__(*COMMAND, f"127.0.0.1:{suite}", "--listen", "0", *options, log=log, env=env)
+
+    def started(self) -> Self:
+        """Wait until it listens."""
+        self.ready(lambda: "listening on " in self.output, "tcpsuite attach listened")
+        self.port = int(re.findall(r"listening on 127\.0\.0\.1:(\d+)", self.output)[0])
+        return self
+
+    @property
+    def told(self) -> list[str]:
+        """What it has told since."""
+        return self.output.splitlines()[1:]
