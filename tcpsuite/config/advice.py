@@ -13,6 +13,7 @@ from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
 from tcpsuite.config.patience import doubts as patience_doubts
 from tcpsuite.config.pools import doubts as pool_doubts
+from tcpsuite.config.sharing import doubts as sharing_doubts
 from tcpsuite.config.tuning import doubts as machine_doubts
 from tcpsuite.config.upstreams import doubts as upstream_doubts
 from tcpsuite.config.upstreams import unusable
@@ -76,6 +77,7 @@ def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
             upstream_doubts(config),
             pool_doubts(config, tree),
             patience_doubts(config, tree),
+            sharing_doubts(config, tree),
             _admin(config),
             machine_doubts(config, machine),
         )

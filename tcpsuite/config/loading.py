@@ -17,6 +17,7 @@ from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
 from tcpsuite.config.pools import misfits, supply_preset
 from tcpsuite.config.schema import FILE_KEYS, Config
+from tcpsuite.config.sharing import nowhere
 from tcpsuite.config.structure import Structure
 from tcpsuite.config.tree import Text
 from tcpsuite.config.tuning import Machine
@@ -71,6 +72,7 @@ def load(
     config = _read(tree, structure, faults)
     faults += conflicts(tree)
     faults += misfits(tree, structure)
+    faults += nowhere(tree)
     if config is None or faults:
         faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
         raise ConfigError(faults)

@@ -60,7 +60,8 @@ class BrokenTests(SynchronousTestCase):
         with patch.dict(sys.modules, {"txredisapi": None}):
             (line,) = self.broken(SESSIONS + redis)
             self.assertEqual(self.broken(SESSIONS) + self.broken(ECHO + redis), [])
-            (shared,) = self.broken(ECHO + '[listener.echo.limits]\nshared = ["connections_per_ip"]\n')
+            limits = '[listener.echo.limits]\nshared = ["connections_per_ip"]\n[redis]\n'
+            (shared,) = self.broken(ECHO + limits)
         self.assertTrue(
             line.startswith("x.toml:5: sessions.store: redis wants tcpsuite[redis] installed: "), line
         )
