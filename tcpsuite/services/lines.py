@@ -356,11 +356,13 @@ class LineProtocol(Protocol):
     def _refuse(self, error: RemoteError) -> None:
         if self._closing:
             return
+        code, text = "failed", str(error)
         if isinstance(error, ProtocolError):
             code = error.code
-        else:
-            code = "store" if isinstance(error, StoreFailed) else "failed"
-        self.answer(f"ERR {code} {error}")
+        elif isinstance(error, StoreFailed):
+            # Where it is, and what is wrong there, is nobody's business; the log says it.
+            code, text = "store", "the store failed, try again"
+        self.answer(f"ERR {code} {text}")
         if isinstance(error, ProtocolError) and code not in self.answers and code != OVER_LIMIT:
             # What another one does to us, a store that is away, is no doing of the client's.
             self._errors += 1

@@ -50,9 +50,11 @@ class AnswerTests(LineCase):
         self.assertEqual(self.say(b"x" * 20_000 + b"\nSAY 2\n"), "OK 2\n")
 
     def test_faults(self) -> None:
-        """A remote fault is an error; one of ours too, with a traceback in the log."""
+        """A remote fault is an error; one of ours too, with a traceback in the log.  What is wrong with a store
+        is not told to strangers.
+        """
         self.assertEqual(self.say(b"FAIL remote\n"), "ERR failed no answer\n")
-        self.assertEqual(self.say(b"FAIL store\n"), "ERR store disk full\n")
+        self.assertEqual(self.say(b"FAIL store\n"), "ERR store the store failed, try again\n")
         self.assertEqual(self.say(b"FAIL own\n"), "ERR internal the server failed; its log says why\n")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

@@ -170,7 +170,7 @@ class DataTests(SessionCase):
         """What could not be stored is not answered with OK."""
         client, _ = self.opened()
         self.patch(self.sessions.store, "change", lambda *_: fail(StoreFailed("disk full")))
-        self.assertEqual(client.ask("SET key value"), "ERR store disk full")
+        self.assertEqual(client.ask("SET key value"), "ERR store the store failed, try again")
         self.assertEqual(client.refused("GET key"), "no-key")
 
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -158,6 +159,25 @@ class OrderTests(ClientCase):
         self.assertIn(b"return 1", transport.said())
         connection.dataReceived(b":1\r\n")
         self.assertEqual(self.successResultOf(again), 1)
+
+
+class LogTests(ClientCase):
+    def test_refusals(self) -> None:
+        """What Redis refuses is in the log, of each kind one a minute, with the name of that Redis."""
+        connection, _ = self.connected()
+        with capturedLogs() as told:
+            for reply in (b"-OOM too much\r\n", b"-OOM far too much\r\n", b"-MISCONF no disk\r\n"):
+                asked = self.ask()
+                connection.dataReceived(reply)
+                self.fault(asked)
+            self.clock.advance(60.0)
+            asked = self.ask()
+            connection.dataReceived(b"-OOM again\r\n")
+            self.assertEqual(self.fault(asked), "redis: OOM again")
+        self.assertEqual(
+            [formatEvent(event) for event in told],
+            ["redis: OOM too much", "redis: MISCONF no disk", "redis: OOM again"],
+        )
 
 
 class EndTests(ClientCase):

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from txredisapi import RedisError, RedisProtocol
 
 from tcpsuite.errors import Closed, StoreFailed
+from tcpsuite.net.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,6 +180,7 @@ class RedisClient:
         self._clock = clock
         self._name = name
         self._fault = ""
+        self._seldom = Seldom(clock)  # by the first words of faults, which are few
         pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
         self.lanes = [
             _Lane(
@@ -250,7 +252,11 @@ class RedisClient:
 
     def _name_it(self, failure: Failure) -> NoReturn:
         failure.trap(StoreFailed)
-        raise StoreFailed(f"{self._name}: {failure.value}") from None
+        why = str(failure.value)
+        # That there is no connection was said when it could not be made.
+        if why != self._fault and self._seldom.says(why.partition(" ")[0]):
+            self.log.error("{name}: {why}", name=self._name, why=why)
+        raise StoreFailed(f"{self._name}: {why}") from None
 
     def _noted(self, fault: str) -> None:
         """A connection was made, or could not be.  It is said once for all lanes."""
