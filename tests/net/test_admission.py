@@ -1,8 +1,7 @@
-"""Admission: limits, the ceiling, records, idle connections, and how each connection ends."""
+"""Admission: limits, the ceiling, records, and how each connection ends."""
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -11,102 +10,18 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocolNegotiationFactory,
-    ISSLTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.protocol import Protocol
 from zope.interface import directlyProvides, implementer
 
-from tcpsuite.core.connections import Counted, Ledger, Reason
-from tcpsuite.core.limits import Ceiling, Limits, ResourceLimiter
-from tcpsuite.interfaces import IRecorded
-from tcpsuite.net.admission import Admission
+from tcpsuite.core.connections import Counted, Reason
+from tcpsuite.core.limits import Ceiling
 from tcpsuite.net.refusing import Refusal
-from tcpsuite.net.stream import Counting
+from tests.support.admissions import AdmissionCase, Service
 
 
-class CountingTransport(Counting, StringTransport):
-    """A transport of strings with counters to set, that says how it was closed."""
-
-    aborted = False
-
-    def unregisterProducer(self):
-        """As on a socket, where none may have been registered."""
-        self.producer = None
-
-    def abortConnection(self):
-        self.aborted = True
-
-
-@implementer(IRecorded, IHalfCloseableProtocol)
-class Service(Protocol):
-    """Keeps what it is told."""
-
-    connection: Any = None
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def dataReceived(self, data):
-        self.told.append(data)
-
-    def readConnectionLost(self):
-        self.told.append("fin")
-
-    def writeConnectionLost(self):
-        self.told.append("written")
-
-    def connectionLost(self, reason=connectionDone):
-        self.told.append(reason.type)
-
-
-class AdmissionTests(SynchronousTestCase):
+class AdmissionTests(AdmissionCase):
     """A listener of one service, `limit` connections at once, two of each address."""
-
-    def setUp(self):
-        self.clock = Clock()
-        self.ledger: Any = Ledger()
-        self.ended = []
-        self.pauses = []
-        self.services = []
-        factory: Any = Factory()
-        self.factory = factory
-        self.factory.buildProtocol = self.serve
-        self.factory.noisy = False
-
-    def serve(self, address):
-        self.services.append(Service())
-        return self.services[-1]
-
-    def admission(self, limit=10, dry_run=(), refusal=None):
-        return Admission(
-            listener="front",
-            service_name="test",
-            service=self.factory,
-            limiter=ResourceLimiter(Limits(2), exempt_loopback=False, dry_run=dry_run),
-            ceiling=Ceiling(limit),
-            pause=self.pauses.append,
-            ledger=self.ledger,
-            ended=self.ended.append,
-            ids=map(str, count(1)),
-            clock=self.clock,
-            refusal=refusal,
-        )
-
-    def connect(self, admission, host="192.0.2.1", port=4711, secure=False):
-        """What a port does with an accepted connection; gives its protocol and transport."""
-        protocol = admission.buildProtocol(IPv4Address("TCP", host, port))
-        transport = CountingTransport()
-        if secure:
-            directlyProvides(transport, ISSLTransport)
-        protocol.makeConnection(transport)
-        return protocol, transport
-
-    def lose(self, protocol, error):
-        protocol.connectionLost(Failure(error))
 
     def test_opens_a_record(self):
         """An admitted connection has a record that says who it is, and the service gets to see it."""
@@ -157,40 +72,6 @@ class AdmissionTests(SynchronousTestCase):
         protocol, _ = self.connect(self.admission(), port=4712)
         IHandshakeListener(protocol).handshakeCompleted()
         self.assertEqual(service.told, ["shaken"])
-
-    def test_a_handshake_has_its_time(self):
-        """A client that has not shaken hands over TLS within ten seconds is reset, whatever it is served."""
-        admission = self.admission()
-        late, waiting = self.connect(admission, secure=True)
-        done, served = self.connect(admission, secure=True)
-        IHandshakeListener(done).handshakeCompleted()
-        gone, _ = self.connect(admission, "192.0.2.2", secure=True)
-        self.lose(gone, ConnectionLost())
-        plain, _ = self.connect(admission, "192.0.2.2")
-        self.assertFalse(IHandshakeListener.providedBy(plain))
-        self.clock.advance(9.9)
-        self.assertFalse(waiting.aborted)
-        self.clock.advance(0.1)
-        self.assertTrue(waiting.aborted)
-        self.assertFalse(served.aborted)
-        self.assertTrue(IHalfCloseableProtocol.providedBy(late))
-        self.lose(late, ConnectionAborted())
-        ended = self.ended[-1]
-        self.assertEqual((ended.reason, ended.detail), (Reason.DEADLINE, "no TLS handshake within 10 s"))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_a_handshake_waits_for_its_place(self):
-        """Who is held at the ceiling is not read, and has its time from when there is a place."""
-        admission = self.admission(limit=1)
-        first, _ = self.connect(admission)
-        held, transport = self.connect(admission, secure=True)
-        self.clock.advance(60)
-        self.lose(first, ConnectionDone())
-        self.clock.advance(9)
-        self.assertFalse(transport.aborted)
-        self.clock.advance(1)
-        self.assertTrue(transport.aborted)
-        self.lose(held, ConnectionAborted())
 
     def test_a_service_without_half_close_is_not_said_to_honour_it(self):
         """The transport closes on a FIN when the service does not know half-closes."""
@@ -304,100 +185,6 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(self.ended[0].reason, Reason.ERROR)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_idle_connections_are_closed_and_then_cut(self):
-        """A connection on which nothing moves is closed; if it is still there at the next look, it is cut."""
-        admission = self.admission()
-        _, quiet = self.connect(admission)
-        _, busy = self.connect(admission)
-        for _ in range(10):
-            self.clock.advance(1)
-            busy.bytes_out += 1
-            admission.idle(10)
-        self.assertEqual((quiet.disconnecting, quiet.aborted), (True, False))
-        admission.idle(10)
-        self.assertTrue(quiet.aborted)
-        self.assertFalse(busy.disconnecting)
-        self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
-
-    def test_who_takes_nothing_is_cut(self):
-        """A peer that has taken nothing of what waits for it is cut, a quarter of its time late at most; who
-        takes a little is not.
-        """
-        admission = self.admission()
-        _, stuck = self.connect(admission)
-        _, slow = self.connect(admission)
-        queued = 1000
-        stuck.unsent = lambda: 1000
-        slow.unsent = lambda: queued
-        for second in range(1, 16):
-            self.assertEqual(stuck.aborted, second > 13, second)
-            self.clock.advance(1)
-            queued -= 1
-            admission.idle(10)
-        self.assertFalse(stuck.disconnecting)
-        self.assertFalse(slow.aborted or slow.disconnecting)
-        self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
-
-    def test_who_takes_nothing_of_what_is_sent_is_cut(self):
-        """A client of whom nothing arrives is cut when that time is over; one who takes a little is not, nor
-        one who waits for a place, or was sent nothing.
-        """
-        admission = self.admission(limit=3)
-        stuck, slow, quiet, held = (self.connect(admission, f"192.0.2.{host}")[1] for host in range(1, 5))
-        for transport in (stuck, slow, held):
-            transport.bytes_out = 1000
-        left = 1000
-        stuck.in_flight = held.in_flight = lambda: 1000
-        slow.in_flight = lambda: left
-        for _ in range(11):
-            self.assertFalse(stuck.aborted)
-            admission.untaken(10)
-            self.clock.advance(1)
-            left -= 1
-        self.assertTrue(stuck.aborted)
-        self.assertFalse(slow.aborted or quiet.aborted or held.aborted)
-        record = self.ledger.get("1")
-        self.assertIs(record.reason, Reason.WRITE_TIMEOUT)
-        self.assertEqual(record.detail, "took nothing for 10 s of what was sent to it")
-
-    def test_a_connection_that_does_not_end_is_cut_whatever_was_said(self):
-        """A service that has said goodbye to a peer that takes nothing does not hold it for ever."""
-        admission = self.admission()
-        _, transport = self.connect(admission)
-        record = self.services[0].connection
-        record.because(Reason.SERVICE_CLOSED, "bye")
-        transport.loseConnection()
-        self.clock.advance(10)
-        admission.idle(10)
-        self.assertFalse(transport.aborted)
-        admission.idle(10)
-        self.assertTrue(transport.aborted)
-        self.assertEqual(record.reason, Reason.SERVICE_CLOSED)
-
-    def test_closing_does_not_wait_for_a_producer(self):
-        """An idle connection is closed without its producer, which would be resumed and go on."""
-        admission = self.admission()
-        protocol, transport = self.connect(admission)
-        transport.registerProducer(protocol, True)
-        self.clock.advance(10)
-        admission.idle(10)
-        self.assertIsNone(transport.producer)
-
-    def test_one_that_waits_for_a_place_is_not_idle(self):
-        """It is we who do not read it; its idle time counts from when it is served."""
-        admission = self.admission(limit=1)
-        first, _ = self.connect(admission)
-        _, waiting = self.connect(admission, "192.0.2.2")
-        self.clock.advance(60)
-        admission.idle(10)
-        self.assertFalse(waiting.disconnecting)
-        self.lose(first, ConnectionDone())
-        admission.idle(10)
-        self.assertFalse(waiting.disconnecting)
-        self.clock.advance(10)
-        admission.idle(10)
-        self.assertTrue(waiting.disconnecting)
-
     def test_a_service_that_fails_at_its_start_harms_no_other(self):
         """When a held connection's service raises, the one that made room for it is recorded all the same."""
         admission = self.admission(limit=1)
@@ -415,16 +202,6 @@ class AdmissionTests(SynchronousTestCase):
         self.lose(held, ConnectionAborted())
         self.assertEqual(self.ended[1].reason, Reason.ERROR)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
-    def test_a_connection_that_nobody_counts_is_never_idle(self):
-        """Without counters nothing is known of its traffic, so it is not taken for idle."""
-        admission = self.admission()
-        protocol = admission.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
-        transport = StringTransport()
-        protocol.makeConnection(transport)
-        self.clock.advance(1000)
-        admission.idle(10)
-        self.assertFalse(transport.disconnecting)
 
     def test_says_when_it_is_empty(self):
         """Whoever waits for the last connection is told when it is gone, at once when there is none."""
