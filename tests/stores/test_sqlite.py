@@ -379,7 +379,7 @@ def test_one_process_a_file(tmp_path: Path):
 
 @pytest_twisted.inlineCallbacks
 def test_many_at_once(tmp_path: Path):
-    """A thousand sessions opened at once are all kept, counted and swept; who asks meanwhile need not wait."""
+    """A thousand sessions opened at once are all kept, counted and swept; others are answered meanwhile."""
     store = SQLiteStore.on(reactor, str(tmp_path / "sessions.db"))
     store.open()
     created = yield gatherResults([store.create(session(str(n), used=n), 1500) for n in range(1000)])
