@@ -171,7 +171,12 @@ class Suite(Service):
         if self.sessions is None:
             options = self.config.sessions
             if options.upstream:
-                self.attachments = Attachments(self.upstreams[options.upstream], self.reactor, options)
+                self.attachments = Attachments(
+                    self.upstreams[options.upstream],
+                    self.reactor,
+                    timeout=options.attach_timeout,
+                    buffer=options.attach_buffer,
+                )
             self.sessions = SessionManager(
                 self._session_store(options),
                 self.reactor,

@@ -21,6 +21,9 @@ STORE_PATIENCE = 2.0
 EVENTS = ("opened", "resumed", "left", "destroyed", "expired")
 """Of the figures, those that count what has become of sessions."""
 
+ATTACHMENT_EVENTS = ("made", "failed", "resumed", "taken_over", "lost", "left", "given_up")
+"""Of the figures of attachments, those that count."""
+
 GAUGES = (
     ("count", "tcpsuite_sessions_stored", "Sessions that are stored."),
     ("users", "tcpsuite_session_users", "Users who have a session."),
@@ -85,9 +88,26 @@ def session_families(told: Mapping[str, Any]) -> Iterator[Family]:
         "What has become of sessions, by this process's doing.",
         [Sample(told[event], {"event": event}) for event in EVENTS],
     )
+    if (attachments := told.get("attachments")) is not None:
+        yield from _attachments(attachments)
     yield Family(
         "tcpsuite_session_refusals_total",
         Kind.COUNTER,
         "How often somebody was given no session, by the code of the answer.",
         [Sample(number, {"code": code}) for code, number in told["refused"].items()],
+    )
+
+
+def _attachments(told: Mapping[str, int]) -> Iterator[Family]:
+    yield Family(
+        "tcpsuite_session_attachments",
+        Kind.GAUGE,
+        "Connections of sessions to servers, with a client (attached) and without (detached).",
+        [Sample(told[state], {"state": state}) for state in ("attached", "detached")],
+    )
+    yield Family(
+        "tcpsuite_session_attachment_events_total",
+        Kind.COUNTER,
+        "What has become of connections of sessions to servers, and of those who wanted one.",
+        [Sample(told[event], {"event": event}) for event in ATTACHMENT_EVENTS],
     )

@@ -65,6 +65,11 @@ def _print_sessions(told: Mapping[str, Any]) -> None:
     click.echo(f"oldest: {oldest}, longest unused: {idlest}")
     click.echo(f"in use: {told['in_use']}, with a connection of their own: {told['connected']}")
     click.echo(f"since the start: {events}; refused: {refused}")
+    if "attachments" in told:
+        figures = ", ".join(
+            f"{name.replace('_', ' ')} {number}" for name, number in told["attachments"].items()
+        )
+        click.echo(f"connections to servers: {figures}")
     if told["top"]:
         rows = ((plain(user), str(count)) for user, count in told["top"].items())
         print_table(("user", "sessions"), rows, left=(0,))

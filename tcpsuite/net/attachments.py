@@ -10,18 +10,19 @@ from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 
 from tcpsuite.core.attaching.asking import MARK_BYTES, NEW, Granted
+from tcpsuite.core.attaching.ways import BOUND
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import Closed, OutOfResources, ProtocolError, RemoteError
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.server_end import TAKEN_OVER, Carriage, ServerEnd
 from tcpsuite.net.session_data import no_session
+from tcpsuite.net.session_options import ATTACH_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tcpsuite.core.attaching.asking import Wanted
     from tcpsuite.core.connections import Connection
-    from tcpsuite.net.session_options import SessionsOptions
     from tcpsuite.net.upstream import Upstream
 
 EVENTS = ("made", "failed", "resumed", "taken_over", "lost", "left", "given_up")
@@ -45,7 +46,8 @@ class Attachments:
 
     :param upstream: leads to the servers.
     :param clock: an ``IReactorTime``.
-    :param options: say for how long a connection waits for its client, and how much of it is kept.
+    :param timeout: seconds for which a connection waits for a client.
+    :param buffer: bytes of either way of it that are kept.
     :param random_bytes: gives so many bytes.
     """
 
@@ -55,21 +57,23 @@ class Attachments:
         self,
         upstream: Upstream,
         clock: Any,
-        options: SessionsOptions,
+        *,
+        timeout: float = ATTACH_TIMEOUT,
+        buffer: int = BOUND,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.upstream = upstream
         self.clock = clock
         self.counts: Counter[str] = Counter()
-        self._timeout: float = options.attach_timeout
-        self._buffer: int = options.attach_buffer
+        self._timeout = timeout
+        self._buffer = buffer
         self._random_bytes = random_bytes
         self._deadlines = Deadlines(clock)
         self._ends: set[ServerEnd] = set()
         self._draining = False
 
     def __repr__(self) -> str:
-        now = self.figures()
+        now = self.figures()["attachments"]
         return f"<Attachments to {self.upstream.name} {now['attached']} and {now['detached']} detached>"
 
     def new(self, user: str) -> Attachment:
@@ -91,13 +95,13 @@ class Attachments:
         pool = self.upstream.pools[lease.server.name]  # its server may be removed before it is over
         mark = self._random_bytes(MARK_BYTES).hex()
         end = ServerEnd(mark, holder, lease, pool, record, self._ends.discard, self._left, self._buffer)
-        self._ends.add(end)
-        self.counts["made"] += 1
         try:
             lease.attach(end)
         except BaseException:
-            end.cut()
+            pool.release(lease, reusable=False, ok=False)
             raise
+        self._ends.add(end)
+        self.counts["made"] += 1
         return end
 
     def drain(self) -> None:
@@ -107,16 +111,17 @@ class Attachments:
             if end.carrier is None:
                 self._give_up(end)
 
-    def figures(self) -> dict[str, int]:
-        """Connections that have a client now (``attached``), and that wait for one (``detached``).
+    def figures(self) -> dict[str, dict[str, int]]:
+        """Under ``attachments``, connections that have a client now (``attached``), and that wait for one
+        (``detached``).
 
-        Since the start: how many were ``made``, and how often that ``failed``; how often a client ``resumed``
+        Since the start, how many were ``made``, and how often that ``failed``; how often a client ``resumed``
         one that had none, or one was ``taken_over`` from another client; how often a client wanted what is
         ``lost``, or ``left``; and how many were ``given_up``, for nobody came back.
         """
         attached = sum(end.carrier is not None for end in self._ends)
         now = {"attached": attached, "detached": len(self._ends) - attached}
-        return now | {event: self.counts[event] for event in EVENTS}
+        return {"attachments": now | {event: self.counts[event] for event in EVENTS}}
 
     def _left(self, end: ServerEnd) -> None:
         self.counts["left"] += 1

@@ -34,8 +34,8 @@ class Owning(Protocol):
     def new(self, user: str) -> Owned:
         """What will be a session's of ``user``."""
 
-    def figures(self) -> dict[str, int]:
-        """What there is to count of all, if anything is."""
+    def figures(self) -> dict[str, Any]:
+        """What there is to tell of all of them, beside what the sessions know."""
 
 
 class SessionConnections:
@@ -70,8 +70,8 @@ class SessionConnections:
             build,
         )
 
-    def figures(self) -> dict[str, int]:
-        """Nothing but what the sessions know themselves."""
+    def figures(self) -> dict[str, Any]:
+        """Nothing beside what the sessions know."""
         return {}
 
     def new(self, user: str) -> SessionConnection:

@@ -229,10 +229,8 @@ class SessionManager:
         """
         connected = sum(connection.connected for connection in self._own.values())
         counts = self._journal.counts.figures()
-        told = {"in_use": len(self._live), "connected": connected, "uses": self._uses, **counts}
-        if self.connections is not None and (own := self.connections.figures()):
-            told["attachments"] = own
-        return told
+        own = {} if self.connections is None else self.connections.figures()
+        return {"in_use": len(self._live), "connected": connected, "uses": self._uses, **counts, **own}
 
     def _now(self) -> float:
         return self._here() + self.store.ahead
@@ -339,7 +337,7 @@ class SessionManager:
         try:
             connection = self.connection(live)
             if not isinstance(connection, SessionConnection):
-                raise ValueError("the connections of these sessions are there to be attached to")
+                raise TypeError("the connections of these sessions are there to be attached to")
             return await connection.execute(fn)
         finally:
             self.release(live)

@@ -213,6 +213,7 @@ class SessionProtocol(HandingOver):
         self.answer("OK")
         self.close(Reason.SERVICE_CLOSED, "QUIT")
 
+    answers = frozenset({"attach", "lost"})
     commands: ClassVar[Mapping[str, Command]] = {
         "LOGIN": Command(login, "LOGIN user password", rest=True),
         "OPEN": Command(open_session, "OPEN [user]"),

@@ -43,6 +43,10 @@ async def test_sessions(admin: tuple[str, FakeSuite]) -> None:
             "since the start: opened 9, resumed 8, left 7, destroyed 4, expired 2; "
             "refused: full 1, no-session 2"
         ),
+        (
+            "connections to servers: attached 5, detached 4, made 20, failed 1, resumed 11, taken over 2, "
+            "lost 3, left 15, given up 6"
+        ),
         "user  sessions",
         "ann          2",
         "ben          1",
