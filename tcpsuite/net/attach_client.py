@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import random
 from functools import partial
+from socket import socketpair
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.error import ConnectingCancelledError, NoProtocol
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from tcpsuite.core.attaching.asking import NEW
 from tcpsuite.core.attaching.dialogue import PASSING, Dialogue
@@ -22,14 +26,16 @@ from tcpsuite.core.attaching.events import Away, Back, Cut
 from tcpsuite.core.attaching.frames import Kind
 from tcpsuite.errors import ConnectFailed, ProtocolError, RemoteError
 from tcpsuite.net.attach_client_link import STEP, Link, late
+from tcpsuite.net.attach_client_turns import Turns
 from tcpsuite.net.attaching import Attached
 from tcpsuite.net.endpoints import failure_text
+from tcpsuite.net.transport import adopt
 from tcpsuite.options import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
     from twisted.python.failure import Failure
 
     from tcpsuite.core.attaching.dialogue import Login
@@ -41,8 +47,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before the first try to go on, and before each later one, at most: a pause is a random part of
 that, for who has lost the suite together should not come back together.
 """
-TURN = 1.0
-"""Seconds in which the program before may be seen to have closed: the next one is often started at once."""
 GRACE = 5.0
 """Seconds in which the suite may be told that all is over."""
 
@@ -50,12 +54,14 @@ log = Logger()
 _longest = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, 2.0, float)
 
 
+@implementer(IStreamClientEndpoint)
 class AttachClient(Factory):
     """Attaches each connection that it is given to a session's own connection to a server.
 
-    It is a factory to listen with: a program that connects then speaks with that server.
+    It is a factory to listen with: a program that connects then speaks with that server.  And it is an
+    endpoint, by which a program in this process connects.
 
-    :param reactor: an ``IReactorTime``.
+    :param reactor: an ``IReactorTime``; for :meth:`connect`, an ``IReactorFDSet`` too.
     :param endpoint: leads to a session service.
     :param login: who one is there; ``None`` to stay anonymous.
     :param session: the id of the session to use.  It has one connection at a time: a second one is reset,
@@ -97,8 +103,39 @@ class AttachClient(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Attached:
         """For one connection of a program."""
+        return self._new().program
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Attach a protocol of this process.
+
+        :return: fires with it when it is attached; fails with :class:`~tcpsuite.errors.RemoteError` when it
+            cannot be.  To the protocol a reset looks like an end, as ever on UNIX sockets: events tell of it.
+        """
+        near, far = socketpair()
+        for each in (near, far):
+            each.setblocking(False)
+        attachment = self._new()
+        attachment.begun = Deferred(lambda _: attachment.cut())
+
+        def give(_: object) -> IProtocol:
+            protocol = protocolFactory.buildProtocol(UNIXAddress(""))
+            if protocol is None:
+                near.close()
+                raise NoProtocol
+            adopt(self.clock, near, protocol, "")
+            return protocol
+
+        def close(failure: Failure) -> Failure:
+            near.close()
+            return failure
+
+        connected: Deferred[Any] = attachment.begun.addCallbacks(give, close)
+        adopt(self.clock, far, attachment.program, "")
+        return connected
+
+    def _new(self) -> Attachment:
         self._number += 1
-        return Attachment(self, self._number, Dialogue(self._login, self._session), self._turns).program
+        return Attachment(self, self._number, Dialogue(self._login, self._session), self._turns)
 
     def stop(self) -> Deferred[Any]:
         """Reset all connections, tell the suite, and close the sessions that were opened.
@@ -122,11 +159,13 @@ class Attachment:
     :param number: by which events name it.
     :param turns: of those that share a session; ``None`` when it has its own.
     :ivar program: the protocol of the program's connection: all begins when that is made.
+    :ivar begun: fires when it is attached, or fails as that failed, for who sets it.
     :ivar ended: fires when nothing is left of it; cancelled, it ends at once.
     """
 
     def __init__(self, client: AttachClient, number: int, dialogue: Dialogue, turns: Turns | None) -> None:
         self.program = Program(self)
+        self.begun: Deferred[None] | None = None
         self.ended: Deferred[None] = Deferred(lambda _: self.cut())
         self._client = client
         self._clock = client.clock
@@ -158,7 +197,7 @@ class Attachment:
     def over(self) -> None:
         """Both ways have ended, or it was cut."""
         if self._turns is not None:
-            self._turns.end(self)
+            self._turns.end(self.program)
         if self._link is not None:
             self._link.leave()
 
@@ -182,13 +221,12 @@ class Attachment:
         try:
             await self._carry()
         except CancelledError:
-            self._cut("")
+            self._cut(None)
         except RemoteError as error:
-            code = f" ({error.code})" if isinstance(error, ProtocolError) else ""
-            self._cut(f"{error}{code}")
-        except Exception:
+            self._cut(error)
+        except Exception:  # a fault of ours is no reason to leave the program waiting
             log.failure("an attached connection failed")
-            self._cut("a fault of this program")
+            self._cut(None)
         try:
             if self._dialogue.own and not self._hurried:
                 await self._close_session()
@@ -204,12 +242,13 @@ class Attachment:
         :raises RemoteError: when it cannot go on.
         """
         if self._turns is not None:
-            await self._turns.begin(self, self._client.patience)
+            await self._turns.begin(self.program, self._client.patience)
         while not self.program.is_over:
             self._since = self._clock.seconds()
             beginning = Deferred.fromCoroutine(self._begin())
             link: Link = await beginning.addTimeout(self._client.patience, self._clock, self._too_long)
             self._link = link
+            self._begun()
             if self._away:
                 self._away = ""
                 self._tell(Back(self._number, self._clock.seconds() - self._since))
@@ -268,15 +307,25 @@ class Attachment:
         finally:
             link.leave()
 
-    def _cut(self, why: str) -> None:
+    def _begun(self, error: RemoteError | None = None) -> None:
+        if (begun := self.begun) is not None:
+            self.begun = None
+            if error is None:
+                begun.callback(None)
+            else:
+                begun.errback(error)
+
+    def _cut(self, error: RemoteError | None) -> None:
         program, link = self.program, self._link
         if program.incoming.last is not None and program.outgoing.last is not None:
             # Nothing is missing but the other half's word that it has heard of the end.
             program.end()
         elif not program.is_over:
             program.cut()
-            if why:
-                self._tell(Cut(self._number, why))
+            if error is not None:
+                code = f" ({error.code})" if isinstance(error, ProtocolError) else ""
+                self._tell(Cut(self._number, f"{error}{code}"))
+                self._begun(error)
         self.over()
         if link is not None:
             link.reset()
@@ -317,34 +366,6 @@ class Program(Attached):
     def end(self) -> None:
         """It is over: what is left is written to the program, and then it is closed."""
         self._end()
-
-
-class Turns:
-    """Has those that share a session come one after the other."""
-
-    def __init__(self, clock: Any) -> None:
-        self._clock = clock
-        self._lock = DeferredLock()
-        self._holder: Attachment | None = None
-
-    async def begin(self, attachment: Attachment, patience: float) -> None:
-        """Wait until the one before is over, ``patience`` seconds at most.
-
-        :raises ConnectFailed: when that takes longer, and soon when the one before is not about to end.
-        """
-        try:
-            await self._lock.acquire().addTimeout(TURN, self._clock, late)
-        except ConnectFailed:
-            if self._holder is not None and self._holder.program.outgoing.last is None:
-                raise ConnectFailed("the session's one connection is in use") from None
-            await self._lock.acquire().addTimeout(patience, self._clock, late)
-        self._holder = attachment
-
-    def end(self, attachment: Attachment) -> None:
-        """It is over, or was never its turn."""
-        if self._holder is attachment:
-            self._holder = None
-            self._lock.release()
 
 
 def _failed(failure: Failure) -> NoReturn:

@@ -13,18 +13,27 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.threads import deferToThread
 
+from tcpsuite.errors import ProtocolError
+from tcpsuite.net.attach_client import AttachClient
 from tcpsuite.net.auth import set_password
+from tcpsuite.net.connecting import server_endpoint
 from tests.integration.support.attach import Attach
 from tests.integration.support.cutter import Cutter
 from tests.integration.support.postgres import USER, Postgres, psql
 from tests.integration.support.programs import PATIENCE, Program, free_port, need, run, wait_until
 from tests.integration.support.redis import Redis
+from tests.support.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
+    from tcpsuite.core.attaching.events import Event
     from tests.integration.support.suites import Suite
 
 SUITE = """
@@ -190,7 +199,7 @@ def no_sessions(suite: Suite) -> bool:
 def test_cut_for_too_long(
     serve: Callable[..., Suite], tmp_path: Path, running: ExitStack, postgres: Postgres
 ) -> None:
-    """When the suite has given the server's connection up, psql ends with an error, and the next is served."""
+    """When the suite has given the server's connection up, psql ends with an error; the next is served."""
     suite = suite_for(serve, postgres.port, timeout="500ms")
     cutter = running.enter_context(Cutter(suite.ports["sessions"]))
     attach = running.enter_context(Attach(cutter.port, tmp_path)).started()
@@ -269,3 +278,27 @@ def test_end(serve: Callable[..., Suite], tmp_path: Path, running: ExitStack, po
     assert no_sessions(suite)
     assert suite.status()["sessions"]["connected"] == 0
     suite.finish()
+
+
+@pytest_twisted.ensureDeferred
+async def test_endpoint(serve: Callable[..., Suite], running: ExitStack) -> None:
+    """The client is an endpoint, too: a protocol of this process is attached, or told why it cannot be."""
+    port = free_port()
+    suite = serve(SUITE.format(timeout="2m"), ports={"server": port, "echo": port})
+    cutter = running.enter_context(Cutter(suite.ports["sessions"]))
+    events: list[Event] = []
+    address = server_endpoint(reactor, f"tcp:127.0.0.1:{cutter.port}")
+    endpoint = AttachClient(reactor, address, patience=5.0, observer=events.append)
+    client: Client = await connectProtocol(endpoint, Client())
+    for made in range(3):
+        assert await client.ask(b"a question", 10) == b"a question"
+        cutter.cut()
+        assert cutter.made <= made + 1
+    assert await client.ask(b"the last one", 12) == b"the last one"
+    await client.leave()
+    nobody = AttachClient(reactor, address, session="-" * 43)
+    with pytest.raises(ProtocolError, match="no such session"):
+        await connectProtocol(nobody, Client())
+    await endpoint.stop()
+    assert events == []
+    await deferToThread(suite.finish)  # what is closed here is closed in a turn of the reactor

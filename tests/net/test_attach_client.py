@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.attaching.dialogue import Login
 from tcpsuite.core.attaching.events import Away, Back, Cut
-from tcpsuite.net.attach_client import GRACE, TURN, AttachClient
+from tcpsuite.net.attach_client import GRACE, AttachClient
 from tcpsuite.net.attach_client_link import STEP
+from tcpsuite.net.attach_client_turns import TURN
 from tcpsuite.net.attaching import BEAT, BEATS_MISSED
 from tcpsuite.options import OptionError, Secret
 from tests.support.attaching import ID, FakeSuite, connected, taken
