@@ -69,6 +69,8 @@ def attach(
     place = _checked(check_server, _server_string(listen), "--listen")
     if session_file is not None:
         session = _first_line(session_file, "--session-file")
+    if password_file is not None and user is None:
+        raise click.UsageError("a password is a user's: --user NAME")
     wait = seconds_of(patience, "--patience")
     if user is not None and not allow_plaintext and _is_overheard(suite):
         raise click.UsageError(f"{suite} would send the password as it is: use tls:, or --allow-plaintext")

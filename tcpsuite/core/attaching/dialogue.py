@@ -42,7 +42,7 @@ class Login:
     @password.validator
     def _can_be_sent(self, _attribute: object, password: str) -> None:
         if not is_password(password):
-            raise OptionError("a password of one line", "another one")
+            raise OptionError("a password of one line, of at most 8 KiB", "something else")
 
 
 class Dialogue:
@@ -61,7 +61,7 @@ class Dialogue:
 
     def __init__(self, login: Login | None = None, session: str = "") -> None:
         if session and not _ID.fullmatch(session):
-            raise OptionError("a session's id of 43 letters, digits, - and _", "another one")
+            raise OptionError("a session's id of 43 letters, digits, - and _", "something else")
         self.session = session
         self.connection = NEW
         self.own = False
