@@ -17,7 +17,7 @@ from tcpsuite.admin.sessions import sessions_data
 from tcpsuite.core.connections import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Sized
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -132,7 +132,7 @@ class LimiterView(Protocol):
     """What is looked at of a :class:`tcpsuite.core.limits.ResourceLimiter`."""
 
     @property
-    def overrides(self) -> Sequence[Any]: ...
+    def overrides(self) -> Sized: ...
 
     def top(self, number: int, now: float) -> Sequence[Use]: ...
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether it has changed."""
 LARGEST = 4 * 1024**2
-"""Bytes of a file: a hundred thousand lines, which take a second to read."""
+"""Bytes of a file: a hundred thousand lines, which a thread reads in a second or two."""
 
 
 class OverrideFile:
@@ -81,6 +81,10 @@ class OverrideFile:
             overrides = await self._in_thread(partial(read_overrides, self.path))
         except StartError as error:
             self.log.error("the overrides of limits stay as they were: {error}", error=error)
+            return
+        except Exception:
+            # Whatever it was, the next change of the file is to be seen.
+            self.log.failure("the overrides of limits stay as they were, by a fault of ours")
             return
         self.overrides = overrides
         for told in self._told:

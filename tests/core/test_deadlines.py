@@ -68,7 +68,7 @@ class TimetableTests(SynchronousTestCase):
         self.assertEqual(repr(self.timetable), "<Timetable deadlines=0 slots=0>")
 
     def test_keeps_no_empty_slots(self) -> None:
-        """Nor beside one that stays, before it or behind it; and what is kept in order is no more than that."""
+        """Nor beside one that stays, before it or behind it; what is kept in order is no more than that."""
         for due in (1e6, 0.0):
             self.timetable.add("long", due)
             for second in range(1000):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.limits import ResourceLimiter, parse_overrides
+from tcpsuite.core.limits import NO_OVERRIDES, ResourceLimiter, parse_overrides
 from tcpsuite.errors import StartError
 from tcpsuite.net.override_file import LARGEST, LOOK_INTERVAL, OverrideFile, read_overrides
 
@@ -74,7 +74,7 @@ class OverrideFileTests(SynchronousTestCase):
         self.assertIn(f"\n{self.path}: line 2: ", line)
         self.write("")
         self.clock.advance(LOOK_INTERVAL)
-        self.assertEqual((self.file.overrides, self.told), ((), [()]))
+        self.assertEqual((self.file.overrides, self.told), (NO_OVERRIDES, [NO_OVERRIDES]))
 
     def test_gone(self) -> None:
         """One that is gone changes nothing either."""
@@ -85,6 +85,20 @@ class OverrideFileTests(SynchronousTestCase):
             self.logged,
             [f"the overrides of limits stay as they were: {self.path}: No such file or directory"],
         )
+
+    def test_unexpected(self) -> None:
+        """Whatever goes wrong with one change, the next is seen."""
+        self.file.stop()
+        outcomes = [fail(RuntimeError("no threads")), succeed(NO_OVERRIDES)]
+        file = self.make(lambda work: outcomes.pop(0))
+        self.write("")
+        self.clock.pump([LOOK_INTERVAL] * 3)
+        self.assertEqual(file.overrides, parse_overrides(GOOD))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertIn("stay as they were, by a fault of ours", self.logged[0])
+        self.write(GOOD * 2)
+        self.clock.advance(LOOK_INTERVAL)
+        self.assertEqual(self.told, [NO_OVERRIDES])
 
     def test_slow(self) -> None:
         """While it is read, it is not read once more."""
@@ -101,7 +115,7 @@ class OverrideFileTests(SynchronousTestCase):
         self.write(GOOD * 2)
         self.clock.pump([LOOK_INTERVAL] * 5)
         self.assertEqual(len(reading), 1)
-        reading[0].callback(())
+        reading[0].callback(NO_OVERRIDES)
         self.clock.advance(LOOK_INTERVAL)
         self.assertEqual((len(reading), repr(file)), (2, f"<OverrideFile {self.path} lines=0>"))
 

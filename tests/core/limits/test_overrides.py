@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from unittest.mock import patch
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.limits import Limits, OverridesError, parse_overrides
+from tcpsuite.core.limits import NO_OVERRIDES, Limits, OverridesError, parse_overrides
 from tcpsuite.core.limits.keys import key_of
 from tcpsuite.core.limits.overrides import MOST_FAULTS, Networks, Override, Policies
+from tcpsuite.options import Size
 
 
 class ParseTests(SynchronousTestCase):
@@ -32,11 +35,11 @@ class ParseTests(SynchronousTestCase):
             user:ann        connections_per_user=50
         """
         self.assertEqual(
-            parse_overrides(text),
+            parse_overrides(text).lines,
             (
-                Override("10.0.0.0/8", {"connections_per_ip": 1000, "connection_rate": 2.5}),
-                Override("192.0.2.1/32", {"connection_burst": 7}),
-                Override("2001:db8::/32", {"message_rate": 0}),
+                Override(ip_network("10.0.0.0/8"), {"connections_per_ip": 1000, "connection_rate": 2.5}),
+                Override(ip_network("192.0.2.1/32"), {"connection_burst": 7}),
+                Override(ip_network("2001:db8::/32"), {"message_rate": 0}),
                 Override("::1", {"message_burst": 9}),
                 Override(
                     "unix",
@@ -52,7 +55,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """An empty file has no overrides."""
-        self.assertEqual(parse_overrides(""), ())
+        self.assertEqual((parse_overrides(""), len(NO_OVERRIDES)), (NO_OVERRIDES, 0))
 
     def test_whom(self) -> None:
         """A line for nobody that limits count is at fault."""
@@ -86,6 +89,13 @@ class ParseTests(SynchronousTestCase):
             "bandwidth_per_ip: expected 0, or at least 4096 bytes, got 1024",
         )
         self.assertIn("a size such as", self.fault("10.0.0.0/8 bandwidth_per_ip=much"))
+        for line, got in (
+            ("user:ann connections_per_ip=1", "for a user expected one of connections_per_user=…"),
+            ("user:ann bandwidth_per_connection=1MiB", "for a user expected one of connections_per_user=…"),
+            ("10.0.0.0/8 connections_per_user=50", "for an address expected one of connections_per_ip=…"),
+            ("unix bandwidth_per_user=1MiB", "for an address expected one of connections_per_ip=…"),
+        ):
+            self.assertIn(got, self.fault(line))
         self.assertIn("stands there twice", self.fault("10.0.0.0/8 message_rate=1 message_rate=1"))
 
     def test_all_faults(self) -> None:
@@ -176,3 +186,23 @@ class PoliciesTests(SynchronousTestCase):
         self.assertEqual(policies.find("10.1.0.1"), Limits(3, connection_rate=5))
         self.assertEqual(policies.find("11.0.0.1"), Limits(3))
         self.assertEqual(policies.find("user:ann"), Limits(3))
+        self.assertIs(policies.find("10.0.0.1"), policies.find("10.0.255.1"))
+
+    def test_costs_nothing_until_somebody_comes(self) -> None:
+        """However long a file is, a listener goes by it at once: its lines become limits as they are used."""
+        overrides = parse_overrides("\n".join(f"10.0.{number}.0/24 message_rate=5" for number in range(200)))
+        with patch("tcpsuite.core.limits.overrides.evolve", wraps=evolve) as made:
+            policies = Policies(Limits(), overrides, exempt_loopback=True)
+            self.assertEqual(made.call_count, 0)
+            for _ in range(3):
+                self.assertEqual(policies.find("10.0.7.1"), Limits(message_rate=5))
+            self.assertEqual(made.call_count, 1)
+
+    def test_throttled_users(self) -> None:
+        """Whether a user has a bandwidth, by the file or as configured, is known beforehand."""
+        for text, limits, throttled in (
+            ("user:ann bandwidth_per_user=1MiB", Limits(), True),
+            ("user:ann bandwidth_per_user=0", Limits(), False),
+            ("", Limits(bandwidth_per_user=Size(5000)), True),
+        ):
+            self.assertIs(Policies(limits, parse_overrides(text), True).throttle_users, throttled)
