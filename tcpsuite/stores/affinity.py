@@ -124,7 +124,14 @@ class AffinityFile:
         """Write the file, unless nobody is remembered there or here.  Fires when it is on the disk, or the
         log says why not.
         """
-        return self._storing.run(lambda: Deferred.fromCoroutine(self._store()))
+        return self._storing.run(lambda: Deferred.fromCoroutine(self._try_to_store()))
+
+    async def _try_to_store(self) -> None:
+        try:
+            await self._store()
+        except Exception:
+            # Whatever it was, the next minute is to try again.
+            self.log.failure("{path} cannot be written, by a fault of ours", path=self.path)
 
     async def _store(self) -> None:
         lines = [_line({"kind": _KIND, "version": VERSION})]

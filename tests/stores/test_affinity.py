@@ -306,3 +306,20 @@ class AffinityFileTests(SynchronousTestCase):
         said = [formatEvent(event) for event in events]
         self.assertEqual(said, [f"{self.path} cannot be written: No space left on device"] * 2)
         self.end(process)
+
+    def test_goes_on(self) -> None:
+        """Whatever goes wrong in one minute, the next stores again."""
+        process = self.process()
+        process.lead(ANN, "a")
+        patch = self.patch(affinity, "_write", fail_unexpectedly)
+        process.clock.pump([INTERVAL, 0, 0])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        patch.restore()
+        process.clock.pump([INTERVAL, 0, 0])
+        self.assertIn(b"192.0.2", self.path.read_bytes())
+        self.end(process)
+
+
+def fail_unexpectedly(path: str, lines: object) -> None:
+    """Stands for what nobody has thought of."""
+    raise RuntimeError("out of order")
