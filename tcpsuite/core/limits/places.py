@@ -123,12 +123,13 @@ class Places(Counts):
             share = self._shares.get(key)
             if share is not None and share.held - self.of(key) > 2 * self.terms.batch_of(share.most):
                 self.asks[key] = None
-        for key in quiet:
-            if now > self.standing.valid_until and not self.of(key):
-                self._shares.pop(key, None)  # nobody can be told, and nothing of it is reserved any more
+        for key in (*quiet, *self._round.some(self._shares)):
+            if now > self.standing.valid_until and not self.of(key) and key not in self._recent:
+                # Nobody can be told, and nothing of it is reserved any more.
+                self._shares.pop(key, None)
+                self.asks.pop(key, None)
             elif key in self._shares:
                 self.asks[key] = None
-        self.asks.update(dict.fromkeys(self._round.some(self._shares)))  # type: ignore[arg-type]
 
     def claims(self, number: int) -> list[Claim]:
         """What is to be said next, of at most so many keys; from now on it counts as said."""

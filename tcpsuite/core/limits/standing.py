@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from math import ceil, inf
 
@@ -73,7 +73,7 @@ class Recent:
         self._before: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"<Recent {len(self._now)} {len(self._before)}>"
+        return f"<Recent {len(self._now)} in this turn, {len(self._before)} before>"
 
     def __contains__(self, key: str) -> bool:
         return key in self._now or key in self._before
@@ -100,7 +100,7 @@ class Round:
         self._left: Iterator[str] = iter(())
         self._size = 0
 
-    def some(self, keys: dict[str, object]) -> list[str]:
+    def some(self, keys: Collection[str]) -> list[str]:
         """The next ones: all of them come in so many turns."""
         found = list(islice(self._left, self._size))
         if len(found) < self._size or not self._size:

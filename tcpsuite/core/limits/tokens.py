@@ -88,7 +88,7 @@ class Tokens(Rates):
         if purse is None:
             purse = self._purses[key] = _Purse()
             if len(self._purses) > self.capacity:
-                self._purses.popitem(last=False)
+                self._forget(next(iter(self._purses)))
         else:
             self._purses.move_to_end(key)
         self._recent.note(key)
@@ -134,8 +134,7 @@ class Tokens(Rates):
         while self.asks and len(found) < number:
             key = next(iter(self.asks))
             del self.asks[key]
-            if (purse := self._purses.get(key)) is None:
-                continue
+            purse = self._purses[key]
             purse.owed += purse.debt
             debt, purse.debt = purse.owed, 0.0
             if key in self._recent:
@@ -147,7 +146,7 @@ class Tokens(Rates):
             if debt or wanted:
                 found.append(Purchase(self, key, debt, wanted, purse.rate, purse.burst))
             else:
-                del self._purses[key]
+                self._forget(key)
         return found
 
     def answer(self, asked: Purchase, given: float, backlog: float, now: float) -> None:
@@ -165,8 +164,12 @@ class Tokens(Rates):
         if given < asked.wanted:
             # There is one more when the backlog is one less than a burst.
             purse.empty_until = now + max(RETRY, backlog + (1 - asked.burst) / asked.rate)
-        if asked.key not in self._recent and not purse.debt:
-            del self._purses[asked.key]
+        if asked.key in self._recent:
+            return
+        if purse.have or purse.debt:
+            self.asks[asked.key] = None
+        else:
+            self._forget(asked.key)
 
     def failed(self, asked: Iterable[Purchase]) -> None:
         """Nobody knows whether these were heard: what was spent is said again, and may be paid for twice."""
@@ -182,3 +185,7 @@ class Tokens(Rates):
             purse.debt = max(purse.debt, alone)
             purse.empty_until = 0.0
             self.asks[key] = None
+
+    def _forget(self, key: str) -> None:
+        del self._purses[key]
+        self.asks.pop(key, None)
