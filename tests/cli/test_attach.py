@@ -47,7 +47,7 @@ class CommandLineTests(SynchronousTestCase):
 
     def write(self, data: bytes) -> str:
         """The name of a file that holds this."""
-        name = os.path.abspath(self.mktemp())
+        name: str = os.path.abspath(self.mktemp())
         with open(name, "wb") as file:
             file.write(data)
         return name

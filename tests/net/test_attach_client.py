@@ -103,6 +103,22 @@ class CarriedTests(AttachCase):
             (self.client.attachments, self.clock.getDelayedCalls(), self.events), (set(), [], [])
         )
 
+    def test_closing(self) -> None:
+        """A session that cannot be closed now is closed a little later; one that is gone needs not be."""
+        program = self.program()
+        self.suite.answers["CLOSE"] = "ERR limit too many requests\n"
+        self.leave(program)
+        self.run_for(0.05)
+        self.suite.answers["CLOSE"] = "ERR no-session there is none\n"
+        self.run_for(2)
+        self.assertEqual(self.suite.said.count("CLOSE"), 2)
+        self.nothing_left()
+        program = self.program()
+        self.suite.away = True
+        self.leave(program)
+        self.run_for(10)
+        self.nothing_left()
+
     def test_said_before(self) -> None:
         """What a program says before it is attached is kept, and too much is not read."""
         self.suite.away = True
@@ -227,7 +243,7 @@ class GivenUpTests(AttachCase):
         """Why a program was reset."""
         self.assertTrue(program.disconnected)
         program.settle()
-        self.suite.run()
+        self.run_for(5)
         self.nothing_left()
         event = self.events[-1]
         assert isinstance(event, Cut), event
