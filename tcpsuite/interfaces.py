@@ -285,7 +285,8 @@ class ISessionStore(Interface):
         """Keep a new session, unless there are ``limit`` sessions already, or its user has ``user_limit`` (0:
         no limit).
 
-        :return: fires with whether it is kept, once it is stored, durably if the store is durable.
+        :return: fires with whether it is kept, once it is stored, durably if the store is durable; fails with
+            :class:`~tcpsuite.errors.StoreFailed`, and does nothing, when there is one of its digest.
         """
 
     def head(digest: bytes) -> Deferred[Session | None]:
@@ -296,14 +297,15 @@ class ISessionStore(Interface):
 
     def change(
         digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> Deferred[bool]:
+    ) -> Deferred[int | None]:
         """Give keys of a session new values; ``None`` removes one.  Other keys stay as they are.
 
-        :param version: that of the session as the caller knows it.  The session gets the next one.
+        :param version: that of the session as the caller knows it.  The session gets another one, which
+            no state of it has had, nor will have, not even where a change is lost with a machine.
         :param used: when it was used, in seconds since the epoch.
         :param requests: how often it was used since the store last heard of it.
-        :return: fires with whether the change is stored: not when there is no such session, nor when its
-            version is another one.
+        :return: fires with the session's new version when the change is stored; with ``None`` when it is not,
+            for there is no such session, or its version is another one.
         """
 
     def touch(digest: bytes, used: float, requests: int) -> None:

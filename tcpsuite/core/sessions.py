@@ -34,6 +34,8 @@ MAX_BYTES = 2**20
 """Bytes of one session's keys and values: a client's state, not its files."""
 MAX_KEY = 256
 """Characters of a key: a name, not a value."""
+THERE = "there is this session already"
+"""Why a store fails to keep a new one."""
 ANONYMOUS = "~"
 """Begins the user of every session that was opened without a login; no one who logs in is called so."""
 
@@ -55,7 +57,7 @@ class Session:
     """How often it was used."""
     data: dict[str, str] = Factory(dict)
     version: int = 0
-    """How often its data was changed: who knows it in this version knows what it holds."""
+    """Which of the states of its data this is: who knows it in this version knows what it holds."""
 
 
 class Kept(Enum):

@@ -98,17 +98,19 @@ class SessionData:
         """Store it.  ``False``: another process had changed it since; it is now as that has left it."""
         session = live.session
         requests, live.unsaved = live.unsaved, 0
-        done = False
+        version = None
         try:
-            done = await self._store.change(session.digest, changes, session.version, session.used, requests)
+            version = await self._store.change(
+                session.digest, changes, session.version, session.used, requests
+            )
         finally:
-            if not done:
+            if version is None:
                 live.unsaved += requests
-        if done:
-            session.version += 1
-        else:
+        if version is None:
             await self._reload(live)
-        return done
+            return False
+        session.version = version
+        return True
 
     async def _renew(self, live: LiveSession) -> None:
         if live.gone:  # while it waited for its turn

@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from tcpsuite.core.sessions import Kept, Totals
-from tcpsuite.errors import Closed
+from tcpsuite.core.sessions import THERE, Kept, Totals
+from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class MemoryStore:
 
     def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
+        if session.digest in self._sessions:
+            return fail(StoreFailed(THERE))
         return self._answer(lambda: self._create(session, limit, user_limit))
 
     def head(self, digest: bytes) -> Deferred[Session | None]:
@@ -68,7 +70,7 @@ class MemoryStore:
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> Deferred[bool]:
+    ) -> Deferred[int | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return self._answer(lambda: self._change(digest, changes, version, used, requests))
 
@@ -119,10 +121,10 @@ class MemoryStore:
 
     def _change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> bool:
+    ) -> int | None:
         session = self._sessions.get(digest)
         if session is None or session.version != version:
-            return False
+            return None
         for key, value in changes.items():
             if value is None:
                 session.data.pop(key, None)
@@ -130,7 +132,7 @@ class MemoryStore:
                 session.data[key] = value
         session.version += 1
         self.touch(digest, used, requests)
-        return True
+        return session.version
 
     def _delete(self, digest: bytes) -> bool:
         session = self._sessions.pop(digest, None)

@@ -78,19 +78,21 @@ class SessionFile:
         """Let go of the file."""
         self.connection.close()
 
-    def create(self, session: Session, limit: int, user_limit: int) -> Kept:
-        """Keep a new session, within limits."""
+    def create(self, session: Session, limit: int, user_limit: int) -> Kept | None:
+        """Keep a new session, within limits; ``None`` when one of its digest is there."""
         if self._count >= limit:
             return Kept.FULL
         if user_limit and self._users[session.user] >= user_limit:
             return Kept.USER_FULL
-        self._execute(
-            "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)",
+        done = self._execute(
+            "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
             (
                 session.digest, session.user, session.created, session.used, session.requests,
                 session.version,
             ),
         )  # fmt: skip
+        if not done.rowcount:
+            return None
         self._put(session.digest, session.data.items())
         self._count += 1
         self._users[session.user] += 1
@@ -115,21 +117,21 @@ class SessionFile:
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> bool:
-        """Change the data of a session that is of that version."""
+    ) -> int | None:
+        """Change the data of a session that is of that version; the next one."""
         done = self._execute(
             "UPDATE session SET used = max(used, ?), requests = requests + ?, version = version + 1 "
             "WHERE digest = ? AND version = ?",
             (used, requests, digest, version),
         )
         if not done.rowcount:
-            return False
+            return None
         self._put(digest, ((key, value) for key, value in changes.items() if value is not None))
         self.connection.executemany(
             "DELETE FROM datum WHERE digest = ? AND key = ?",
             [(digest, key) for key, value in changes.items() if value is None],
         )
-        return True
+        return version + 1
 
     def touch(self, touched: Mapping[bytes, tuple[float, int]]) -> None:
         """Note when sessions were last used, and how often more."""

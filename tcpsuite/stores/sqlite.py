@@ -28,9 +28,12 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from tcpsuite.core.sessions import THERE
 from tcpsuite.errors import Closed, StartError, StoreFailed
 from tcpsuite.interfaces import ISessionStore
+from tcpsuite.net.shield import shield
 from tcpsuite.stores.claim import Claim
+from tcpsuite.stores.noted import NotedUses
 from tcpsuite.stores.session_file import SessionFile, prepare
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from tcpsuite.core.sessions import Kept, Session, Totals
+    from tcpsuite.stores.noted import Uses
 
     Job = Callable[[SessionFile], Any]
     Thread = Callable[[Callable[[], Any]], "Deferred[Any]"]
@@ -72,7 +76,7 @@ class SQLiteStore:
         self._file: SessionFile | None = None  # the thread's own
         self._waiting: list[tuple[Job, Deferred[Any]]] = []
         self._to_write = False
-        self._touched: dict[bytes, tuple[float, int]] = {}
+        self._noted = NotedUses()
         self._fault = ""
         self._running = False
         self._closed: Deferred[None] | None = None
@@ -121,20 +125,20 @@ class SQLiteStore:
 
     def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        kept = evolve(session, data=dict(session.data))
-        return self._submit(lambda file: file.create(kept, limit, user_limit))
+        given = evolve(session, data=dict(session.data))
+        return self._submit(lambda file: file.create(given, limit, user_limit)).addCallback(_unless_there)
 
     def head(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.head(digest), writes=False).addCallback(self._lay_over)
+        return self._submit(lambda file: file.head(digest), writes=False).addCallback(self._noted.lay_over)
 
     def get(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.get(digest), writes=False).addCallback(self._lay_over)
+        return self._submit(lambda file: file.get(digest), writes=False).addCallback(self._noted.lay_over)
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> Deferred[bool]:
+    ) -> Deferred[int | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         kept = dict(changes)
         return self._submit(lambda file: file.change(digest, kept, version, used, requests))
@@ -142,7 +146,7 @@ class SQLiteStore:
     def touch(self, digest: bytes, used: float, requests: int) -> None:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         if self._closed is None:
-            self._note(digest, used, requests)
+            self._noted.note(digest, used, requests)
 
     def delete(self, digest: bytes) -> Deferred[bool]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -162,18 +166,11 @@ class SQLiteStore:
             self._closed = Deferred()
             if not self._running:
                 self._next()
-        waiter: Deferred[None] = Deferred()
-        self._closed.addCallback(lambda _: waiter.callback(None))
-        return waiter
-
-    def _note(self, digest: bytes, used: float, requests: int) -> None:
-        """Keep a touch for the next transaction."""
-        noted, more = self._touched.get(digest, (used, 0))
-        self._touched[digest] = (max(noted, used), more + requests)
+        return shield(self._closed)
 
     async def _behind_touches(self, job: Callable[[SessionFile], T]) -> T:
         """Do what looks at all sessions, when all that is noted is stored."""
-        for _ in range((len(self._touched) - 1) // TOUCHED_AT_ONCE):
+        for _ in range((len(self._noted) - 1) // TOUCHED_AT_ONCE):
             await self._submit(lambda _: None)
         return await self._submit(job)
 
@@ -183,14 +180,6 @@ class SQLiteStore:
             some = await self._submit(lambda file: file.expire(used, created, SWEPT_AT_ONCE))
             swept += some
         return swept
-
-    def _lay_over(self, session: Session | None) -> Session | None:
-        """Tell of a session what is noted and not stored yet: to read one costs no write."""
-        if session is not None and session.digest in self._touched:
-            used, requests = self._touched[session.digest]
-            session.used = max(session.used, used)
-            session.requests += requests
-        return session
 
     def _submit(self, job: Callable[[SessionFile], T], writes: bool = True) -> Deferred[T]:
         if self._closed is not None:
@@ -204,18 +193,16 @@ class SQLiteStore:
 
     def _next(self) -> None:
         """Give all that waits to the thread, in one transaction; when all is done and we close, end it."""
-        if self._waiting or (self._touched and self._closed is not None):
+        if self._waiting or (self._noted and self._closed is not None):
             self._running = True
             batch, self._waiting = self._waiting, []
             writes, self._to_write = self._to_write or self._closed is not None, False
-            touched: dict[bytes, tuple[float, int]] = {}
-            if writes:
-                some = [*islice(self._touched, TOUCHED_AT_ONCE)]
-                touched = {digest: self._touched.pop(digest) for digest in some}
+            # To read one costs no write: what is noted is laid over it.
+            uses = self._noted.take([*islice(self._noted, TOUCHED_AT_ONCE if writes else 0)])
             waiters = [done for _, done in batch]
-            work = partial(self._transact, [job for job, _ in batch], touched, writes)
+            work = partial(self._transact, [job for job, _ in batch], uses, writes)
             self._thread(work).addCallbacks(
-                self._stored, self._failed, callbackArgs=(waiters,), errbackArgs=(waiters, touched)
+                self._stored, self._failed, callbackArgs=(waiters,), errbackArgs=(waiters, uses)
             )
             return
         self._running = False
@@ -235,17 +222,14 @@ class SQLiteStore:
             done.callback(result)
         self._next()
 
-    def _failed(
-        self, failure: Failure, waiters: Sequence[Deferred[Any]], touched: dict[bytes, tuple[float, int]]
-    ) -> None:
+    def _failed(self, failure: Failure, waiters: Sequence[Deferred[Any]], uses: Uses) -> None:
         fault = failure.getErrorMessage()
         if fault != self._fault:
             # Said once: a crowd asks a thousand times a second.
             self._fault = fault
             self.log.error("{path}: {error}", path=self.path, error=fault)
         if self._closed is None:
-            for digest, noted in touched.items():
-                self._note(digest, *noted)
+            self._noted.put_back(uses)
         for done in waiters:
             done.errback(failure)
         self._next()
@@ -260,9 +244,7 @@ class SQLiteStore:
 
     # What follows runs in the thread.
 
-    def _transact(
-        self, jobs: Sequence[Job], touched: Mapping[bytes, tuple[float, int]], writes: bool
-    ) -> list[Any]:
+    def _transact(self, jobs: Sequence[Job], uses: Uses, writes: bool) -> list[Any]:
         assert self._claim is not None, "open comes first"
         try:
             self._claim.check()
@@ -270,7 +252,7 @@ class SQLiteStore:
                 self._file = SessionFile(self.path)
             with self._file.connection as connection:
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-                self._file.touch(touched)
+                self._file.touch(uses)
                 return [job(self._file) for job in jobs]
         except BaseException as error:
             # Begin afresh the next time: whatever state the connection was left in goes with it.
@@ -283,3 +265,9 @@ class SQLiteStore:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _unless_there(kept: Kept | None) -> Kept:
+    if kept is None:
+        raise StoreFailed(THERE)
+    return kept

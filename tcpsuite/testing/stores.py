@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
 from tcpsuite.core.sessions import Kept, Session, Totals
-from tcpsuite.errors import Closed
+from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 
 if TYPE_CHECKING:
@@ -127,13 +128,57 @@ class SessionStoreContract(Case):
         self.assertIs(self.wait_for(create(session("b"), PLENTY, 2)), Kept.YES)
         self.assertIs(self.wait_for(create(session("e"), PLENTY, 2)), Kept.USER_FULL)
 
+    def test_create_what_is_there(self) -> None:
+        """To keep a session of a digest that is there fails, and changes nothing; who asks for something else
+        at the same time has it.
+        """
+        self.keep(session("a", colour="blue"))
+        again, other = (self.store.create(session(name, size="9"), PLENTY, 2) for name in "ab")
+        self.assertRaises(StoreFailed, self.wait_for, again)
+        self.assertIs(self.wait_for(other), Kept.YES)
+        self.assertEqual(self.kept("a"), session("a", colour="blue"))
+        self.assertEqual(self.wait_for(self.store.totals(1)).top, {"alice": 2})
+
+    def test_in_order(self) -> None:
+        """What is asked of one session is done in the order in which it was asked, whoever waits for it."""
+        a, store = digest_named("a"), self.store
+        kept = store.create(session("a"), PLENTY)
+        changed = store.change(a, {"colour": "blue"}, 0, 1010.0, 1)
+        read, deleted, gone = store.get(a), store.delete(a), store.get(a)
+        again, renewed = store.create(session("a", colour="red"), PLENTY), store.get(a)
+        expected = session("a", colour="blue")
+        expected.used, expected.requests = 1010.0, 1
+        self.assertIsNone(self.wait_for(gone))
+        self.assertIs(self.wait_for(kept), Kept.YES)
+        version = self.wait_for(changed)
+        assert version is not None
+        expected.version = version
+        self.assertEqual(self.wait_for(read), expected)
+        self.assertIs(self.wait_for(deleted), True)
+        self.assertIs(self.wait_for(again), Kept.YES)
+        self.assertEqual(self.wait_for(renewed), session("a", colour="red"))
+
+    def test_cancel(self) -> None:
+        """Who gives up waiting disturbs nobody, and what was asked is done all the same."""
+        self.keep(session("a", colour="blue"))
+        before = self.store.head(digest_named("a"))
+        change = self.store.change(digest_named("a"), {"colour": "red"}, 0, 1010.0, 1)
+        change.addErrback(lambda failure: failure.trap(CancelledError))
+        change.cancel()
+        after = self.store.get(digest_named("a"))
+        self.assertEqual(self.wait_for(before), session("a"))
+        read = self.wait_for(after)
+        assert read is not None
+        self.assertEqual(read.data, {"colour": "red"})
+
     def test_change(self) -> None:
         """A change sets and removes the keys that it names, and no others, and makes a new version."""
         self.keep(session("a", kept="1", changed="2", removed="3"), session("b", changed="2"))
         changes = {"changed": "20", "removed": None, "new": "4", "absent": None}
-        self.assertIs(self.wait_for(self.store.change(digest_named("a"), changes, 0, 1010.0, 7)), True)
+        version = self.wait_for(self.store.change(digest_named("a"), changes, 0, 1010.0, 7))
+        assert version is not None
         expected = session("a", kept="1", changed="20", new="4")
-        expected.used, expected.requests, expected.version = 1010.0, 7, 1
+        expected.used, expected.requests, expected.version = 1010.0, 7, version
         self.assertEqual(self.kept("a"), expected)
         self.assertEqual(self.kept("b"), session("b", changed="2"))
 
@@ -141,18 +186,20 @@ class SessionStoreContract(Case):
         """Who does not know the last change makes none."""
         self.keep(session("a", key="1"))
         a = digest_named("a")
-        self.assertIs(self.wait_for(self.store.change(a, {"key": "2"}, 0, 1010.0, 1)), True)
-        for version in (0, 2):
-            self.assertIs(self.wait_for(self.store.change(a, {"key": "3"}, version, 1020.0, 1)), False)
+        version = self.wait_for(self.store.change(a, {"key": "2"}, 0, 1010.0, 1))
+        assert version is not None
+        for other in (0, version + 1):
+            self.assertIsNone(self.wait_for(self.store.change(a, {"key": "3"}, other, 1020.0, 1)))
         expected = session("a", key="2")
-        expected.used, expected.requests, expected.version = 1010.0, 1, 1
+        expected.used, expected.requests, expected.version = 1010.0, 1, version
         self.assertEqual(self.kept("a"), expected)
-        self.assertIs(self.wait_for(self.store.change(a, {"key": None}, 1, 1020.0, 1)), True)
+        following = self.wait_for(self.store.change(a, {"key": None}, version, 1020.0, 1))
+        self.assertNotIn(following, (None, 0, version))
 
     def test_change_nothing(self) -> None:
         """A change of a session that is not there says so, and makes none."""
         a = digest_named("a")
-        self.assertIs(self.wait_for(self.store.change(a, {"k": "v"}, 0, 1.0, 1)), False)
+        self.assertIsNone(self.wait_for(self.store.change(a, {"k": "v"}, 0, 1.0, 1)))
         self.assertIsNone(self.kept("a"))
 
     def test_touch(self) -> None:
@@ -163,7 +210,7 @@ class SessionStoreContract(Case):
         touched = self.wait_for(self.store.head(digest_named("a")))
         assert touched is not None
         self.assertEqual((touched.used, touched.requests, touched.version), (1500.0, 5, 0))
-        self.assertIs(self.wait_for(self.store.change(digest_named("a"), {}, 0, 1450.0, 1)), True)
+        self.assertIsNotNone(self.wait_for(self.store.change(digest_named("a"), {}, 0, 1450.0, 1)))
         touched = self.kept("a")
         assert touched is not None
         self.assertEqual((touched.used, touched.requests), (1500.0, 6))

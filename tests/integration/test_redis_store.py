@@ -21,7 +21,7 @@ from tcpsuite.stores.redis.sessions import RedisSessionStore
 from tcpsuite.testing.stores import SessionStoreContract, digest_named, session
 from tests.integration.support.programs import PATIENCE, free_port, need
 from tests.integration.support.redis import Redis
-from tests.support.redis_stores import redis_store
+from tests.support.redis_stores import redis_client, redis_store
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -98,6 +98,28 @@ async def test_touches_are_not_lost(tmp_path: Path, running: ExitStack) -> None:
     await store.close()
     with pytest.raises(Closed):
         await store.totals()
+
+
+@pytest.mark.usefixtures("redis_kind")
+@pytest_twisted.ensureDeferred
+async def test_a_change_that_a_master_took_with_it(tmp_path: Path, running: ExitStack) -> None:
+    """Where a replica takes over that has not heard of the last change, the next one is not taken for it."""
+    redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    store = redis_store(redis.port)
+    a = digest_named("a")
+    await store.create(session("a", colour="blue"), 10)
+    lost = await store.change(a, {"colour": "red"}, 0, 1000.0, 1)
+    client = redis_client(redis.port)
+    client.start()
+    back = "return redis.call('HSET', KEYS[1], 'version', '0')"
+    await client.run(back, [f"tcpsuite:session:{a.hex()}"], [])
+    stored = await store.change(a, {"colour": "green"}, 0, 1000.0, 1)
+    head = await store.head(a)
+    assert head is not None
+    assert head.version == stored
+    assert stored not in (None, lost)
+    await client.stop()
+    await store.close()
 
 
 @pytest.mark.usefixtures("redis_kind")

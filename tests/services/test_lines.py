@@ -50,8 +50,8 @@ class AnswerTests(LineCase):
         self.assertEqual(self.say(b"x" * 20_000 + b"\nSAY 2\n"), "OK 2\n")
 
     def test_faults(self) -> None:
-        """A remote fault is an error; one of ours too, with a traceback in the log.  What is wrong with a store
-        is not told to strangers.
+        """A remote fault is an error; one of ours too, with a traceback in the log.  What is wrong with a
+        store is not told to strangers.
         """
         self.assertEqual(self.say(b"FAIL remote\n"), "ERR failed no answer\n")
         self.assertEqual(self.say(b"FAIL store\n"), "ERR store the store failed, try again\n")

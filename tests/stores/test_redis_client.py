@@ -15,11 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.errors import StoreFailed
 from tcpsuite.stores.redis.client import RedisClient, RedisConnection
 from tcpsuite.stores.redis.sentinel import SentinelEndpoint
+from tcpsuite.stores.redis.sessions import RedisSessionStore
+from tcpsuite.testing.stores import digest_named
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
 TIMEOUT = 2.0
+HEAD = b"*5\r\n$5\r\nalice\r\n$4\r\n1000\r\n$4\r\n1000\r\n$1\r\n7\r\n$1\r\n0\r\n"
 TOLD_TIME = b"*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"
 FORGOTTEN = b"-NOSCRIPT No matching script. Please use EVAL.\r\n"
 
@@ -159,6 +162,23 @@ class OrderTests(ClientCase):
         self.assertIn(b"return 1", transport.said())
         connection.dataReceived(b":1\r\n")
         self.assertEqual(self.successResultOf(again), 1)
+
+
+class StoreTests(ClientCase):
+    def test_a_use_that_could_not_be_stored(self) -> None:
+        """Who reads a session is told of a use of it that Redis has refused just before."""
+        connection, _ = self.connected()
+        store = RedisSessionStore(self.client)
+        store.touch(digest_named("a"), 1500.0, 2)
+        for ask, reply in (
+            (store.head, HEAD),
+            (store.get, b"*2\r\n" + HEAD + b"*0\r\n"),
+        ):
+            asked = ask(digest_named("a"))
+            connection.dataReceived(b"-OOM too much\r\n" + reply)
+            told = self.successResultOf(asked)
+            assert told is not None
+            self.assertEqual((told.used, told.requests), (1500.0, 9))
 
 
 class LogTests(ClientCase):

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import pytest_twisted
@@ -24,6 +24,8 @@ from tcpsuite.testing.stores import SessionStoreContract, digest_named, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 
 class HeldThread:
@@ -48,12 +50,19 @@ class SQLiteStoreContractTests(SessionStoreContract, SynchronousTestCase):
     """The contract."""
 
     def make_store(self) -> SQLiteStore:
-        """An open store whose thread runs at once."""
-        store = SQLiteStore(self.mktemp(), execute)
+        """An open store, whose thread runs when somebody waits: all that waits by then is one transaction."""
+        self.thread = HeldThread()
+        store = SQLiteStore(self.mktemp(), self.thread)
         os.makedirs(os.path.dirname(store.path), exist_ok=True)
         store.open()
-        self.addCleanup(store.close)
+        self.addCleanup(lambda: self.wait_for(store.close()))
         return store
+
+    def wait_for(self, asked: Deferred[T]) -> T:
+        """Let the thread run until it has nothing to do."""
+        while self.thread.held:
+            self.thread.run()
+        return super().wait_for(asked)
 
 
 class OpenTests(SynchronousTestCase):
@@ -222,7 +231,7 @@ class TransactionTests(SynchronousTestCase):
         self.assertEqual(Path(self.path + "-wal").stat().st_size, before)
         changed = self.store.change(digest_named("a"), {}, 0, 1000.0, 1)
         self.thread.run()
-        self.assertIs(self.successResultOf(changed), True)
+        self.assertEqual(self.successResultOf(changed), 1)
         asked = self.store.get(digest_named("a"))
         self.thread.run()
         told = self.successResultOf(asked)
@@ -280,13 +289,13 @@ class TransactionTests(SynchronousTestCase):
         first = self.store.get(digest_named("a"))
         self.store.touch(digest_named("a"), 1500.0, 2)
         good = self.store.create(session("b"), 10)
-        bad = self.store.create(session("a"), 10)  # its digest is there already
+        bad = self.store.create(session("c", None), 10)  # type: ignore[arg-type]
         self.thread.run()
         self.successResultOf(first)
         self.thread.run()
         for failed in (good, bad):
             error = self.failureResultOf(failed, StoreFailed).value
-            self.assertIn("UNIQUE constraint failed", str(error))
+            self.assertIn("NOT NULL constraint failed", str(error))
         after = [self.store.get(digest_named(name)) for name in "ab"]
         self.thread.run()
         self.thread.run()

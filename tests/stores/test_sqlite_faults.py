@@ -114,7 +114,7 @@ class FileTests(SynchronousTestCase):
         store = self.open()
         self.assertEqual(self.successResultOf(store.get(digest_named("a"))), expected)
         changed = store.change(digest_named("a"), {"colour": "red"}, 0, 1000.0, 0)
-        self.assertIs(self.successResultOf(changed), True)
+        self.assertEqual(self.successResultOf(changed), 1)
         self.successResultOf(store.close())
         again = self.successResultOf(self.open().get(digest_named("a")))
         assert again is not None
@@ -178,7 +178,7 @@ class FileTests(SynchronousTestCase):
         self.failing(store.create(session("b", key=large["key"]), 10))
         self.assertEqual(self.successResultOf(store.totals()).sessions, 1)
         statements.clear()
-        self.failing(store.create(session("a"), 10))  # there is one already: the connection goes with it
+        self.failing(store.create(session("b", key=large["key"]), 10))  # and the connection goes with it
         self.assertIs(self.successResultOf(store.create(session("b", key=large["key"]), 2)), Kept.YES)
         self.assertEqual(self.successResultOf(store.totals()), Totals(2, 1, {}, 0, 1000.0, 1000.0))
 

@@ -13,7 +13,8 @@ from tcpsuite.stores.memory import MemoryStore
 from tcpsuite.testing.stores import PLENTY, SessionStoreContract
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from tcpsuite.core.sessions import Kept, Session, Totals
 
@@ -51,10 +52,64 @@ class Careless(MemoryStore):
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> Deferred[bool]:
+    ) -> Deferred[int | None]:
         if digest in self._sessions:
             version = self._sessions[digest].version
         return super().change(digest, changes, version, used, requests)
+
+
+class Overwriting(MemoryStore):
+    """Takes a session whose digest is there for a new one."""
+
+    def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
+        return self._answer(lambda: self._create(session, limit, user_limit))
+
+
+class Late(MemoryStore):
+    """Does some of what it is asked only behind the next question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] = []
+
+    def postpone(self, work: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        """Do it later."""
+        self.late.append((work, Deferred()))
+        return self.late[-1][1]
+
+    def catch_up(self) -> None:
+        """Do what is late, unless nobody waits for it any more."""
+        late, self.late = self.late, []
+        for work, done in late:
+            if not done.called:
+                work().chainDeferred(done)
+
+
+class Disorderly(Late):
+    """Deletes behind the question that comes after it."""
+
+    def delete(self, digest: bytes) -> Deferred[bool]:
+        delete = super().delete
+        return self.postpone(lambda: delete(digest))
+
+    def get(self, digest: bytes) -> Deferred[Session | None]:
+        got = super().get(digest)
+        self.catch_up()
+        return got
+
+
+class Dropping(Late):
+    """Does not change what nobody waits for."""
+
+    def change(
+        self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
+    ) -> Deferred[int | None]:
+        change = super().change
+        return self.postpone(lambda: change(digest, changes, version, used, requests))
+
+    def get(self, digest: bytes) -> Deferred[Session | None]:
+        self.catch_up()
+        return super().get(digest)
 
 
 class Ageless(MemoryStore):
@@ -92,7 +147,7 @@ class Replacing(MemoryStore):
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> Deferred[bool]:
+    ) -> Deferred[int | None]:
         if digest in self._sessions:
             self._sessions[digest].data.clear()
         return super().change(digest, changes, version, used, requests)
@@ -144,6 +199,9 @@ class SessionStoreContractTests(SynchronousTestCase):
             (Replacing, "test_change"),
             (Careless, "test_change_of_another_version"),
             (Hasty, "test_expire"),
+            (Overwriting, "test_create_what_is_there"),
+            (Disorderly, "test_in_order"),
+            (Dropping, "test_cancel"),
             (Ageless, "test_expire_by_age"),
             (Lingering, "test_expire_many"),
             (Miscounting, "test_totals"),

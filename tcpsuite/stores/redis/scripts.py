@@ -2,13 +2,13 @@
 
 Of each session there is a hash of what it is (``session:DIGEST``) and one of its data (``data:DIGEST``); of
 all of them, two sorted sets by the time of their last use and of their opening (``used``, ``created``), one
-of users by the number of their sessions (``users``), and a hash of what is counted in all (``totals``).
+of users by the number of their sessions (``owners``), and a hash of what is counted in all (``totals``).
 Times are seconds since the epoch.
 """
 
 from __future__ import annotations
 
-SHARED = ("used", "created", "users", "totals")
+SHARED = ("used", "created", "owners", "totals")
 """The last part of the names of the keys that every script is given, behind those of a session."""
 
 _FORGET = """
@@ -41,7 +41,7 @@ end
 CREATE = """
 local session, data, used, created, users, totals = unpack(KEYS)
 local id, limit, user_limit, user = unpack(ARGV)
-if redis.call('EXISTS', session) == 1 then return redis.error_reply('ERR there is this session already') end
+if redis.call('EXISTS', session) == 1 then return 'there' end
 if redis.call('ZCARD', used) >= tonumber(limit) then return 'full' end
 if tonumber(user_limit) > 0 and tonumber(redis.call('ZSCORE', users, user) or 0) >= tonumber(user_limit) then
   return 'user full'
@@ -63,17 +63,18 @@ return {redis.call('HMGET', KEYS[1], 'user', 'created', 'used', 'requests', 'ver
   redis.call('HGETALL', KEYS[2])}
 """
 
-# ARGV: digest, version, used, requests, how many keys are removed, those, then keys and values.
+# ARGV: digest, version, used, requests, the next version, how many keys are removed, those, then keys and
+# values.
 CHANGE = (
     _TOUCH
     + """
 local session, data, used, created, users, totals = unpack(KEYS)
 if redis.call('HGET', session, 'version') ~= ARGV[2] then return 0 end
 touch(session, ARGV[1], ARGV[3], ARGV[4], used, totals)
-redis.call('HINCRBY', session, 'version', 1)
-local removed = tonumber(ARGV[5])
-for i = 6, 5 + removed do redis.call('HDEL', data, ARGV[i]) end
-for i = 6 + removed, #ARGV, 2 do redis.call('HSET', data, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', session, 'version', ARGV[5])
+local removed = tonumber(ARGV[6])
+for i = 7, 6 + removed do redis.call('HDEL', data, ARGV[i]) end
+for i = 7 + removed, #ARGV, 2 do redis.call('HSET', data, ARGV[i], ARGV[i + 1]) end
 return 1
 """
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from math import inf
+from secrets import randbits
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from tcpsuite.core.sessions import Kept, Session, Totals
+from tcpsuite.core.sessions import THERE, Kept, Session, Totals
 from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
+from tcpsuite.net.shield import shield
+from tcpsuite.stores.noted import NotedUses
 from tcpsuite.stores.redis import scripts
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ T = TypeVar("T")
 
 SWEPT_AT_ONCE = 500
 """Sessions that one script forgets: Redis does nothing else meanwhile, for some milliseconds."""
+VERSION_BITS = 63
+"""Of chance: no two versions of a session are equal."""
 TOUCHED_AT_ONCE = 100
 """Sessions that one script touches: nothing else is done here meanwhile, for a millisecond."""
 
@@ -44,7 +49,7 @@ class RedisSessionStore:
         self._session = f"{prefix}session:"
         self._data = f"{prefix}data:"
         self._shared_keys = [prefix + name for name in scripts.SHARED]
-        self._touched: dict[bytes, tuple[float, int]] = {}
+        self._noted = NotedUses()
         self._closed: Deferred[Any] | None = None
 
     def __repr__(self) -> str:
@@ -65,32 +70,36 @@ class RedisSessionStore:
             session.digest.hex(), str(limit), str(user_limit), session.user, repr(session.created),
             repr(session.used), str(session.requests), str(session.version), *_flat(session.data),
         ]  # fmt: skip
-        asked = self._ask(scripts.CREATE, session.digest, arguments)
-        return asked.addCallback(lambda reply: Kept(reply.decode()))
+        return self._ask(scripts.CREATE, session.digest, arguments).addCallback(_kept)
 
     def head(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._ask(scripts.HEAD, digest).addCallback(lambda head: _read(digest, head, []))
+        head = self._ask(scripts.HEAD, digest).addCallback(lambda head: _read(digest, head, []))
+        return head.addCallback(self._noted.lay_over)
 
     def get(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._ask(scripts.GET, digest).addCallback(lambda reply: _read(digest, *reply))
+        got = self._ask(scripts.GET, digest).addCallback(lambda reply: _read(digest, *reply))
+        return got.addCallback(self._noted.lay_over)
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
-    ) -> Deferred[bool]:
+    ) -> Deferred[int | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         removed = [key for key, value in changes.items() if value is None]
+        # One that is counted would come again where a replica takes over that has not heard of the last.
+        following = randbits(VERSION_BITS)
         arguments = [
-            digest.hex(), str(version), repr(used), str(requests), str(len(removed)), *removed,
-            *_flat({key: value for key, value in changes.items() if value is not None}),
+            digest.hex(), str(version), repr(used), str(requests), str(following), str(len(removed)),
+            *removed, *_flat({key: value for key, value in changes.items() if value is not None}),
         ]  # fmt: skip
-        return self._ask(scripts.CHANGE, digest, arguments).addCallback(bool)
+        changed = self._ask(scripts.CHANGE, digest, arguments)
+        return changed.addCallback(lambda done: following if done else None)
 
     def touch(self, digest: bytes, used: float, requests: int) -> None:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         if self._closed is None:
-            self._note(digest, used, requests)
+            self._noted.note(digest, used, requests)
 
     def delete(self, digest: bytes) -> Deferred[bool]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -111,16 +120,15 @@ class RedisSessionStore:
             flushed = Deferred.fromCoroutine(self._flush())
             flushed.addErrback(lambda failure: failure.trap(StoreFailed) and None)
             self._closed = flushed.addCallback(lambda _: self._client.stop())
-        waiter: Deferred[None] = Deferred()
-        self._closed.addCallback(lambda _: waiter.callback(None))
-        return waiter
+        return shield(self._closed)
 
     def _ask(self, script: str, digest: bytes, arguments: Sequence[str] = ()) -> Deferred[Any]:
         """Ask about one session, behind what was noted of it."""
         if self._closed is not None:
             return fail(Closed("the session store is closed"))
-        if digest in self._touched:
-            self._send_touches([digest]).addErrback(lambda _: None)  # what follows fails too
+        if digest in self._noted:
+            # When that fails, what follows fails too, or what is noted again then is laid over it.
+            self._send_touches([digest]).addErrback(lambda _: None)
         name = digest.hex()
         keys = [self._session + name, self._data + name, *self._shared_keys]
         return self._client.run(script, keys, arguments, lane=_lane(digest))
@@ -159,32 +167,33 @@ class RedisSessionStore:
     async def _flush(self) -> None:
         """Send all that was noted, each over the connection of its session, some at a time."""
         lanes: dict[int, list[bytes]] = {}
-        for digest in self._touched:
+        for digest in self._noted:
             lanes.setdefault(_lane(digest) % len(self._client.lanes), []).append(digest)
         for digests in lanes.values():
             for start in range(0, len(digests), TOUCHED_AT_ONCE):
-                some = [each for each in digests[start : start + TOUCHED_AT_ONCE] if each in self._touched]
+                some = [each for each in digests[start : start + TOUCHED_AT_ONCE] if each in self._noted]
                 if some:
                     await self._send_touches(some)
 
     def _send_touches(self, digests: Sequence[bytes]) -> Deferred[Any]:
         """Send what was noted of sessions that share a connection."""
-        touched = {digest: self._touched.pop(digest) for digest in digests}
+        uses = self._noted.take(digests)
         arguments = [self._session]
-        for digest, (used, requests) in touched.items():
+        for digest, (used, requests) in uses.items():
             arguments += digest.hex(), repr(used), str(requests)
 
         def keep(failure: Any) -> Any:
-            for digest, noted in touched.items():
-                self._note(digest, *noted)
+            self._noted.put_back(uses)
             return failure
 
         sent = self._client.run(scripts.TOUCH, self._shared_keys, arguments, lane=_lane(digests[0]))
         return sent.addErrback(keep)
 
-    def _note(self, digest: bytes, used: float, requests: int) -> None:
-        noted, more = self._touched.get(digest, (used, 0))
-        self._touched[digest] = (max(noted, used), more + requests)
+
+def _kept(reply: bytes) -> Kept:
+    if reply == b"there":
+        raise StoreFailed(THERE)
+    return Kept(reply.decode())
 
 
 def _lane(digest: bytes) -> int:
