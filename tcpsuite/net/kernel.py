@@ -12,6 +12,8 @@ from twisted.internet import tcp
 
 from tcpsuite.net.wrappers import beneath
 
+_FINISHED = getattr(select, "POLLRDHUP", 0)
+
 
 def unsent(transport: Any) -> int:
     """Bytes that a stream transport was given and its peer has not: in its own queue and in the kernel's.
@@ -41,13 +43,27 @@ def was_reset(transport: Any) -> bool:
     TLS and other wrappers are looked beneath; of a transport that is gone, or not of Twisted's own kind,
     nothing is known.
     """
+    # Errors are told unasked.  A hang-up is not one: that is how two FINs look, with bytes still to be read.
+    return bool(_events(transport, 0) & select.POLLERR)
+
+
+def hung_up(transport: Any) -> bool:
+    """Whether the kernel knows that the peer has finished, or reset, a stream transport, though nobody reads
+    it.  Linux tells that behind unread bytes too, elsewhere a reset alone is told.
+
+    TLS and other wrappers are looked beneath; of a transport that is gone, or not of Twisted's own kind,
+    nothing is known.
+    """
+    return bool(_events(transport, _FINISHED) & (_FINISHED | select.POLLERR | select.POLLHUP))
+
+
+def _events(transport: Any, wanted: int) -> int:
     stream = _open(transport)
     if stream is None:
-        return False
+        return 0
     poll = select.poll()
-    # Errors are told unasked.  A hang-up is not one: that is how two FINs look, with bytes still to be read.
-    poll.register(stream.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+    poll.register(stream.fileno(), wanted)
+    return next((events for _, events in poll.poll(0)), 0)
 
 
 def _in_kernel(stream: Any) -> int:

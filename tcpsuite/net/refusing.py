@@ -4,7 +4,8 @@
 
     close     closed as soon as it is accepted: the cheapest
     reset     the same, with a reset: the client knows at once that it was not served
-    tarpit    held in silence, unread, and then reset: who tries again and again loses time
+    tarpit    held in silence, unread, and then reset, or as soon as it has left: who tries again and again
+              loses time
     answer    told why in the words of the service, and closed
 """
 
@@ -19,6 +20,7 @@ from zope.interface import implementer
 from tcpsuite.errors import LocalError
 from tcpsuite.interfaces import IRefusing
 from tcpsuite.net.deadlines import Deadlines
+from tcpsuite.net.kernel import hung_up
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 WAYS = ("close", "reset", "tarpit", "answer")
 """What the configuration may say."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at who has left a tarpit: nobody reads what would tell so."""
 LINGER = 2.0
 """Seconds that a client has to read why it was refused: closing at once could overtake the answer."""
 
@@ -68,6 +72,7 @@ class Refusal:
         self.tarpit_time = tarpit_time
         self._deadlines = Deadlines(clock)
         self._open: set[_Held] = set()
+        self._looking: Deadline | None = None
 
     def __repr__(self) -> str:
         return f"<Refusal {self.way} held={len(self._open)}>"
@@ -97,12 +102,24 @@ class Refusal:
         if not self._held.enter():
             return None
         self._open.add(held)
+        if self.way == "tarpit" and self._looking is None:
+            self._looking = self._deadlines.after(LOOK_INTERVAL, self._look)
         return self._deadlines.after(seconds, held.transport.abortConnection)
 
     def leave(self, held: _Held) -> None:
         """One that was held is gone."""
         self._open.remove(held)
         self._held.leave()
+        if not self._open and self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def _look(self) -> None:
+        """Let those go who have left: they lose no time here, and take the places of others."""
+        for held in tuple(self._open):
+            if hung_up(held.transport):
+                held.transport.abortConnection()
+        self._looking = self._deadlines.after(LOOK_INTERVAL, self._look) if self._open else None
 
 
 class Reset(Protocol):

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+from typing import TYPE_CHECKING, Any
 
+import pytest
+import pytest_twisted
+from twisted.internet import reactor as installed_reactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 
+from tcpsuite.core.deadlines import GRAIN
 from tcpsuite.core.limits import Ceiling
 from tcpsuite.errors import LocalError
 from tcpsuite.interfaces import IRefusing, Verdict
-from tcpsuite.net.refusing import LINGER, Refusal
+from tcpsuite.net.refusing import LINGER, LOOK_INTERVAL, Refusal
+from tests.support.gateways import reset, turn
 from tests.support.toy import TCPTransport
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress
+
+reactor: Any = installed_reactor
 VERDICT = Verdict(False, "connections_per_ip", "too many", key="192.0.2.1")
 
 
@@ -129,3 +141,43 @@ class RefusalTests(SynchronousTestCase):
     def test_no_way(self):
         """There are no other ways."""
         self.assertRaises(LocalError, self.refusal, "scold")
+
+
+class Tarpit(Factory):
+    """The factory of a port that refuses everybody."""
+
+    noisy = False
+
+    def __init__(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+
+    def buildProtocol(self, addr: IAddress) -> Protocol | None:  # type: ignore[override]
+        """Somebody is refused."""
+        return self._refusal.of(VERDICT)
+
+
+@pytest.mark.parametrize("leave", [socket.socket.close, reset])
+@pytest_twisted.ensureDeferred
+async def test_who_leaves_a_tarpit(leave: Callable[[socket.socket], object]) -> None:
+    """Of who has left, in order or not, though with something unread, nothing is held within a second or so;
+    who stays is held on.
+    """
+    clock = Clock()
+    refusal = Refusal("tarpit", Factory(), clock, Ceiling(2), tarpit_time=3600.0)
+    port = reactor.listenTCP(0, Tarpit(refusal), interface="127.0.0.1")
+    clients = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(2)]
+    while len(refusal) < 2:
+        await turn()
+    clients[0].sendall(b"unread")
+    leave(clients[0])
+    clock.advance(LOOK_INTERVAL + GRAIN)
+    await turn()
+    assert len(refusal) == 1
+    clock.pump([LOOK_INTERVAL] * 5)
+    await turn()
+    assert len(refusal) == 1
+    clients[1].close()
+    clock.advance(LOOK_INTERVAL)
+    await turn()
+    assert (len(refusal), clock.getDelayedCalls()) == (0, [])
+    await port.stopListening()
