@@ -8,10 +8,8 @@ from typing import Any
 from attrs import define, field
 
 from tcpsuite.core.limits.places import Claim
-from tcpsuite.core.limits.sharing import Heard, Question, Sharing
+from tcpsuite.core.limits.sharing import Answer, Heard, Question, Sharing
 from tcpsuite.core.limits.tokens import Purchase
-
-Answer = tuple[Heard, list[tuple[int, int]], list[tuple[float, float]]]
 
 
 class TooLateError(Exception):
@@ -42,8 +40,9 @@ class Store:
     def answer(self, name: str, question: Question, lease: float) -> Answer:
         """Do what a process asks for.
 
-        :raises TooLateError: when a later question of it was heard already.
+        :raises TooLateError: when a later question of it was heard already; what it spent is paid for though.
         """
+        purchases = [self._purchase(each) for each in question.purchases]
         stored = self.living[name][0] if self.lives(name) else 0
         if stored >= question.number:
             raise TooLateError
@@ -62,10 +61,10 @@ class Store:
         settled = not self.awaited
         self.peers = {peer for peer in self.peers | {name} if self.lives(peer)}
         claims = [self._claim(name, claim, known and settled) for claim in question.claims]
-        return (
+        return Answer(
             Heard(known, settled, frozenset(self.peers - {name})),
             claims,
-            [self._purchase(each) for each in question.purchases],
+            purchases,
         )
 
     def _claim(self, name: str, claim: Claim, grows: bool) -> tuple[int, int]:
@@ -108,12 +107,7 @@ class Process:
 
     def receive(self, question: Question, answer: Answer) -> None:
         """It hears the answer."""
-        heard, claims, purchases = answer
-        for claim, (allowed, free) in zip(question.claims, claims, strict=True):
-            claim.table.answer(claim, allowed, free, self._store.now)
-        for asked, (given, backlog) in zip(question.purchases, purchases, strict=True):
-            asked.table.answer(asked, given, backlog, self._store.now)
-        self.sharing.answered(question, heard, self._store.now)
+        self.sharing.answered(question, answer, self._store.now)
 
     def talk(self) -> int:
         """Ask until there is nothing to ask; how many questions that took."""

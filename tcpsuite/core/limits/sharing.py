@@ -67,6 +67,17 @@ class Heard:
 
 
 @frozen
+class Answer:
+    """What came of a question."""
+
+    heard: Heard
+    claims: Sequence[tuple[int, int]]
+    """Of each claim, how many places are allowed, and how many more are free."""
+    purchases: Sequence[tuple[float, float]]
+    """Of each purchase, how much is given, and the seconds until all that was spent is paid for."""
+
+
+@frozen
 class Tables:
     """What one listener shares: the tables by their limits, ``None`` for those that it counts by itself."""
 
@@ -165,8 +176,13 @@ class Sharing:
         whole = not self._failed and not self._untold
         return Question(now, self._life, self._number, self._acked, self.peers, claims, purchases, whole)
 
-    def answered(self, question: Question, heard: Heard, now: float) -> None:
-        """The store has answered; what it said of the keys their tables were told before."""
+    def answered(self, question: Question, answer: Answer, now: float) -> None:
+        """The store has answered."""
+        heard = answer.heard
+        for claim, (allowed, free) in zip(question.claims, answer.claims, strict=True):
+            claim.table.answer(claim, allowed, free, now)
+        for asked, (given, backlog) in zip(question.purchases, answer.purchases, strict=True):
+            asked.table.answer(asked, given, backlog, now)
         self.standing.valid_until = question.at + self.lease
         self._acked = question.number
         self.peers = heard.peers

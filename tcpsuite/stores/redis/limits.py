@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
 
 from tcpsuite.core.limits.places import REFRESH
-from tcpsuite.core.limits.sharing import TURN, Heard
+from tcpsuite.core.limits.sharing import TURN, Answer, Heard
 from tcpsuite.errors import StoreFailed
 from tcpsuite.stores.redis import limit_scripts as scripts
 
@@ -114,28 +114,12 @@ class RedisLimits:
         asked.addErrback(lambda failure: self.log.failure("shared limits", failure))
         asked.addCallback(lambda _: self.wake())  # for what came meanwhile
 
-    async def _ask(self) -> None:
-        now = self._asked_at = self._clock.seconds()
-        question = self.sharing.ask(now)
-        if question is None:
-            return
-        self.questions += 1
-        self._life = question.life
-        away_since, fault = self.sharing.standing.away_since, FORGOTTEN
-        try:
-            heard = await self._say(question)
-        except StoreFailed as error:
-            fault = str(error)
-            self.sharing.failed(question, self._clock.seconds())
-        else:
-            self.sharing.answered(question, heard, self._clock.seconds())
-        self._tell(away_since, fault)
+    async def say(self, question: Question) -> Answer:
+        """Put a question to Redis.
 
-    async def _say(self, question: Question) -> Heard:
-        """Ask both at once, for one would wait for the other.
-
-        :raises StoreFailed: when one of them was not answered.
+        :raises StoreFailed: when not all of it was answered in time.
         """
+        # Both at once, for else one would wait for the other.
         asked: list[Deferred[Any]] = [
             Deferred.fromCoroutine(self._claim(question)),
             Deferred.fromCoroutine(self._spend(question.purchases)),
@@ -144,8 +128,25 @@ class RedisLimits:
         for done, failure in told:
             if not done:
                 failure.raiseException()
-        heard: Heard = told[0][1]
-        return heard
+        (heard, claims), purchases = (result for _, result in told)
+        return Answer(heard, claims, purchases)
+
+    async def _ask(self) -> None:
+        self._asked_at = self._clock.seconds()
+        question = self.sharing.ask(self._asked_at)
+        if question is None:
+            return
+        self.questions += 1
+        self._life = question.life
+        away_since, fault = self.sharing.standing.away_since, FORGOTTEN
+        try:
+            answer = await self.say(question)
+        except StoreFailed as error:
+            fault = str(error)
+            self.sharing.failed(question, self._clock.seconds())
+        else:
+            self.sharing.answered(question, answer, self._clock.seconds())
+        self._tell(away_since, fault)
 
     def _tell(self, before: float | None, fault: str) -> None:
         since = self.sharing.standing.away_since
@@ -158,52 +159,45 @@ class RedisLimits:
                 number=len(self.sharing.peers),
             )
 
-    async def _claim(self, question: Question) -> Heard:
+    async def _claim(self, question: Question) -> tuple[Heard, list[tuple[int, int]]]:
         claims, peers = question.claims, sorted(question.peers)
+        name = self._name(question.life)
         lease, kept = (str(int(seconds * 1000)) for seconds in (self.sharing.lease, KEPT))
         arguments = [
-            self._id, str(question.number), str(question.acked), lease, f"{self._prefix}alive:", kept,
+            name, str(question.number), str(question.acked), lease, f"{self._prefix}alive:", kept,
             str(int(question.whole)), str(len(peers)), *peers,
         ]  # fmt: skip
         for claim in claims:
             arguments += str(claim.used), str(claim.wanted), str(claim.most)
-        keys = [self._alive, *(self._prefix + name for name in ("peers", "epoch", "awaited"))]
+        keys = [self._prefix + each for each in (f"alive:{name}", "peers", "epoch", "awaited")]
         keys += self._names(claims)
         known, settled, living, *answers = await self._client.run(scripts.CLAIM, keys, arguments)
-        now = self._clock.seconds()
-        for claim, allowed, free in zip(claims, answers[::2], answers[1::2], strict=True):
-            claim.table.answer(claim, allowed, free, now)
         others = (each.decode() for each in living)
         mine = f"{self._process}."  # a life before this one is nobody else
-        return Heard(
+        heard = Heard(
             bool(known), bool(settled), frozenset(each for each in others if not each.startswith(mine))
         )
+        return heard, list(zip(answers[::2], answers[1::2], strict=True))
 
-    async def _spend(self, purchases: Sequence[Purchase]) -> None:
+    async def _spend(self, purchases: Sequence[Purchase]) -> list[tuple[float, float]]:
         if not purchases:
-            return
+            return []
         arguments: list[str] = []
         for each in purchases:
             arguments += repr(each.debt), repr(each.wanted), repr(each.rate), repr(each.burst)
         answers = await self._client.run(scripts.SPEND, self._names(purchases), arguments)
-        now = self._clock.seconds()
-        for each, given, backlog in zip(purchases, answers[::2], answers[1::2], strict=True):
-            each.table.answer(each, given, float(backlog), now)
+        return [(given, float(left)) for given, left in zip(answers[::2], answers[1::2], strict=True)]
 
     async def _leave(self) -> None:
         if self.questions:
-            keys = [self._alive, f"{self._prefix}peers", f"{self._prefix}awaited"]
+            name = self._name(self._life)
+            keys = [self._prefix + each for each in (f"alive:{name}", "peers", "awaited")]
             with suppress(StoreFailed):  # the lease ends by itself
-                await self._client.run(scripts.LEAVE, keys, [self._id])
+                await self._client.run(scripts.LEAVE, keys, [name])
         await self._client.stop()
+
+    def _name(self, life: int) -> str:
+        return f"{self._process}.{life}"
 
     def _names(self, things: Sequence[Claim] | Sequence[Purchase]) -> list[str]:
         return [f"{self._prefix}of:{each.table.name}:{each.key}" for each in things]
-
-    @property
-    def _id(self) -> str:
-        return f"{self._process}.{self._life}"
-
-    @property
-    def _alive(self) -> str:
-        return f"{self._prefix}alive:{self._id}"
