@@ -7,7 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
-from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.internet.interfaces import (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+)
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
@@ -15,7 +18,7 @@ from tcpsuite.errors import ConfigError
 from tcpsuite.interfaces import IServiceType
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+    from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint, IStreamServerEndpoint
 
     from tcpsuite.interfaces import IServiceContext
 
@@ -94,3 +97,21 @@ class EndpointPrefix:
     def parseStreamServer(self, reactor: Any, *args: object, **kwargs: object) -> IStreamServerEndpoint:
         """The endpoint that these arguments describe."""
         return cast("IStreamServerEndpoint", import_module(self.module).parse(reactor, *args, **kwargs))
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+@frozen
+class ClientEndpointPrefix:
+    """What stands in a ``twisted/plugins`` module for a prefix of client endpoint strings.
+
+    :param prefix: what the strings begin with.
+    :param module: what reads them; its ``parse_client(reactor, *arguments, **arguments)`` gives the endpoint.
+    """
+
+    prefix: str
+    module: str
+
+    def parseStreamClient(self, reactor: Any, *args: object, **kwargs: object) -> IStreamClientEndpoint:
+        """The endpoint that these arguments describe."""
+        parse = import_module(self.module).parse_client
+        return cast("IStreamClientEndpoint", parse(reactor, *args, **kwargs))

@@ -40,6 +40,7 @@ class EndpointTests(SynchronousTestCase):
                 f"unix:/{'x' * 106}",
                 r"unix:/a\\=b",
                 "tcp:4:127.0.0.1:50",
+                "mux:tcp:6",
                 r"tcpsuite:5:interface=\\:\\:1:reusePort=yes:keepaliveIdle=30s",
             ),
             [],
@@ -73,6 +74,10 @@ class EndpointTests(SynchronousTestCase):
             ("haproxy:tcpsuite:1", "tcpsuite:1:reusePort=yes"): True,
             ("haproxy:tcpsuite:1:reusePort=yes", "TCPSUITE:1:reusePort=yes"): False,
             ("HAProxy:unix:/a", "unix:/a"): True,
+            ("mux:tcp:1", "tcp:1"): True,
+            ("mux:tcp:1:interface=127.0.0.1", "MUX:tcp:1:interface=127.0.0.2"): False,
+            ("mux:tcpsuite:1:reusePort=yes", "tcpsuite:1:reusePort=yes"): False,
+            ("mux:unix:/a", "unix:/a"): True,
             ("haproxy:systemd:INET:0", "SYSTEMD:INET:0"): True,
         }
         for (one, other), conflict in pairs.items():
@@ -131,6 +136,18 @@ class EndpointTests(SynchronousTestCase):
         self.assertIn("mean reusePort?", self.faults("haproxy:tcpsuite:1:reuseport=yes")[0])
         self.assertEqual(
             self.faults("haproxy:tcp:65536"), ["expected a port from 0 to 65535, got 'haproxy:tcp:65536'"]
+        )
+
+    def test_bad_carriers(self) -> None:
+        """What carries streams has to be good itself."""
+        what = "expected a Twisted server endpoint string"
+        self.assertEqual(
+            self.faults("mux:tcp:65536", "mux:", "mux:tpc:1"),
+            [
+                "expected a port from 0 to 65535, got 'tcp:65536'",
+                f"{what} (expected mux:tcp:…, or another endpoint behind mux:), got 'mux:'",
+                f"{what} (Unknown endpoint type: 'tpc'), got 'tpc:1'; did you mean tcp:1:interface=tpc?",
+            ],
         )
 
     def test_backlog(self) -> None:

@@ -3,7 +3,7 @@
 from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
-from tcpsuite.plugin import EndpointPrefix, ServiceType
+from tcpsuite.plugin import ClientEndpointPrefix, EndpointPrefix, ServiceType
 
 tcpsuite = ServiceMaker(
     "tcpsuite",
@@ -41,3 +41,5 @@ gateway = ServiceType(
 )
 
 endpoint = EndpointPrefix("tcpsuite", "tcpsuite.net.tuned")
+mux_server = EndpointPrefix("mux", "tcpsuite.net.mux.endpoints")
+mux_client = ClientEndpointPrefix("mux", "tcpsuite.net.mux.endpoints")

@@ -1,0 +1,61 @@
+"""One stream of a mux connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tcpsuite.core.mux.frames import INITIAL_WINDOW
+
+
+class Stream:
+    """The state of one stream.  Only its :class:`~tcpsuite.core.mux.mux.Mux` changes it.
+
+    :param owner: whatever whoever drives the mux wants to find here.
+    :ivar room: bytes that the other side may still send.
+    :ivar unread: bytes that came, and that nobody has taken.
+    :ivar window: bytes that this side may still send.
+    :ivar queued: bytes that wait to be sent.
+    :ivar watched: whether :attr:`Mux.emptied <tcpsuite.core.mux.mux.Mux.emptied>` is to have it when none do.
+    """
+
+    __slots__ = (
+        "acknowledged",
+        "epoch",
+        "finished",
+        "flags",
+        "id",
+        "owner",
+        "queue",
+        "queued",
+        "ready",
+        "room",
+        "size",
+        "their_end",
+        "unread",
+        "watched",
+        "window",
+    )
+
+    def __init__(self, number: int, owner: Any, flags: int, acknowledged: bool) -> None:
+        self.id = number
+        self.owner = owner
+        self.flags = flags  # SYN or ACK, which the next frame carries
+        self.acknowledged = acknowledged  # whether the other side has accepted it
+        self.room = INITIAL_WINDOW
+        self.size = INITIAL_WINDOW  # that room is filled up to
+        self.unread = 0
+        self.epoch = 0.0  # when room was filled last
+        self.window = INITIAL_WINDOW
+        self.queue: list[bytes] | None = None  # an empty deque would be the largest part of an idle stream
+        self.queued = 0
+        self.watched = False
+        self.ready = False  # whether it stands among those that have their turn
+        self.finished = False  # whether nothing more is written here; its FIN may still wait
+        self.their_end = False  # whether the other side's FIN has come
+
+    def __repr__(self) -> str:
+        ends = f"{' finished' if self.finished else ''}{' their end' if self.their_end else ''}"
+        return (
+            f"<Stream {self.id} window={self.window} queued={self.queued}"
+            f" room={self.room} unread={self.unread}{ends}>"
+        )

@@ -1,0 +1,1 @@
+"""Many streams on one connection, each a transport: see ``docs/mux.md``."""

@@ -1,0 +1,143 @@
+"""Whatever the other side sends, it is named, nothing is kept of it, and others do not suffer."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.core.mux.frames import INITIAL_WINDOW
+from tcpsuite.core.mux.mux import MuxLimits, What
+from tests.core.mux.wire import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW, Side, frames, sent, wire
+
+
+class FaultTests(SynchronousTestCase):
+    """A server, and frames by hand."""
+
+    def fault(self, data: bytes, side: Side | None = None) -> str:
+        """Why ``data`` ends the connection; the other side is told."""
+        side = side or Side(client=False)
+        side.receive(data)
+        what, stream, error = side.events[-1]
+        self.assertEqual((what, stream), (What.FAULT, None))
+        self.assertIn((GO_AWAY, 0, 0, 1, b""), frames(sent(side.mux)))
+        before = len(side.events)
+        self.assertEqual(side.receive(wire(PING, ACK, 0)), [])
+        self.assertEqual(len(side.events), before)
+        self.assertFalse(side.mux.can_open)
+        return f"{error.code}: {error}"
+
+    def test_header(self) -> None:
+        """Versions, types and flags that there are not."""
+        self.assertEqual(self.fault(wire(DATA, 0, 1, version=1)), "version: expected yamux version 0, got 1")
+        self.assertEqual(self.fault(wire(4, 0, 1)), "type: expected type 0 to 3, got 4")
+        self.assertEqual(self.fault(wire(DATA, 16, 1)), "flags: expected flags of 0x000f, got 0x0010")
+        self.assertTrue(self.fault(b"GET / HTTP/1.1\r\n").startswith("version: "))
+
+    def test_before_it(self) -> None:
+        """What came before the fault counts."""
+        side = Side(client=False)
+        self.fault(wire(DATA, SYN, 1, payload=b"good") + wire(9, 0, 0), side)
+        self.assertEqual(side.read[1], b"good")
+
+    def test_ids(self) -> None:
+        """New streams of the wrong parity, of no id, and of one in use."""
+        self.assertEqual(
+            self.fault(wire(WINDOW, SYN, 2)), "stream: expected an odd id of a new stream, got 2"
+        )
+        self.assertEqual(
+            self.fault(wire(WINDOW, SYN, 0)), "stream: expected an odd id of a new stream, got 0"
+        )
+        self.assertEqual(
+            self.fault(wire(WINDOW, SYN, 1), Side(client=True)),
+            "stream: expected an even id of a new stream, got 1",
+        )
+        self.assertEqual(self.fault(2 * wire(WINDOW, SYN, 1)), "stream: stream 1 is open already")
+
+    def test_windows(self) -> None:
+        """More than there is room for, before it is sent, and a window of more than 32 bits."""
+        self.assertEqual(
+            self.fault(wire(WINDOW, SYN, 1) + wire(DATA, 0, 1, length=INITIAL_WINDOW + 1)),
+            "window: stream 1: expected at most 262144 bytes, got 262145",
+        )
+        self.assertEqual(
+            self.fault(wire(DATA, SYN, 1, length=2**32 - 1)),
+            "window: stream 1: expected at most 262144 bytes, got 4294967295",
+        )
+        self.assertEqual(
+            self.fault(wire(WINDOW, SYN, 1, 2**32 - 1)),
+            "window: stream 1: a window of 262144 + 4294967295 bytes",
+        )
+
+    def test_behind_the_end(self) -> None:
+        """Bytes, and another end, behind the end."""
+        ended = wire(WINDOW, SYN | FIN, 1)
+        self.assertEqual(
+            self.fault(ended + wire(DATA, 0, 1, payload=b"x")), "state: stream 1: data behind its end"
+        )
+        self.assertEqual(self.fault(ended + wire(WINDOW, FIN, 1)), "state: stream 1: a second end")
+
+    def test_floods(self) -> None:
+        """Who asks and asks, and does not read the answers, is cut off; who reads them is not."""
+        side = Side(client=False, limits=MuxLimits(max_replies=10))
+        for _ in range(3):
+            side.receive(10 * wire(PING, SYN, 0))
+            self.assertEqual(len(sent(side.mux)), 120)
+        self.assertEqual(
+            self.fault(11 * wire(PING, SYN, 0), side), "flood: 11 answers wait, and nobody reads them"
+        )
+
+    def test_many_streams(self) -> None:
+        """Past the limit new streams are refused, one by one, with what they carry, until others end."""
+        side = Side(client=False, limits=MuxLimits(max_streams=2))
+        for number in (1, 3, 5):
+            side.receive(wire(DATA, SYN, number, payload=b"hi"))
+        self.assertEqual(sorted(side.mux.streams), [1, 3])
+        self.assertIn((WINDOW, RST, 5, 0, b""), frames(sent(side.mux)))
+        self.assertEqual(side.mux.counts, {"refused": 1})
+        side.receive(wire(WINDOW, RST, 1) + wire(WINDOW, SYN, 7))
+        self.assertEqual(sorted(side.mux.streams), [3, 7])
+
+    def test_nobody_reads(self) -> None:
+        """The stream that holds most of what nobody reads is reset when all hold too much; others go on."""
+        side = Side(client=False, limits=MuxLimits(max_unread=250))
+        side.receive(wire(DATA, SYN, 1, payload=bytes(100)), take=False)
+        side.receive(wire(DATA, SYN, 3, payload=bytes(120)), take=False)
+        sent(side.mux)
+        side.receive(wire(WINDOW, SYN, 5), take=False)
+        self.assertEqual(frames(sent(side.mux)), [(WINDOW, RST, 5, 0, b"")])
+        loser, other = side.mux.streams[1], side.mux.streams[3]
+        side.receive(wire(DATA, 0, 1, payload=bytes(31)), take=False)
+        self.assertEqual(side.events[-1], (What.RESET, loser, "it held too much that nobody read"))
+        self.assertEqual(side.mux.counts["reset"], 1)
+        self.assertEqual(side.mux.unread, 120)
+        side.mux.took(other, 120)
+        self.assertEqual(side.mux.unread, 0)
+
+    def test_no_growth(self) -> None:
+        """No window grows while much is unread."""
+        side = Side(client=False, limits=MuxLimits(max_unread=2 * INITIAL_WINDOW))
+        side.mux.round_trip = 100.0
+        side.receive(wire(DATA, SYN, 1, payload=bytes(INITIAL_WINDOW)), take=False)
+        side.receive(
+            wire(DATA, SYN, 3, payload=bytes(1)) + wire(DATA, 0, 3, payload=bytes(INITIAL_WINDOW - 1))
+        )
+        self.assertEqual(side.mux.streams[3].size, INITIAL_WINDOW)
+
+    def test_unknown(self) -> None:
+        """Frames of no stream are skipped, whatever they say but a beginning."""
+        side = Side(client=False)
+        side.receive(
+            wire(DATA, 0, 9, payload=b"abc")
+            + wire(WINDOW, ACK, 2)
+            + wire(WINDOW, FIN, 8)
+            + wire(DATA, RST, 4)
+        )
+        self.assertEqual((side.events, side.mux.counts["skipped"]), ([], 4))
+
+    def test_odd_but_harmless(self) -> None:
+        """An acceptance twice, an answer to no ping, and ends of the other type."""
+        side = Side(client=True)
+        stream = side.mux.open(None)
+        sent(side.mux)
+        side.receive(2 * wire(WINDOW, ACK, 1) + wire(PING, 0, 0, 3) + wire(PING, ACK, 0, 3))
+        self.assertEqual([what for what, _, _ in side.events], [What.ACCEPTED, What.PONG])
+        self.assertEqual(side.mux.streams, {1: stream})

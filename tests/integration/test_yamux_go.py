@@ -1,0 +1,205 @@
+"""The reference implementation of yamux, in Go, as client of ours and as server to ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from signal import SIGUSR1
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from zope.interface import implementer
+
+from tcpsuite.errors import Closed
+from tcpsuite.net.mux.endpoints import Trunk
+from tests.integration.support.programs import Program, find, need, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.integration.support.suites import Suite
+
+PACKAGE = Path("/usr/share/gocode/src/github.com/hashicorp/yamux")
+SOURCE = Path(__file__).parent / "yamux" / "peer.go"
+ECHO = """
+[listener.echo]
+endpoint = "mux:tcp:<echo>:interface=127.0.0.1"
+service = "echo"
+"""
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program in Go, built."""
+    need("go")
+    if not PACKAGE.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{PACKAGE} is not there; `make test-deps`")
+    folder = tmp_path_factory.mktemp("yamux")
+    go = {
+        "GO111MODULE": "off",
+        "GOPATH": "/usr/share/gocode",
+        "GOCACHE": str(folder / "cache"),
+        "GOFLAGS": "",
+    }
+    run(str(find("go")), "build", "-o", folder / "peer", SOURCE, env={**os.environ, **go})
+    return folder / "peer"
+
+
+@pytest.fixture
+def go_server(peer: Path, tmp_path: Path) -> Iterator[tuple[Program, int]]:
+    """It, echoing on a port."""
+    with Program(peer, "server", log=tmp_path / "peer.log") as program:
+        program.ready(lambda: program.output.endswith("\n"), "it told its port")
+        yield program, int(program.output)
+
+
+@pytest.mark.parametrize(("streams", "size"), [(1_000, 10_000), (20, 5_000_000), (1, 100_000_000)])
+def test_go_as_client(serve: Callable[..., Suite], peer: Path, streams: int, size: int) -> None:
+    """What it sends on its streams comes back whole, its ping is answered, and no stream is left."""
+    suite = serve(ECHO)
+    outcome = json.loads(run(peer, "client", str(suite.ports["echo"]), str(streams), str(size)).stdout)
+    assert outcome.pop("ping_us") >= 0
+    assert outcome == {"good": streams, "bytes": streams * size, "left": 0}
+    suite.finish()
+
+
+@implementer(IHalfCloseableProtocol)
+class Asking(Protocol):
+    """Sends what it is told to, and sums up what comes back."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self.length = 0
+        self.end: Deferred[None] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+        self.left = 0
+        self.block = b""
+
+    def send(self, block: bytes, times: int) -> str:
+        """Send ``block`` so many times, as fast as it leaves, and then a FIN; gives the digest of all."""
+        self.block, self.left = block, times
+        self.transport.registerProducer(self, False)
+        digest = hashlib.sha256()
+        for _ in range(times):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def resumeProducing(self) -> None:
+        if self.left:
+            self.left -= 1
+            self.transport.write(self.block)
+        else:
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
+
+    def stopProducing(self) -> None:
+        pass
+
+    def dataReceived(self, data: bytes) -> None:
+        self.length += len(data)
+        self.digest.update(data)
+
+    def readConnectionLost(self) -> None:
+        self.end.callback(None)
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason=connectionDone) -> None:
+        self.gone.callback(None)
+
+
+async def finish(trunk: Trunk) -> None:
+    """Close its connections, and wait until they are."""
+    waiting = []
+    for connection in trunk.connections:
+        gone: Deferred[None] = Deferred()
+        waiting.append(gone)
+        connection._on_lost = lambda *_, gone=gone: gone.callback(None)
+        connection.close()
+    await gatherResults(waiting)
+
+
+@pytest.mark.parametrize(
+    ("streams", "size", "times"), [(1_000, 100, 100), (20, 50_000, 100), (1, 1_000_000, 100)]
+)
+@pytest_twisted.ensureDeferred
+async def test_go_as_server(go_server: tuple[Program, int], streams: int, size: int, times: int) -> None:
+    """What is sent on streams of ours comes back whole from it, and behind our FIN comes its own."""
+    _, port = go_server
+    trunk = Trunk(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), reactor)
+    asking = await gatherResults([trunk.open(Factory.forProtocol(Asking)) for _ in range(streams)])
+    sent = [each.send(os.urandom(size), times) for each in asking]
+    await gatherResults([each.end for each in asking])
+    assert [each.digest.hexdigest() for each in asking] == sent
+    await gatherResults([each.gone for each in asking])
+    (connection,) = trunk.connections
+    assert connection.mux.streams == {}
+    await finish(trunk)
+
+
+@pytest_twisted.ensureDeferred
+async def test_windows_run_out_and_are_filled_again(go_server: tuple[Program, int]) -> None:
+    """Who is not read stops at its window, other streams go on, and nothing is lost when it is read again."""
+    _, port = go_server
+    trunk = Trunk(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), reactor)
+    slow, quick = [await trunk.open(Factory.forProtocol(Asking)) for _ in range(2)]
+    slow.transport.pauseProducing()
+    sent = slow.send(os.urandom(100_000), 50)
+    other = quick.send(os.urandom(100_000), 50)
+    await quick.end
+    assert quick.digest.hexdigest() == other
+    assert slow.length == 0
+    assert not slow.end.called
+    slow.transport.resumeProducing()
+    await slow.end
+    assert slow.digest.hexdigest() == sent
+    await finish(trunk)
+
+
+@pytest_twisted.ensureDeferred
+async def test_reset_ping_and_go_away(go_server: tuple[Program, int]) -> None:
+    """It takes a reset for one stream's end, answers pings, and when it goes away what is open goes on."""
+    program, port = go_server
+    trunk = Trunk(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), reactor)
+    first, second = [await trunk.open(Factory.forProtocol(Asking)) for _ in range(2)]
+    (connection,) = trunk.connections
+    first.transport.write(b"never mind")
+    first.transport.abortConnection()
+    connection.ping()
+    sent = second.send(os.urandom(1000), 3)
+    await gatherResults([first.gone, second.end])
+    assert second.digest.hexdigest() == sent
+    while not connection.mux.round_trip:
+        await turn()
+    assert connection.mux.round_trip < 10
+    third = await trunk.open(Factory.forProtocol(Asking))
+    third.transport.write(b"known")
+    while not third.length:
+        await turn()
+    program.signal(SIGUSR1)
+    while not connection.mux.gone:
+        await turn()
+    with pytest.raises(Closed):
+        connection.open(Factory.forProtocol(Asking))
+    third.send(bytes(1000), 3)
+    await third.end
+    assert third.length == 3005
+    await finish(trunk)
+
+
+def turn() -> Deferred[None]:
+    """The reactor's next turn."""
+    passed: Deferred[None] = Deferred()
+    reactor.callLater(0, passed.callback, None)
+    return passed

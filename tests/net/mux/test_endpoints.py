@@ -1,0 +1,217 @@
+"""``mux:`` before an endpoint: connections are shared, made when they are wanted, and made again."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.error import ConnectError, NoProtocol
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SynchronousTestCase
+
+from tcpsuite.errors import Closed
+from tcpsuite.net.mux.connection import MuxConnection
+from tcpsuite.net.mux.endpoints import Trunk
+from tests.net.mux.ends import Echo, Ends, Heard, Made, Wire
+
+
+class Dialled:
+    """An endpoint whose connections the test makes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, Deferred[Any]]] = []
+
+    def connect(self, factory: Factory) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred()
+        self.asked.append((factory, answer))
+        return answer
+
+    def made(self) -> MuxConnection:
+        """The first one asked for is there."""
+        factory, answer = self.asked.pop(0)
+        connection: MuxConnection = factory.buildProtocol(None)
+        connection.makeConnection(Wire())
+        answer.callback(connection)
+        return connection
+
+    def failed(self) -> None:
+        """It cannot be made."""
+        self.asked.pop(0)[1].errback(ConnectError(string="nobody there"))
+
+
+class TrunkTests(SynchronousTestCase):
+    """Who gets which connection."""
+
+    def setUp(self) -> None:
+        self.dialled = Dialled()
+        self.clock = Ends().clock
+
+    def trunk(self, **how: Any) -> Any:
+        """A trunk over connections made by hand."""
+        dialled: Any = self.dialled
+        return Trunk(dialled, self.clock, **how)
+
+    def test_one(self) -> None:
+        """Nothing is connected before somebody asks; all share what there is."""
+        trunk = self.trunk()
+        self.assertEqual(repr(trunk), "<Trunk connections=0 dialing=0 waiting=0>")
+        first, second = trunk.open(Made(Heard)), trunk.open(Made(Heard))
+        self.assertEqual(repr(trunk), "<Trunk connections=0 dialing=1 waiting=2>")
+        self.dialled.made()
+        self.assertEqual([self.successResultOf(each).transport.stream.id for each in (first, second)], [1, 3])
+        self.successResultOf(trunk.open(Made(Heard)))
+        self.assertEqual(self.dialled.asked, [])
+
+    def test_several(self) -> None:
+        """Another connection is made while the first is in use, and then the emptier one is taken."""
+        trunk = self.trunk(connections=2)
+        trunk.open(Made(Heard))
+        first = self.dialled.made()
+        self.successResultOf(trunk.open(Made(Heard)))
+        second = self.dialled.made()
+        for _ in range(3):
+            self.successResultOf(trunk.open(Made(Heard)))
+        self.assertEqual((len(first.mux.streams), len(second.mux.streams)), (3, 2))
+        self.assertEqual(self.dialled.asked, [])
+
+    def test_full(self) -> None:
+        """No connection carries more streams than it may."""
+        trunk = self.trunk(max_streams=2)
+        opened = [trunk.open(Made(Heard)) for _ in range(3)]
+        self.dialled.made()
+        self.successResultOf(opened[1])
+        self.failureResultOf(opened[2], Closed)
+        self.failureResultOf(trunk.open(Made(Heard)), Closed)
+        self.successResultOf(opened[0]).transport.abortConnection()
+        self.successResultOf(trunk.open(Made(Heard)))
+
+    def test_failure(self) -> None:
+        """Who waits hears why no connection can be made; the next one has it tried again."""
+        trunk = self.trunk()
+        waiting = [trunk.open(Made(Heard)) for _ in range(2)]
+        self.dialled.failed()
+        for each in waiting:
+            self.failureResultOf(each, ConnectError)
+        again = trunk.open(Made(Heard))
+        self.dialled.made()
+        self.successResultOf(again)
+
+    def test_failure_of_another(self) -> None:
+        """One that fails harms nobody while another is being made."""
+        trunk = self.trunk(connections=2)
+        trunk.open(Made(Heard))
+        first = self.dialled.made()
+        trunk.open(Made(Heard))
+        self.dialled.failed()
+        self.successResultOf(trunk.open(Made(Heard)))
+        self.assertEqual(len(first.mux.streams), 3)
+
+    def test_lost(self) -> None:
+        """A connection that is lost is made again for the next one who asks."""
+        trunk = self.trunk()
+        trunk.open(Made(Heard))
+        self.dialled.made().connectionLost()
+        again = trunk.open(Made(Heard))
+        self.dialled.made()
+        self.successResultOf(again)
+
+    def test_going_away(self) -> None:
+        """So is one whose other side takes no more streams; those on it go on."""
+        trunk = self.trunk()
+        trunk.open(Made(Heard))
+        first = self.dialled.made()
+        first.mux.gone = True
+        again = trunk.open(Made(Heard))
+        second = self.dialled.made()
+        self.successResultOf(again)
+        self.assertEqual((len(first.mux.streams), len(second.mux.streams)), (1, 1))
+
+    def test_cancel(self) -> None:
+        """Who waits may give up."""
+        trunk = self.trunk()
+        waiting = trunk.open(Made(Heard))
+        waiting.addErrback(lambda _: None)
+        waiting.cancel()
+        connection = self.dialled.made()
+        self.assertEqual(connection.mux.streams, {})
+
+    def test_no_protocol(self) -> None:
+        """A factory that gives nothing is told so, as other endpoints do."""
+        trunk = self.trunk()
+        waiting = trunk.open(Made(lambda: None))
+        self.dialled.made()
+        self.failureResultOf(waiting, NoProtocol)
+
+
+class StringTests(SynchronousTestCase):
+    """What may be written."""
+
+    def test_bad(self) -> None:
+        """What cannot be is refused, and says what was expected."""
+        for text, words in (
+            ("mux:tcp:localhost:80:connections=0", "connections: expected a number from 1 on, got '0'"),
+            ("mux:tcp:localhost:80:maxStreams=many", "maxStreams: expected a number from 1 on, got 'many'"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                clientFromString(reactor, text)
+        with pytest.raises(ValueError, match="another endpoint behind mux:"):
+            serverFromString(reactor, "mux:")
+
+    def test_shared(self) -> None:
+        """The same string means the same connections, another one others."""
+        one = clientFromString(reactor, "mux:tcp:localhost:80").trunk
+        self.assertIs(clientFromString(reactor, "mux:tcp:localhost:80").trunk, one)
+        self.assertIsNot(clientFromString(reactor, "mux:tcp:localhost:80:connections=2").trunk, one)
+
+    def test_nested(self) -> None:
+        """What stands behind it is read as it was written."""
+        endpoint = clientFromString(reactor, r"mux:unix:/tmp/a\:b:timeout=3").trunk.endpoint
+        self.assertEqual((endpoint._path, endpoint._timeout), ("/tmp/a:b", 3))
+
+
+@pytest_twisted.ensureDeferred
+async def test_on_real_sockets():
+    """A hundred streams cross one TCP connection, and when all is closed nothing is left."""
+    factory = Factory.forProtocol(Echo)
+    port = await serverFromString(reactor, "mux:tcp:0:interface=127.0.0.1").listen(factory)
+    endpoint = clientFromString(reactor, f"mux:tcp:127.0.0.1:{port.getHost().port}")
+    protocols = await gatherResults([endpoint.connect(Made(Waiting)) for _ in range(100)])
+    for number, protocol in enumerate(protocols):
+        protocol.expect = 100_000
+        protocol.transport.write(bytes([number]) * 100_000)
+    for number, protocol in enumerate(protocols):
+        assert await protocol.there == bytes([number]) * 100_000
+    (connection,) = endpoint.trunk.connections
+    assert len(connection.mux.streams) == 100
+    for protocol in protocols:
+        protocol.transport.loseConnection()
+    await gatherResults([protocol.gone for protocol in protocols])
+    gone: Deferred[Any] = Deferred()
+    connection._on_lost = lambda *_: gone.callback(None)
+    await port.stopListening()
+    await gone
+    gc.collect()
+
+
+class Waiting(Heard):
+    """Tells when it has heard all."""
+
+    expect = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there: Deferred[Any] = Deferred()
+        self.gone: Deferred[Any] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if len(self.data) == self.expect:
+            self.there.callback(self.data)
+
+    def connectionLost(self, reason=None) -> None:
+        self.gone.callback(None)
