@@ -31,10 +31,10 @@ from zope.interface import implementer
 from tcpsuite.core.sessions import THERE
 from tcpsuite.errors import Closed, StartError, StoreFailed
 from tcpsuite.interfaces import ISessionStore
-from tcpsuite.net.shield import shield
 from tcpsuite.stores.claim import Claim
 from tcpsuite.stores.noted import NotedUses
 from tcpsuite.stores.session_file import SessionFile, prepare
+from tcpsuite.stores.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,7 +166,7 @@ class SQLiteStore:
             self._closed = Deferred()
             if not self._running:
                 self._next()
-        return shield(self._closed)
+        return told(self._closed)
 
     async def _behind_touches(self, job: Callable[[SessionFile], T]) -> T:
         """Do what looks at all sessions, when all that is noted is stored."""

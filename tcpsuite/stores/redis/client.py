@@ -21,8 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txredisapi import RedisError, RedisProtocol
 
+from tcpsuite.core.limits.rates import Rates
 from tcpsuite.errors import Closed, StoreFailed
-from tcpsuite.net.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +34,8 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts, but for chance: a server that is back is found within so long."""
 TIME = "return redis.call('TIME')"
+SAID_A_SECOND = 1 / 60
+"""How often what Redis refuses is logged, of each kind: a crowd asks a thousand times a second."""
 UNFIT = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH")
 """Errors of a server that is not what it was: to connect anew may lead to another one, or log in again."""
 
@@ -180,7 +182,7 @@ class RedisClient:
         self._clock = clock
         self._name = name
         self._fault = ""
-        self._seldom = Seldom(clock)  # by the first words of faults, which are few
+        self._said = Rates(100)  # by the first word of what is refused, as Redis tells them apart
         pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
         self.lanes = [
             _Lane(
@@ -254,7 +256,8 @@ class RedisClient:
         failure.trap(StoreFailed)
         why = str(failure.value)
         # That there is no connection was said when it could not be made.
-        if why != self._fault and self._seldom.says(why.partition(" ")[0]):
+        kind, now = why.partition(" ")[0], self._clock.seconds()
+        if why != self._fault and not self._said.spend(kind, 1, SAID_A_SECOND, 1, now):
             self.log.error("{name}: {why}", name=self._name, why=why)
         raise StoreFailed(f"{self._name}: {why}") from None
 

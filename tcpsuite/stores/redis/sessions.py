@@ -12,9 +12,9 @@ from zope.interface import implementer
 from tcpsuite.core.sessions import THERE, Kept, Session, Totals
 from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
-from tcpsuite.net.shield import shield
 from tcpsuite.stores.noted import NotedUses
 from tcpsuite.stores.redis import scripts
+from tcpsuite.stores.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -120,7 +120,7 @@ class RedisSessionStore:
             flushed = Deferred.fromCoroutine(self._flush())
             flushed.addErrback(lambda failure: failure.trap(StoreFailed) and None)
             self._closed = flushed.addCallback(lambda _: self._client.stop())
-        return shield(self._closed)
+        return told(self._closed)
 
     def _ask(self, script: str, digest: bytes, arguments: Sequence[str] = ()) -> Deferred[Any]:
         """Ask about one session, behind what was noted of it."""
