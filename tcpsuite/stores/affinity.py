@@ -218,3 +218,9 @@ def _write(path: str, lines: Iterable[bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
+    # Its name is only on the disk when the folder is.
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

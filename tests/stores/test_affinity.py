@@ -116,6 +116,21 @@ class AffinityFileTests(SynchronousTestCase):
         self.assertEqual(after.home(ANN), "a")
         self.end(after)
 
+    def test_is_on_the_disk(self) -> None:
+        """What was stored is on the disk under its name: first the file is, then the folder that names it."""
+        synced: list[str] = []
+
+        def sync(descriptor: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            fsync(descriptor)
+
+        fsync = os.fsync
+        self.patch(os, "fsync", sync)
+        first = self.process()
+        first.lead(ANN, "a")
+        self.end(first)
+        self.assertEqual(synced, [f"{self.path}.new", self.folder])
+
     def test_killed(self) -> None:
         """A process that is killed has forgotten what there was in the last minute."""
         before = self.process()
