@@ -1,7 +1,7 @@
 """How do the parts meet?  Here, and nowhere else.
 
 :func:`build` turns a configuration into a :class:`Suite`, a Twisted service.  Building opens what is served
-(a root directory, a password file) and nothing else; starting opens the ports, then the store, then the
+(a root directory, a password file) and nothing else; starting opens the store, then the ports, then the
 upstreams.
 """
 
@@ -282,11 +282,12 @@ class Suite(Service):
                 self._affinity.open()
             if self.shared_limits is not None:
                 self.shared_limits.start()
+            # Before the ports: it may take seconds, and who came meanwhile would wait for them.
+            if self.sessions is not None:
+                self.sessions.store.open()
             doors: list[Any] = [*self.listeners.values(), self.admin, self.manhole]
             for door in doors:
                 await door.start()
-            if self.sessions is not None:
-                self.sessions.store.open()
         except BaseException:
             # Not waited for: while the reactor does not run, no port is ever seen closed.
             self.stopService().addErrback(lambda failure: self.log.failure("while closing", failure))

@@ -25,6 +25,7 @@ from tcpsuite.core.connections import Connection, Reason
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IShrinkable
 from tcpsuite.net.resolving import NumericResolver
+from tcpsuite.stores.sqlite import SQLiteStore
 from tests.support.client import connect
 from tests.support.gateways import listening
 
@@ -246,6 +247,23 @@ async def test_a_port_in_use_leaves_nothing_open(make_suite):
     assert all(listener.addresses == [] for listener in suite.listeners.values())
     with socket.create_server(("127.0.0.1", back)):
         pass
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_store_is_opened_before_the_ports(make_suite, monkeypatch):
+    """Opening the store may block for seconds, and nobody can connect meanwhile."""
+    addresses = []
+
+    def look(_store):
+        addresses.extend(each for listener in suite.listeners.values() for each in listener.addresses)
+        addresses.extend(suite.admin.addresses)
+        raise StartError("sessions.db: database is locked")
+
+    monkeypatch.setattr(SQLiteStore, "open", look)
+    suite = make_suite(SUITE.format(back=free_port()))
+    with pytest.raises(StartError, match="database is locked"):
+        suite.privilegedStartService()
+    assert addresses == []
 
 
 @pytest_twisted.ensureDeferred
