@@ -221,11 +221,11 @@ def inside(store: str, folder: Path, port: int, sessions: int, seconds: float) -
     from twisted.internet.defer import Deferred
     from twisted.internet.task import react
 
-    from tcpsuite.net.session_options import SessionsOptions
+    from tcpsuite.net.session_options import SessionRules
     from tcpsuite.net.sessions import SessionManager
 
     kept = make_store(store, reactor, folder, port)
-    options = SessionsOptions(max_sessions=10_000_000, max_per_user=10_000_000)
+    options = SessionRules(max_sessions=10_000_000, max_per_user=10_000_000)
     manager = SessionManager(kept, reactor, options)
 
     async def main() -> None:

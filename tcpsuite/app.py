@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from tcpsuite.config import Config, ListenerConfig
     from tcpsuite.interfaces import ISessionStore
     from tcpsuite.net.limiting import ServiceLimits
-    from tcpsuite.net.session_options import SessionsOptions
+    from tcpsuite.net.session_options import SessionRules
     from tcpsuite.net.upstream import Upstream
 
 CLOSING_TIME = 5.0
@@ -190,7 +190,7 @@ class Suite(Service):
         tables = {name: each.affinity.table for name, each in self.upstreams.items() if each.affinity}
         return AffinityFile.on(self.reactor, self.config.state_directory, tables) if tables else None
 
-    def _session_store(self, options: SessionsOptions) -> ISessionStore:
+    def _session_store(self, options: SessionRules) -> ISessionStore:
         if options.store == "memory":
             return MemoryStore(self.reactor)
         if options.store == "redis":

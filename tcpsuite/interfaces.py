@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.picks import Basis
     from tcpsuite.core.servers import Server
-    from tcpsuite.core.sessions import Kept, Session, Totals
+    from tcpsuite.core.sessions import Kept, Session, SessionTotals
 
 
 @frozen
@@ -323,7 +323,7 @@ class ISessionStore(Interface):
         Fires with how many.  However many they are, others have their turn meanwhile.
         """
 
-    def totals(top: int = 0) -> Deferred[Totals]:
+    def totals(top: int = 0) -> Deferred[SessionTotals]:
         """Fires with what can be counted, ``top`` users one by one.  Others have their turn meanwhile."""
 
     def close() -> Deferred[None]:

@@ -22,7 +22,7 @@ from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.limit_options import LimitsOptions
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.overload import OverloadOptions
-from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.socket_options import ListenerSocketOptions
 from tcpsuite.options import Duration, Endpoints, OptionError, between, option
 from tcpsuite.stores.redis.options import RedisOptions
@@ -118,7 +118,7 @@ class Config:
     )
     limits: LimitsOptions = option(LimitsOptions(), "How many connections a listener takes.")
     overload: OverloadOptions = option(OverloadOptions(), "What is done when memory or time becomes short.")
-    sessions: SessionsOptions = option(SessionsOptions(), "Where sessions are kept, and how long.")
+    sessions: SessionRules = option(SessionRules(), "Where sessions are kept, and how long.")
     redis: RedisOptions = option(RedisOptions(), "The Redis, or Valkey, that several machines share.")
     auth: AuthOptions = option(AuthOptions(), "Who may log in.")
     admin: AdminOptions = option(AdminOptions(), "Health, metrics and status over HTTP.")

@@ -71,7 +71,7 @@ class Kept(Enum):
 
 
 @frozen
-class Totals:
+class SessionTotals:
     """All sessions of a store, counted.  Times are seconds since the epoch."""
 
     sessions: int = 0

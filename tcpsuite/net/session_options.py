@@ -13,7 +13,7 @@ ATTACH_TIMEOUT = 120.0
 
 
 @frozen
-class SessionsOptions:
+class SessionRules:
     """The ``[sessions]`` table: where sessions are kept, how long, and how large they may be."""
 
     store: str = option(

@@ -31,7 +31,7 @@ from tcpsuite.net.session_connections import SessionConnection
 from tcpsuite.net.session_data import LiveSession, SessionData, no_session
 from tcpsuite.net.session_journal import SessionJournal
 from tcpsuite.net.session_opening import SessionOpening
-from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.shield import shield
 from tcpsuite.net.steady import steady_time
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULTS = SessionsOptions()
+DEFAULTS = SessionRules()
 AT_ONCE = 1000
 """Sessions that a sweep looks at before it lets others have their turn: a millisecond's work."""
 SWEEPS = 3
@@ -76,7 +76,7 @@ class SessionManager:
         self,
         store: ISessionStore,
         clock: IReactorTime,
-        options: SessionsOptions = DEFAULTS,
+        options: SessionRules = DEFAULTS,
         *,
         connections: Owning | None = None,
         observer: Callable[[Event], object] | None = None,

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from tcpsuite.core.sessions import THERE, Kept, Totals
+from tcpsuite.core.sessions import THERE, Kept, SessionTotals
 from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 
@@ -89,7 +89,7 @@ class MemoryStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return self._answer_in_time(lambda: self._expire(used, created))
 
-    def totals(self, top: int = 0) -> Deferred[Totals]:
+    def totals(self, top: int = 0) -> Deferred[SessionTotals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return self._answer_in_time(lambda: self._totals(top))
 
@@ -156,7 +156,7 @@ class MemoryStore:
         await self._look_at(list(self._sessions), forget)
         return swept
 
-    async def _totals(self, top: int) -> Totals:
+    async def _totals(self, top: int) -> SessionTotals:
         requests, oldest, idlest = 0, inf, inf
         most: list[str] = []
 
@@ -176,7 +176,7 @@ class MemoryStore:
         if top:
             await self._look_at(list(self._users), rank)
         told = {user: self._users[user] for user in most if user in self._users}
-        return Totals(len(self._sessions), len(self._users), told, requests, oldest, idlest)
+        return SessionTotals(len(self._sessions), len(self._users), told, requests, oldest, idlest)
 
     async def _look_at(self, things: Sequence[T], look: Callable[[Sequence[T]], None]) -> None:
         """Have ``look`` see all of them, some at a time; what it sees may be gone by then."""

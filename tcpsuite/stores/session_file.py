@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tcpsuite.core.sessions import Kept, Session, Totals
+from tcpsuite.core.sessions import Kept, Session, SessionTotals
 from tcpsuite.errors import StartError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class SessionFile:
             swept += self._forget("created < ?", created, most - swept)
         return swept
 
-    def totals(self, top: int) -> Totals:
+    def totals(self, top: int) -> SessionTotals:
         """Count them."""
         requests, oldest, idlest = self._execute(
             "SELECT total(requests), min(created), min(used) FROM session"
@@ -161,7 +161,7 @@ class SessionFile:
         if not self._count:
             oldest = idlest = inf
         most = dict(self._users.most_common(top)) if top else {}
-        return Totals(self._count, len(self._users), most, int(requests), oldest, idlest)
+        return SessionTotals(self._count, len(self._users), most, int(requests), oldest, idlest)
 
     def _put(self, digest: bytes, items: Iterable[tuple[str, str]]) -> None:
         self.connection.executemany(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from tcpsuite.core.sessions import Kept, Session, Totals
+    from tcpsuite.core.sessions import Kept, Session, SessionTotals
     from tcpsuite.stores.noted import Uses
 
     Job = Callable[[SessionFile], Any]
@@ -156,7 +156,7 @@ class SQLiteStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return Deferred.fromCoroutine(self._expire(used, created))
 
-    def totals(self, top: int = 0) -> Deferred[Totals]:
+    def totals(self, top: int = 0) -> Deferred[SessionTotals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return Deferred.fromCoroutine(self._behind_touches(lambda file: file.totals(top)))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
-from tcpsuite.core.sessions import Kept, Session, Totals
+from tcpsuite.core.sessions import Kept, Session, SessionTotals
 from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 
@@ -219,7 +219,7 @@ class SessionStoreContract(Case):
         """Touching a session that is not there makes none."""
         self.store.touch(digest_named("a"), 1500.0, 3)
         self.assertIsNone(self.kept("a"))
-        self.assertEqual(self.wait_for(self.store.totals()), Totals())
+        self.assertEqual(self.wait_for(self.store.totals()), SessionTotals())
 
     def test_delete(self) -> None:
         """Deleting says whether there was one, and takes its data with it."""
@@ -259,19 +259,19 @@ class SessionStoreContract(Case):
 
     def test_totals(self) -> None:
         """Sessions, users and requests are counted; it is told which are oldest and idlest."""
-        self.assertEqual(self.wait_for(self.store.totals()), Totals())
+        self.assertEqual(self.wait_for(self.store.totals()), SessionTotals())
         self.keep(session("a", used=1000.0), session("b", "bob", 1100.5), session("c", "~ü", 1200.0))
         self.keep(session("d", used=1300.0))
         self.store.touch(digest_named("a"), 1400.0, 3)
         self.store.touch(digest_named("c"), 1500.0, 4)
         self.assertEqual(
             self.wait_for(self.store.totals(9)),
-            Totals(4, 3, {"alice": 2, "bob": 1, "~ü": 1}, 7, 1000.0, 1100.5),
+            SessionTotals(4, 3, {"alice": 2, "bob": 1, "~ü": 1}, 7, 1000.0, 1100.5),
         )
         for name in "ab":
             self.wait_for(self.store.delete(digest_named(name)))
         self.assertEqual(
-            self.wait_for(self.store.totals(9)), Totals(2, 2, {"alice": 1, "~ü": 1}, 4, 1200.0, 1300.0)
+            self.wait_for(self.store.totals(9)), SessionTotals(2, 2, {"alice": 1, "~ü": 1}, 4, 1200.0, 1300.0)
         )
 
     def test_totals_of_users(self) -> None:

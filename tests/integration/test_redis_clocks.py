@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from tcpsuite.errors import ProtocolError
-from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.options import Duration
 from tests.integration.support.programs import free_port
@@ -36,7 +36,7 @@ class Machine:
     def __init__(self, port: int, wrong: float) -> None:
         self.wrong = wrong
         self.store = redis_store(port, now=self.now)
-        options = SessionsOptions(idle_timeout=Duration(IDLE))
+        options = SessionRules(idle_timeout=Duration(IDLE))
         self.sessions = SessionManager(self.store, reactor, options, now=self.now)
 
     def now(self) -> float:

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.sessions import Totals
+from tcpsuite.core.sessions import SessionTotals
 from tcpsuite.errors import Closed
 from tcpsuite.stores import memory
 from tcpsuite.stores.memory import MemoryStore
@@ -72,7 +72,7 @@ class ManyTests(SynchronousTestCase):
         counted = self.store.totals(3)
         self.store.delete(digest_named("2"))
         self.assertEqual(self.turns(), 3)
-        expected = Totals(4, 3, {"ben": 2, "ann": 1, "dan": 1}, 0, 0.0, 0.0)
+        expected = SessionTotals(4, 3, {"ben": 2, "ann": 1, "dan": 1}, 0, 0.0, 0.0)
         self.assertEqual(self.successResultOf(counted), expected)
         counted = self.store.totals(3)
         self.turn()

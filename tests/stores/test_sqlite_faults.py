@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.sessions import Kept, Totals
+from tcpsuite.core.sessions import Kept, SessionTotals
 from tcpsuite.errors import StartError, StoreFailed
 from tcpsuite.stores import session_file, sqlite
 from tcpsuite.stores.sqlite import SQLiteStore
@@ -74,14 +74,14 @@ class ManyTouchesTests(SynchronousTestCase):
             self.successResultOf(store.create(session(name), 10))
             store.touch(digest_named(name), 2000.0, 1)
         self.assertEqual(self.successResultOf(store.expire(2000.0)), 0)
-        self.assertEqual(self.successResultOf(store.totals()), Totals(5, 1, {}, 5, 1000.0, 2000.0))
+        self.assertEqual(self.successResultOf(store.totals()), SessionTotals(5, 1, {}, 5, 1000.0, 2000.0))
         for name in "abcde":
             store.touch(digest_named(name), 3000.0, 1)
         self.assertEqual(self.successResultOf(store.totals()).idlest, 3000.0)
         for name in "abcde":
             store.touch(digest_named(name), 4000.0, 1)
         self.successResultOf(store.close())
-        self.assertEqual(self.successResultOf(opened().totals()), Totals(5, 1, {}, 15, 1000.0, 4000.0))
+        self.assertEqual(self.successResultOf(opened().totals()), SessionTotals(5, 1, {}, 15, 1000.0, 4000.0))
 
 
 class FileTests(SynchronousTestCase):
@@ -180,7 +180,7 @@ class FileTests(SynchronousTestCase):
         statements.clear()
         self.failing(store.create(session("b", key=large["key"]), 10))  # and the connection goes with it
         self.assertIs(self.successResultOf(store.create(session("b", key=large["key"]), 2)), Kept.YES)
-        self.assertEqual(self.successResultOf(store.totals()), Totals(2, 1, {}, 0, 1000.0, 1000.0))
+        self.assertEqual(self.successResultOf(store.totals()), SessionTotals(2, 1, {}, 0, 1000.0, 1000.0))
 
     def test_becomes_read_only(self) -> None:
         """While the file system is read-only what is there is told; later all is as before."""

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionLost
 from tcpsuite.core.attaching.frames import FrameReader
 from tcpsuite.core.connections import Connection
 from tcpsuite.net.attachments import Attachments
-from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.options import Duration
 from tcpsuite.services.session import SessionFactory
@@ -83,7 +83,7 @@ class AttachCase(UpstreamCase):
             buffer=BUFFER,
             random_bytes=lambda size: bytes([next(marks)] * size),
         )
-        options = SessionsOptions(idle_timeout=Duration(1000.0))
+        options = SessionRules(idle_timeout=Duration(1000.0))
         self.sessions = SessionManager(
             self.store, self.clock, options, connections=self.attachments, now=self.clock.seconds
         )

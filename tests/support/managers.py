@@ -14,7 +14,7 @@ from tcpsuite.core.sessions import Session, digest_of
 from tcpsuite.errors import ProtocolError
 from tcpsuite.interfaces import ISessionStore
 from tcpsuite.net.session_data import LiveSession
-from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.options import Duration, Size
 from tcpsuite.stores.memory import MemoryStore
@@ -72,7 +72,7 @@ class ManagerCase(SynchronousTestCase):
         return SessionManager(
             self.store,
             self.clock,
-            SessionsOptions(
+            SessionRules(
                 idle_timeout=Duration(100.0),
                 sweep_interval=Duration(10.0),
                 max_sessions=3,

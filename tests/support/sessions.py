@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.connections import Connection
 from tcpsuite.net.auth import Authenticator
-from tcpsuite.net.session_options import SessionsOptions
+from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.options import Duration
 from tcpsuite.services.session import SessionFactory
@@ -37,7 +37,7 @@ class SessionCase(SynchronousTestCase):
         self.sessions = SessionManager(
             MemoryStore(),
             self.clock,
-            SessionsOptions(idle_timeout=Duration(60.0), max_sessions=5, max_keys=3),
+            SessionRules(idle_timeout=Duration(60.0), max_sessions=5, max_keys=3),
             now=self.clock.seconds,
         )
         self.factory = SessionFactory(self.clock, self.sessions, self.authenticator, self.anonymous)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from tcpsuite.core.sessions import Kept, Session, Totals
+    from tcpsuite.core.sessions import Kept, Session, SessionTotals
 
 
 class Sharing(MemoryStore):
@@ -137,7 +137,7 @@ class Miscounting(MemoryStore):
 class Unranked(MemoryStore):
     """Tells of those who came first."""
 
-    async def _totals(self, top: int) -> Totals:
+    async def _totals(self, top: int) -> SessionTotals:
         totals = await super()._totals(len(self._users))
         return evolve(totals, top={user: self._users[user] for user in [*self._users][:top]})
 

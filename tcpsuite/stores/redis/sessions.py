@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from tcpsuite.core.sessions import THERE, Kept, Session, Totals
+from tcpsuite.core.sessions import THERE, Kept, Session, SessionTotals
 from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 from tcpsuite.stores.noted import NotedUses
@@ -109,7 +109,7 @@ class RedisSessionStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return self._open_do(self._expire(used, created))
 
-    def totals(self, top: int = 0) -> Deferred[Totals]:
+    def totals(self, top: int = 0) -> Deferred[SessionTotals]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         return self._open_do(self._totals(top))
 
@@ -150,12 +150,12 @@ class RedisSessionStore:
             if some < SWEPT_AT_ONCE:
                 return swept
 
-    async def _totals(self, top: int) -> Totals:
+    async def _totals(self, top: int) -> SessionTotals:
         await self._flush()
         sessions, users, most, requests, oldest, idlest = await self._client.run(
             scripts.TOTALS, self._shared_keys, [str(top)]
         )
-        return Totals(
+        return SessionTotals(
             int(sessions),
             int(users),
             {user: int(count) for user, count in _pairs(most)},
