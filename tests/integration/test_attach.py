@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from signal import SIGKILL
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
@@ -18,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.threads import deferToThread
 
+from tcpsuite.cli.attach import attach
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.attach_client import AttachClient
 from tcpsuite.net.auth import set_password
@@ -28,6 +29,7 @@ from tests.integration.support.postgres import USER, Postgres, psql
 from tests.integration.support.programs import PATIENCE, Program, free_port, need, run, wait_until
 from tests.integration.support.redis import Redis
 from tests.support.client import Client
+from tests.support.sockets import write_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,13 +238,17 @@ def test_killed(serve: Callable[..., Suite], tmp_path: Path, running: ExitStack,
 
 
 def test_taken(serve: Callable[..., Suite], tmp_path: Path, running: ExitStack, postgres: Postgres) -> None:
-    """Of two that attach to one session the second has it, and who had it before is told."""
+    """Of two that attach to one session, over TLS, the second has it, and who had it before is told."""
     set_password(str(tmp_path / "passwords"), "alice", "open sesame")
     (tmp_path / "password").write_text("open sesame\n")
+    pem = write_certificate(tmp_path)
+    plain, secure = "tcp:<sessions>:interface=127.0.0.1", f"ssl:<tls>:privateKey={pem}:interface=127.0.0.1"
+    text = SUITE.format(timeout="2m").replace("anonymous = true", "")
     suite = serve(
-        SUITE.format(timeout="2m").replace("anonymous = true", "") + "[auth]\npasswords = 'passwords'\n",
+        text.replace(f'"{plain}"', f'["{plain}", "{secure}"]') + "[auth]\npasswords = 'passwords'\n",
         ports={"server": postgres.port},
     )
+    place = rf"tls:localhost:{suite.ports['tls']}:trustRoots={tmp_path}"
     with socket.create_connection(("127.0.0.1", suite.ports["sessions"])) as asking:
         asking.sendall(b"LOGIN alice open sesame\nOPEN\n")
         with asking.makefile("r") as answers:
@@ -251,8 +257,7 @@ def test_taken(serve: Callable[..., Suite], tmp_path: Path, running: ExitStack, 
     login = ("--user", "alice", "--password-file", str(tmp_path / "password"))
     env = {"TCPSUITE_SESSION": session}
     first, second = (
-        running.enter_context(Attach(suite.ports["sessions"], tmp_path, *login, env=env)).started()
-        for _ in range(2)
+        running.enter_context(Attach(place, tmp_path, *login, env=env)).started() for _ in range(2)
     )
     client = running.enter_context(waiting_psql(first.port, tmp_path))
     wait_until(lambda: sleeping(postgres), "psql was asking")
@@ -302,3 +307,28 @@ async def test_endpoint(serve: Callable[..., Suite], running: ExitStack) -> None
     await endpoint.stop()
     assert events == []
     await deferToThread(suite.finish)  # what is closed here is closed in a turn of the reactor
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_page(
+    serve: Callable[..., Suite], tmp_path: Path, running: ExitStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program in docs/attach.md asks a Redis, and leaves no session behind."""
+    need("redis-server")
+    redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    suite = suite_for(serve, redis.port)
+    page = (Path(__file__).parents[2] / "docs" / "attach.md").read_text()
+    (code,) = re.findall(r"^```python\n# ping\.py\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {"__name__": "ping"}
+    exec(compile(code, "ping.py", "exec"), names)
+    await names["main"](reactor, f"tcp:127.0.0.1:{suite.ports['sessions']}", None)
+    assert capsys.readouterr().out == "b'+PONG\\r\\n'\n"
+    assert no_sessions(suite)
+    await deferToThread(suite.finish)
+
+
+def test_the_page_tells_every_option() -> None:
+    """Each option of the command is in the page's table, and none that there is not."""
+    page = (Path(__file__).parents[2] / "docs" / "attach.md").read_text()
+    told = re.findall(r"^\| `(--[\w-]+)", page, re.MULTILINE)
+    assert told == [option.opts[0] for option in attach.params if option.opts[0].startswith("--")]

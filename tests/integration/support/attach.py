@@ -16,16 +16,19 @@ COMMAND = (sys.executable, "-m", "tcpsuite", "attach")
 
 
 class Attach(Program):
-    """It leads from a port of its own to the session service at ``suite``, a port of loopback.
+    """It leads from a port of its own to the session service at ``suite``, a port of loopback or an endpoint.
 
     :ivar port: where it listens, once it has started.
     """
 
     port: int
 
-    def __init__(self, suite: int, folder: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, suite: int | str, folder: Path, *options: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        endpoint = suite if isinstance(suite, str) else f"127.0.0.1:{suite}"
         log = folder / f"attach-{len(list(folder.glob('attach-*.log')))}.log"
-        super().__init__(*COMMAND, f"127.0.0.1:{suite}", "--listen", "0", *options, log=log, env=env)
+        super().__init__(*COMMAND, endpoint, "--listen", "0", *options, log=log, env=env)
 
     def started(self) -> Self:
         """Wait until it listens."""

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""What `tcpsuite attach` costs a program: how fast Redis answers through it, through a gateway, and directly.
+
+    python benchmarks/attach.py
+    python benchmarks/attach.py --rounds 3 --requests 5000 --size 8
+
+For each way a redis-benchmark asks for a small value, on one connection, on 50, and on 50 with 16 requests
+at a time; and one connection sets and gets a large value (--size, 64 MiB).  Every round measures each way
+once, one after the other; the figure is the median of the rounds (--rounds, 5), and behind it stands what
+part of the direct way's that is.  All of it runs on this machine: redis-server, the suite, and `tcpsuite
+attach` are a process each.  What is printed is Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+MIB = 1024 * 1024
+CONFIG = """
+[listener.gate]
+endpoint = "tcp:{gateway}:interface=127.0.0.1"
+service = "gateway"
+upstream = "redis"
+
+[listener.sessions]
+endpoint = "tcp:{sessions}:interface=127.0.0.1"
+service = "session"
+anonymous = true
+
+[sessions]
+store = "memory"
+upstream = "redis"
+
+[upstream.redis]
+servers = [{{ name = "redis", address = "tcp:127.0.0.1:{redis}" }}]
+"""
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports where nobody listens."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+def connected(port: int, patience: float = 20.0) -> socket.socket:
+    """A connection to that port, once somebody listens there."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+@contextmanager
+def running(port: int, folder: Path, *words: str) -> Iterator[None]:
+    """A program that listens on that port, until it is not needed any more."""
+    env = {**os.environ, "STATE_DIRECTORY": str(folder)}
+    with (folder / f"{port}.log").open("wb") as log:
+        program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=env)
+    try:
+        connected(port).close()
+        yield
+    finally:
+        program.terminate()
+        program.wait(30)
+
+
+def asking(clients: int, at_once: int) -> Callable[[int, argparse.Namespace], float]:
+    """Gives requests a second."""
+
+    def measured(port: int, options: argparse.Namespace) -> float:
+        words = (
+            "redis-benchmark",
+            "-p",
+            port,
+            "-c",
+            clients,
+            "-P",
+            at_once,
+            "-n",
+            options.requests * at_once,
+        )
+        told = subprocess.run(
+            [*map(str, words), "-t", "get", "--csv"], check=True, capture_output=True, text=True
+        ).stdout
+        return float(told.splitlines()[-1].split(",")[1].strip('"'))
+
+    return measured
+
+
+def setting(port: int, options: argparse.Namespace) -> float:
+    """MB a second that a large value is set with."""
+    value = bytes(options.size * MIB)
+    with connected(port) as redis:
+        begun = time.perf_counter()
+        redis.sendall(b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$%d\r\n%b\r\n" % (len(value), value))
+        if redis.recv(5, socket.MSG_WAITALL) != b"+OK\r\n":
+            raise ConnectionError("it was not set")
+        return len(value) / (time.perf_counter() - begun) / 1e6
+
+
+def getting(port: int, options: argparse.Namespace) -> float:
+    """The same, when it is got."""
+    size = options.size * MIB
+    room = memoryview(bytearray(MIB))
+    left = len(f"${size}\r\n") + size + 2
+    with connected(port) as redis:
+        begun = time.perf_counter()
+        redis.sendall(b"GET large\r\n")
+        while left:
+            got = redis.recv_into(room[:left] if left < len(room) else room)
+            if not got:
+                raise ConnectionError("it was cut")
+            left -= got
+        return size / (time.perf_counter() - begun) / 1e6
+
+
+MEASURES: dict[str, Callable[[int, argparse.Namespace], float]] = {
+    "requests/s, 1 connection": asking(1, 1),
+    "requests/s, 50 connections": asking(50, 1),
+    "requests/s, 50 connections, 16 at once": asking(50, 16),
+    "MB/s, a large value set": setting,
+    "MB/s, a large value got": getting,
+}
+WAYS = ("direct", "gateway", "attach")
+
+
+def cell(figures: list[float], direct: list[float]) -> str:
+    """The median, and what part of the direct way's it is."""
+    median = statistics.median(figures)
+    return f"{median:,.0f} ({median / statistics.median(direct):.2f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--size", type=int, default=64, metavar="MIB")
+    options = parser.parse_args()
+    for program in ("redis-server", "redis-benchmark"):
+        if shutil.which(program) is None:
+            print(f"{program} is not installed", file=sys.stderr)
+            return 2
+    redis, gateway, sessions, attach = free_ports(4)
+    tcpsuite = (sys.executable, "-m", "tcpsuite")
+    with tempfile.TemporaryDirectory() as name, ExitStack() as programs:
+        folder = Path(name)
+        config = folder / "tcpsuite.toml"
+        config.write_text(CONFIG.format(redis=redis, gateway=gateway, sessions=sessions))
+        for port, words in (
+            (redis, ("redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "")),
+            (sessions, (*tcpsuite, "run", str(config))),
+            (attach, (*tcpsuite, "attach", f"127.0.0.1:{sessions}", "--listen", str(attach))),
+        ):
+            programs.enter_context(running(port, folder, *words))
+        ports = dict(zip(WAYS, (redis, gateway, attach), strict=True))
+        print(f"CPython {platform.python_version()}, {platform.system()} {platform.release()}\n")
+        print(f"| | {' | '.join(WAYS)} |\n|---|---|---|---|")
+        for what, measure in MEASURES.items():
+            figures: dict[str, list[float]] = {way: [] for way in WAYS}
+            for _ in range(options.rounds):
+                for way, found in figures.items():
+                    found.append(measure(ports[way], options))
+            row = " | ".join(cell(figures[way], figures["direct"]) for way in WAYS)
+            print(f"| {what} | {row} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
