@@ -71,7 +71,7 @@ def makeService(options: Options) -> IService:
     from tcpsuite.app import build
 
     make_steady(reactor)
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     in_front = options.parent is not None and options.parent.get("nodaemon")
 
     def ready(suite: Suite) -> None:
@@ -101,7 +101,7 @@ def _tell_failure(suite: Suite) -> None:
         os._exit(1)
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     """A connection is a descriptor; what a shell allows is meant for programs that wait with ``select``."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

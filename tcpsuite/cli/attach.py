@@ -93,8 +93,10 @@ def _serve(suite: str, place: str, login: Login | None, session: str, patience: 
     from tcpsuite.net.endpoints import address_text, listen_endpoint, listen_failure
     from tcpsuite.net.signals import end_on_signals
     from tcpsuite.net.steady import make_steady
+    from tcpsuite.tap import raise_descriptor_limit
 
     make_steady(reactor)
+    raise_descriptor_limit()
     client = AttachClient(
         reactor,
         server_endpoint(reactor, suite),

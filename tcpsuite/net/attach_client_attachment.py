@@ -13,7 +13,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from tcpsuite.core.attaching.asking import NEW
-from tcpsuite.core.attaching.dialogue import PASSING
 from tcpsuite.core.attaching.events import Away, Back, Cut
 from tcpsuite.core.attaching.frames import Kind
 from tcpsuite.errors import ConnectFailed, ProtocolError, RemoteError
@@ -159,7 +158,7 @@ class Attachment:
             try:
                 return await self._try()
             except ProtocolError as error:
-                if error.code not in PASSING:
+                if not self._dialogue.may_pass(error):
                     raise
                 why = f"{error} ({error.code})"
             except ConnectFailed as error:
@@ -205,7 +204,7 @@ class Attachment:
             except ConnectFailed:
                 continue
             except ProtocolError as error:
-                if error.code in PASSING:
+                if self._dialogue.may_pass(error):
                     continue
             return
 

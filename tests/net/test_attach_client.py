@@ -281,6 +281,18 @@ class GivenUpTests(AttachCase):
         self.assertEqual(taken(self.suite.server), b"x")
         self.leave(program)
 
+    def test_login_that_was_good(self) -> None:
+        """A login that was good is tried again: others at the same address may have failed too often."""
+        program = self.program()
+        self.suite.answers["LOGIN"] = "ERR login too many failures\n"
+        self.suite.lose()
+        self.run_for(5)
+        self.assertFalse(program.disconnected)
+        del self.suite.answers["LOGIN"]
+        self.run_for(5)
+        self.assertEqual([type(event) for event in self.events], [Away, Back])
+        self.leave(program)
+
     def test_no_session_service(self) -> None:
         """Somebody else's server is none."""
         for answer in ("220 mail.example.com ESMTP\n", "x" * 20_000, "\xff\n"):

@@ -15,8 +15,7 @@ from tcpsuite.options import OptionError, Secret
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-PASSING = frozenset({"limit", "store", "internal"})
-"""Codes of refusals that may be none the next time."""
+_PASSING = frozenset({"limit", "store", "internal"})
 
 _ID = re.compile("[A-Za-z0-9_-]{43}")
 _GRANTED = re.compile(r"([0-9A-Fa-f]{16}) ([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
@@ -70,6 +69,13 @@ class Dialogue:
     def __repr__(self) -> str:
         # An id is a secret.
         return f"<Dialogue on the connection {self.connection} of {'its own' if self.own else 'a'} session>"
+
+    def may_pass(self, refusal: ProtocolError) -> bool:
+        """Whether what was refused may be granted soon.
+
+        A login that was good before may be so again: who fails too often at the same address may be another.
+        """
+        return refusal.code in _PASSING or (refusal.code == "login" and self.connection != NEW)
 
     def attach(self, received: int, window: int) -> Generator[str, str, Granted]:
         """Go on with the connection, or have it made.

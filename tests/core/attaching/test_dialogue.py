@@ -73,6 +73,28 @@ class DialogueTests(SynchronousTestCase):
         self.assertEqual(self.refused(dialogue, "OK alice", f"OK {ID}", "ERR attach none")[0], "attach")
         self.assertEqual((dialogue.session, dialogue.connection), (ID, NEW))
 
+    def test_passing(self) -> None:
+        """Some refusals may be none soon; that of a login, when it was good before."""
+        dialogue = Dialogue(session=ID)
+        passing = {
+            code: dialogue.may_pass(ProtocolError(code, ""))
+            for code in (
+                "limit",
+                "store",
+                "internal",
+                "login",
+                "lost",
+                "no-session",
+                "attach",
+                "full",
+                "answer",
+            )
+        }
+        self.assertEqual([code for code, may in passing.items() if may], ["limit", "store", "internal"])
+        play(dialogue.attach(0, 1), "OK 0", f"OK {MARK} 0 0 1")
+        self.assertTrue(dialogue.may_pass(ProtocolError("login", "")))
+        self.assertFalse(dialogue.may_pass(ProtocolError("lost", "")))
+
     def test_nonsense(self) -> None:
         """What no session service answers is told, and shown in part."""
         for answers in (
