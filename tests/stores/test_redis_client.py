@@ -114,6 +114,28 @@ class LateTests(ClientCase):
         _, transport = self.connected()
         self.assertNotIn(b"EVAL", transport.said())
 
+    def test_connecting_and_the_first_question_are_two_things(self) -> None:
+        """Each of them may take the time-out; who waits for both no longer than that."""
+        first = self.ask()
+        self.clock.advance(1.5)
+        connection, transport = self.new()
+        self.wanted.pop().callback(connection)
+        self.clock.advance(1.5)
+        self.assertEqual(self.fault(first), "redis: no answer within 2 s")
+        second = self.ask()
+        connection.dataReceived(TOLD_TIME + b":1\r\n")
+        self.assertEqual((self.successResultOf(second), transport.aborted), (1, False))
+
+    def test_one_that_does_not_tell_its_time(self) -> None:
+        """A connection that is silent from the start is given up."""
+        connection, transport = self.new()
+        self.wanted.pop().callback(connection)
+        second = self.ask()
+        self.clock.advance(TIMEOUT)
+        self.assertTrue(transport.aborted)
+        self.assertEqual(self.fault(second), "redis: no answer within 2 s")
+        self.assertEqual(repr(self.client), "<RedisClient redis connections=0 of 1>")
+
     def test_a_silent_connection_is_cut(self) -> None:
         """A connection that has not answered for the time-out since it was asked is given up, and so is all
         that was asked on it.

@@ -185,13 +185,7 @@ class RedisClient:
         self._said = Rates(100)  # by the first word of what is refused, as Redis tells them apart
         pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
         self.lanes = [
-            _Lane(
-                lambda: Deferred.fromCoroutine(self._ready()).addTimeout(timeout, clock, late),
-                clock,
-                pauses,
-                self._noted,
-                timeout,
-            )
+            _Lane(lambda: Deferred.fromCoroutine(self._ready()), clock, pauses, self._noted, timeout)
             for _ in range(lanes)
         ]
 
@@ -238,10 +232,10 @@ class RedisClient:
         return answer.addErrback(self._name_it)
 
     async def _ready(self) -> RedisConnection:
-        connection = await self._connect()
+        connection = await self._connect().addTimeout(self.timeout, self._clock, late)
         try:
-            asked = self._now()
-            self._compared(asked, await connection.time().addErrback(_unfit, connection))
+            asked, told = self._now(), connection.time().addErrback(_unfit, connection)
+            self._compared(asked, await told.addTimeout(self.timeout, self._clock, late))
         except BaseException:
             connection.transport.abortConnection()
             raise
