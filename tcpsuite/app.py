@@ -24,6 +24,7 @@ from zope.interface import implementer
 from tcpsuite.admin.access_log import AccessLog
 from tcpsuite.admin.http import AdminListener
 from tcpsuite.admin.manhole import Manhole
+from tcpsuite.config.tuning import descriptors_for
 from tcpsuite.core.connections import Ledger, Reason
 from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, Room
 from tcpsuite.errors import StartError
@@ -43,7 +44,7 @@ from tcpsuite.net.overload import Garbage, Overload
 from tcpsuite.net.refusing import Refusal
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.net.steady import steady_time
-from tcpsuite.plugin import descriptors_of, service_types
+from tcpsuite.plugin import service_types
 from tcpsuite.stores.affinity import AffinityFile
 from tcpsuite.stores.memory import MemoryStore
 from tcpsuite.stores.redis.making import InRedis
@@ -220,7 +221,7 @@ class Suite(Service):
             service_name=table.service,
             service=service,
             limiter=bound.limiter,
-            ceiling=Ceiling(table.limits.connections, self._room, descriptors_of(table.service)),
+            ceiling=Ceiling(table.limits.connections, self._room, descriptors_for(table, self.config)),
             pause=listener.rest,
             ledger=self.ledger,
             ended=self._access_log.write,

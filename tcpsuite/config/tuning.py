@@ -128,9 +128,15 @@ def _ports(name: str, upstream: UpstreamOptions, config: Config, machine: Machin
             return
 
 
+def descriptors_for(listener: ListenerConfig, config: Config) -> int:
+    """What one connection to a listener takes at most, its own included."""
+    may_attach = listener.service == "session" and bool(config.sessions.upstream)
+    return descriptors_of(listener.service) + may_attach
+
+
 def _connections(config: Config, machine: Machine) -> Remarks:
     needed, name = max(
-        ((_descriptors(each), name) for name, each in config.listeners.items()), default=(0, "")
+        ((_descriptors(each, config), name) for name, each in config.listeners.items()), default=(0, "")
     )
     path = ("listener", name, "limits", "connections")
     if needed > machine.descriptors:
@@ -144,8 +150,8 @@ def _connections(config: Config, machine: Machine) -> Remarks:
         yield path, f"the firewall may have to keep track of {tracked} connections, and {limit}"
 
 
-def _descriptors(listener: ListenerConfig) -> int:
-    return listener.limits.connections * descriptors_of(listener.service) + SPARE_DESCRIPTORS
+def _descriptors(listener: ListenerConfig, config: Config) -> int:
+    return listener.limits.connections * descriptors_for(listener, config) + SPARE_DESCRIPTORS
 
 
 def _backlog(config: Config, machine: Machine) -> Remarks:

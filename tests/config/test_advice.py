@@ -14,6 +14,8 @@ from tests.config.support import ECHO, GATEWAY, ROOMY, Folder
 
 FILES = '[listener.web]\nendpoint = "tcp:1"\nservice = "files"\n'
 SESSIONS = '[listener.s]\nendpoint = "tcp:1"\nservice = "session"\n'
+ANONYMOUS = SESSIONS + "anonymous = true\n"
+ATTACHED = '[sessions]\nupstream = "db"\n[upstream.db]\nservers = [{ name = "a", address = "tcp:h:1" }]\n'
 
 
 class MissingTests(SynchronousTestCase):
@@ -119,6 +121,9 @@ class DoubtsTests(SynchronousTestCase):
         """Of an upstream: unused, without weight, times and counts that cannot be."""
         unused = "[upstream.other]\nservers = [{ name = 'a', address = 'tcp:h:1' }]\n"
         self.assertEqual(self.doubts(unused + GATEWAY), ["x.toml:1: upstream.other: no listener leads to it"])
+        self.assertEqual(self.doubts(ANONYMOUS + ATTACHED), [])
+        (doubt,) = self.doubts(ECHO + ATTACHED)
+        self.assertIn("upstream.db: no listener leads to it", doubt)
         self.assertEqual(
             self.doubts(GATEWAY, "upstream.pg.servers[0].weight=0", "upstream.pg.servers[1].weight=0"),
             ["x.toml:8: upstream.pg.servers: every weight is 0, so no server takes a connection"],
@@ -135,7 +140,7 @@ class DoubtsTests(SynchronousTestCase):
         """Sessions and uploads for which nobody can log in are doubted, until somebody can."""
         users = self.folder.write("", "users")
         self.assertEqual(len(self.doubts(SESSIONS)), 1)
-        self.assertEqual(self.doubts(SESSIONS + "anonymous = true\n"), [])
+        self.assertEqual(self.doubts(ANONYMOUS), [])
         self.assertEqual(self.doubts(SESSIONS, f"auth.passwords={users}"), [])
         uploads = FILES + 'root = "."\nuploads = true\n'
         self.assertEqual(len(self.doubts(uploads)), 1)
@@ -164,12 +169,17 @@ class DoubtsTests(SynchronousTestCase):
         self.assertIn("listener.echo.limits.connections_per_ip: more than connections", doubt)
 
     def test_descriptors(self) -> None:
-        """A gateway's connection takes two descriptors, others one; the listener that wants most is named."""
+        """A connection of a gateway, or that may be attached, takes two descriptors, others one; the listener
+        that wants most is named.
+        """
         settings = ("limits.connections=1000",)
         self.assertEqual(self.doubts(GATEWAY + ECHO, *settings, machine=Machine(2100, 4096)), [])
         (doubt,) = self.doubts(GATEWAY + ECHO, *settings, machine=Machine(2099, 4096))
         self.assertIn("listener.db.limits.connections: so many connections want 2100 descriptors", doubt)
         self.assertEqual(self.doubts(ECHO, *settings, machine=Machine(1100, 4096)), [])
+        self.assertEqual(self.doubts(ANONYMOUS, *settings, machine=Machine(1100, 4096)), [])
+        (doubt,) = self.doubts(ANONYMOUS + ATTACHED, *settings, machine=Machine(2099, 4096))
+        self.assertIn("listener.s.limits.connections: so many connections want 2100 descriptors", doubt)
         self.assertEqual(len(self.doubts(ECHO, *settings, machine=Machine(1099, 4096))), 1)
 
     def test_tracking(self) -> None:

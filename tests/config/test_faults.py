@@ -274,6 +274,16 @@ class FaultsTests(SynchronousTestCase):
                 ["x.toml:4: listener.db.upstream: expected the name of an upstream"],
             )
 
+    def test_an_upstream_of_sessions(self) -> None:
+        """The upstream of sessions is one that there is, or none."""
+        (fault,) = self.folder.faults(GATEWAY + '[sessions]\nupstream = "pgg"\n')
+        self.assertRegex(
+            fault, "sessions.upstream: expected the name of an upstream, got 'pgg'; did you mean pg"
+        )
+        for name in ("pg", ""):
+            config = self.folder.load(GATEWAY + f'[sessions]\nupstream = "{name}"\n').config
+            self.assertEqual(config.sessions.upstream, name)
+
     def test_a_service_that_is_not_all_there(self) -> None:
         """A service whose module cannot be imported, for whatever reason, is a fault of who wants it."""
         self.folder.write("raise SystemExit(3)\n", "exits_in_a_test.py")

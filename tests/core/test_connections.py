@@ -77,6 +77,18 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(one.stalled(24.0, 5.0))
         self.assertTrue(one.stalled(25.0, 5.0))
 
+    def test_resting(self) -> None:
+        """While its service says that it may rest it is not stalled; then its time counts anew."""
+        one = connection()
+        one.traffic = Moving()
+        resting = [True]
+        one.rests = lambda: resting[0]
+        self.assertTrue(one.may_rest)
+        self.assertFalse(one.stalled(100.0, 5.0))
+        resting[0] = False
+        self.assertFalse(one.may_rest or one.stalled(104.0, 5.0))
+        self.assertTrue(one.stalled(105.0, 5.0))
+
     def test_stuck(self) -> None:
         """A peer that takes nothing more is found between its time-out and a quarter of it later, and what is
         on its way is asked for four times in all, and once when that is over.

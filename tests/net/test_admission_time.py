@@ -107,6 +107,19 @@ class AdmissionTimeTests(AdmissionCase):
         self.assertIs(record.reason, Reason.WRITE_TIMEOUT)
         self.assertEqual(record.detail, "took nothing for 10 s of what was sent to it")
 
+    def test_who_may_rest_is_not_cut(self):
+        """A connection that may rest is neither ended for its silence nor cut for what its client leaves."""
+        admission = self.admission()
+        _, stuck = self.connect(admission)
+        self.ledger.get("1").rests = lambda: True
+        stuck.bytes_out = 1000
+        stuck.in_flight = stuck.unsent = lambda: 1000
+        for _ in range(30):
+            admission.untaken(10)
+            admission.idle(10)
+            self.clock.advance(1)
+        self.assertFalse(stuck.aborted or stuck.disconnecting)
+
     def test_a_connection_that_does_not_end_is_cut_whatever_was_said(self):
         """A service that has said goodbye to a peer that takes nothing does not hold it for ever."""
         admission = self.admission()
