@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from tcpsuite.admin.guard import Refusal
 from tcpsuite.admin.pages import headers_of
 from tcpsuite.net.http import Phase
-from tcpsuite.net.http_site import BoundedSite
 from tcpsuite.net.http_request import BoundedRequest
+from tcpsuite.net.http_site import BoundedSite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
