@@ -274,6 +274,7 @@ class ISessionStore(Interface):
 
     shared: bool = Attribute("Whether other processes may change what is kept.")
     ahead: float = Attribute("Seconds that the clock they all go by is ahead of ours, as far as is known.")
+    fault: str = Attribute("Why it is of no use, as far as is known, for the operator; empty while it works.")
 
     def open() -> None:
         """Make sure that it can be used, before the reactor runs; may block.

@@ -40,6 +40,7 @@ class MemoryStore:
 
     shared = False
     ahead = 0.0
+    fault = ""
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
         self._clock = clock

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.sessions import Kept, Session, SessionTotals
-from tcpsuite.errors import StartError
+from tcpsuite.errors import StartError, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +19,8 @@ APPLICATION_ID = 0x74637073
 SCHEMA_VERSION = 2
 LOCK_TIMEOUT = 5.0
 """Seconds to wait for another process that holds the file, a backup for instance."""
+LOCK_TURN = 0.05
+"""Seconds of that at a time: then others have their turn, who only want to read."""
 
 _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -49,6 +51,10 @@ _FROM_1 = (
 )
 
 
+class LockedError(StoreFailed):
+    """Another process writes the file.  Nothing was done, and it may be tried again."""
+
+
 class SessionFile:
     """A connection to the file, for one thread.
 
@@ -60,7 +66,7 @@ class SessionFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.connection = _open(path)
+        self.connection = _open(path, LOCK_TURN)
         try:
             self._execute = self.connection.execute
             self._execute("PRAGMA journal_mode = WAL")
@@ -77,6 +83,12 @@ class SessionFile:
     def close(self) -> None:
         """Let go of the file."""
         self.connection.close()
+
+    def prove(self) -> None:
+        """Write a page, though it be the same as before: what changes nothing writes nothing, and would
+        succeed on a full disk.
+        """
+        self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def create(self, session: Session, limit: int, user_limit: int) -> Kept | None:
         """Keep a new session, within limits; ``None`` when one of its digest is there."""
@@ -186,7 +198,7 @@ def prepare(path: str) -> None:
 
     :raises StartError: when it is another program's, or a newer tcpsuite's, or on a network.
     """
-    connection = _open(path)
+    connection = _open(path, LOCK_TIMEOUT)
     try:
         with connection:
             _make_tables(connection)
@@ -217,7 +229,16 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _open(path: str) -> sqlite3.Connection:
-    """A connection to a file that exists; SQLite would make an empty one, as private as the umask is."""
+def is_locked(error: BaseException) -> bool:
+    """Whether it says that another process has the file at the moment."""
+    # Those of Python's own have no code.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _open(path: str, patience: float) -> sqlite3.Connection:
+    """A connection to a file that exists; SQLite would make an empty one, as private as the umask is.
+
+    :param patience: seconds to wait, each time, for another process that holds the file.
+    """
     uri = f"{Path(path).absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)
+    return sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)

@@ -12,6 +12,10 @@ changes or the sweep: after a crash a session may expire up to a sweep's interva
 The file is the process's own from ``open`` to ``close``: sessions in use are answered from memory, so two
 processes on one file would contradict each other.  When it vanishes meanwhile, every answer is a failure
 until it is back: what is written to a file without a name is lost.
+
+Others may write it all the same, a backup for instance, or the disk may be full.  Nobody who only reads
+suffers from that: what a transaction with changes in it could not give is read again without them.  Changes
+that wait for another process try again and again, and between two attempts it is the readers' turn.
 """
 
 from __future__ import annotations
@@ -21,24 +25,26 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from tcpsuite.core.limits.rates import Rates
 from tcpsuite.core.sessions import THERE
 from tcpsuite.errors import Closed, StartError, StoreFailed
 from tcpsuite.interfaces import ISessionStore
 from tcpsuite.stores.claim import Claim
 from tcpsuite.stores.noted import NotedUses
-from tcpsuite.stores.session_file import SessionFile, prepare
+from tcpsuite.stores.session_file import LOCK_TIMEOUT, LockedError, SessionFile, is_locked, prepare
 from tcpsuite.stores.telling import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from tcpsuite.core.sessions import Kept, Session, SessionTotals
@@ -53,6 +59,23 @@ TOUCHED_AT_ONCE = 200
 """Sessions that one transaction notes the use of: whoever waits for it waits some milliseconds more."""
 SWEPT_AT_ONCE = 500
 """Sessions that one transaction forgets: as above."""
+TOLD_A_SECOND = 1 / 60
+"""Lines in the log about one fault that comes and goes."""
+
+
+@frozen(eq=False)
+class _Asked:
+    """What somebody waits for.
+
+    :ivar digest: the session that it is about; empty when it is about all.
+    :ivar due: until when another process that holds the file is waited for.
+    """
+
+    job: Job
+    digest: bytes
+    writes: bool
+    due: float
+    done: Deferred[Any]
 
 
 @implementer(ISessionStore)
@@ -61,6 +84,7 @@ class SQLiteStore:
 
     :param path: the file; it is made, with mode 0600, when it does not exist.  Its folder must exist.
     :param thread: runs a function in a thread, always the same one, and gives a Deferred of its result.
+    :param clock: an ``IReactorTime``.
     :param stop: ends that thread; called once, when nothing is left to do in it.
     """
 
@@ -68,18 +92,24 @@ class SQLiteStore:
     shared = False
     ahead = 0.0
 
-    def __init__(self, path: str, thread: Thread, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, path: str, thread: Thread, clock: IReactorTime, stop: Callable[[], None] = lambda: None
+    ) -> None:
         self.path = path
+        self.fault = ""
         self._thread = thread
+        self._clock = clock
         self._stop = stop
         self._claim: Claim | None = None
         self._file: SessionFile | None = None  # the thread's own
-        self._waiting: list[tuple[Job, Deferred[Any]]] = []
-        self._to_write = False
+        self._waiting: list[_Asked] = []
         self._noted = NotedUses()
-        self._fault = ""
+        self._told = Rates(100)  # of late, by fault
+        self._said: set[str] = set()  # since it worked
         self._running = False
+        self._readers_turn = False
         self._closed: Deferred[None] | None = None
+        self._close_due = 0.0
 
     @classmethod
     def on(cls, reactor: Any, path: str) -> SQLiteStore:
@@ -95,7 +125,7 @@ class SQLiteStore:
             if pool.started:
                 pool.stop()
 
-        return cls(path, run, stop)
+        return cls(path, run, reactor, stop)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "idle"
@@ -126,22 +156,28 @@ class SQLiteStore:
     def create(self, session: Session, limit: int, user_limit: int = 0) -> Deferred[Kept]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         given = evolve(session, data=dict(session.data))
-        return self._submit(lambda file: file.create(given, limit, user_limit)).addCallback(_unless_there)
+        return self._submit(lambda file: file.create(given, limit, user_limit), given.digest).addCallback(
+            _unless_there
+        )
 
     def head(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.head(digest), writes=False).addCallback(self._noted.lay_over)
+        return self._submit(lambda file: file.head(digest), digest, writes=False).addCallback(
+            self._noted.lay_over
+        )
 
     def get(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.get(digest), writes=False).addCallback(self._noted.lay_over)
+        return self._submit(lambda file: file.get(digest), digest, writes=False).addCallback(
+            self._noted.lay_over
+        )
 
     def change(
         self, digest: bytes, changes: Mapping[str, str | None], version: int, used: float, requests: int
     ) -> Deferred[int | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         kept = dict(changes)
-        return self._submit(lambda file: file.change(digest, kept, version, used, requests))
+        return self._submit(lambda file: file.change(digest, kept, version, used, requests), digest)
 
     def touch(self, digest: bytes, used: float, requests: int) -> None:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -150,7 +186,7 @@ class SQLiteStore:
 
     def delete(self, digest: bytes) -> Deferred[bool]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        return self._submit(lambda file: file.delete(digest))
+        return self._submit(lambda file: file.delete(digest), digest)
 
     def expire(self, used: float, created: float = 0.0) -> Deferred[int]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
@@ -164,6 +200,7 @@ class SQLiteStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
         if self._closed is None:
             self._closed = Deferred()
+            self._close_due = self._clock.seconds() + LOCK_TIMEOUT
             if not self._running:
                 self._next()
         return told(self._closed)
@@ -181,12 +218,13 @@ class SQLiteStore:
             swept += some
         return swept
 
-    def _submit(self, job: Callable[[SessionFile], T], writes: bool = True) -> Deferred[T]:
+    def _submit(
+        self, job: Callable[[SessionFile], T], digest: bytes = b"", writes: bool = True
+    ) -> Deferred[T]:
         if self._closed is not None:
             return fail(Closed("the session store is closed"))
         done: Deferred[T] = Deferred()
-        self._waiting.append((job, done))
-        self._to_write |= writes
+        self._waiting.append(_Asked(job, digest, writes, self._clock.seconds() + LOCK_TIMEOUT, done))
         if not self._running:
             self._next()
         return done
@@ -195,14 +233,14 @@ class SQLiteStore:
         """Give all that waits to the thread, in one transaction; when all is done and we close, end it."""
         if self._waiting or (self._noted and self._closed is not None):
             self._running = True
-            batch, self._waiting = self._waiting, []
-            writes, self._to_write = self._to_write or self._closed is not None, False
+            batch = self._take()
+            writes = not batch or any(each.writes for each in batch)
             # To read one costs no write: what is noted is laid over it.
             uses = self._noted.take([*islice(self._noted, TOUCHED_AT_ONCE if writes else 0)])
-            waiters = [done for _, done in batch]
-            work = partial(self._transact, [job for job, _ in batch], uses, writes)
+            proves = writes and bool(self.fault)
+            work = partial(self._transact, [each.job for each in batch], uses, writes, proves)
             self._thread(work).addCallbacks(
-                self._stored, self._failed, callbackArgs=(waiters,), errbackArgs=(waiters, uses)
+                self._stored, self._failed, callbackArgs=(batch, writes), errbackArgs=(batch, writes, uses)
             )
             return
         self._running = False
@@ -214,25 +252,61 @@ class SQLiteStore:
         else:
             self._thread(self._disconnect).addBoth(self._finish)
 
-    def _stored(self, results: Sequence[Any], waiters: Sequence[Deferred[Any]]) -> None:
-        if self._fault:
-            self._fault = ""
-            self.log.info("{path}: it works again", path=self.path)
-        for done, result in zip(waiters, results, strict=True):
-            done.callback(result)
+    def _take(self) -> list[_Asked]:
+        """What is to be done next.  When something could not be written: what is only read, if anything is;
+        of what waits the rest comes after it.
+        """
+        waiting, self._waiting = self._waiting, []
+        if self._readers_turn:
+            self._readers_turn = False
+            reads, rest = _apart(waiting)
+            if reads:
+                self._waiting = rest
+                return reads
+        return waiting
+
+    def _stored(self, results: Sequence[Any], batch: Sequence[_Asked], writes: bool) -> None:
+        if self.fault and writes:
+            # That something could be read says nothing.
+            self.fault = ""
+            if self._said:
+                self._said.clear()
+                self.log.info("{path}: it works again", path=self.path)
+        for each, result in zip(batch, results, strict=True):
+            each.done.callback(result)
         self._next()
 
-    def _failed(self, failure: Failure, waiters: Sequence[Deferred[Any]], uses: Uses) -> None:
-        fault = failure.getErrorMessage()
-        if fault != self._fault:
-            # Said once: a crowd asks a thousand times a second.
-            self._fault = fault
-            self.log.error("{path}: {error}", path=self.path, error=fault)
-        if self._closed is None:
+    def _failed(self, failure: Failure, batch: Sequence[_Asked], writes: bool, uses: Uses) -> None:
+        now = self._clock.seconds()
+        locked = failure.check(LockedError) is not None
+        again: list[_Asked] = []
+        failed: list[_Asked] = []
+        for each in batch:
+            stays = (locked and now < each.due) or (writes and not each.writes)
+            (again if stays else failed).append(each)
+        self._waiting[:0] = again
+        self._readers_turn = writes
+        lost = bool(failed)
+        if self._closed is None or (locked and now < self._close_due):
             self._noted.put_back(uses)
-        for done in waiters:
-            done.errback(failure)
+        else:
+            # The rest would fare no better, and somebody waits for the end.
+            self._noted.take([*self._noted])
+            lost = True
+        if lost:
+            self._note_fault(failure.getErrorMessage())
+        for each in failed:
+            each.done.errback(failure)
         self._next()
+
+    def _note_fault(self, fault: str) -> None:
+        """Say it once, for a crowd asks a thousand times a second; and when it comes and goes, seldom."""
+        self.fault = fault
+        if fault in self._said:
+            return
+        if not self._told.spend(fault, 1, TOLD_A_SECOND, 1, self._clock.seconds()):
+            self._said.add(fault)
+            self.log.error("{path}: {error}", path=self.path, error=fault)
 
     def _finish(self, _result: object) -> None:
         self._stop()
@@ -244,27 +318,48 @@ class SQLiteStore:
 
     # What follows runs in the thread.
 
-    def _transact(self, jobs: Sequence[Job], uses: Uses, writes: bool) -> list[Any]:
+    def _transact(self, jobs: Sequence[Job], uses: Uses, writes: bool, proves: bool) -> list[Any]:
         assert self._claim is not None, "open comes first"
+        begun = False
         try:
             self._claim.check()
             if self._file is None:
                 self._file = SessionFile(self.path)
             with self._file.connection as connection:
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                begun = True
                 self._file.touch(uses)
+                if proves:
+                    self._file.prove()
                 return [job(self._file) for job in jobs]
         except BaseException as error:
-            # Begin afresh the next time: whatever state the connection was left in goes with it.
-            self._disconnect()
+            locked = is_locked(error)
+            if begun or not locked:
+                # Begin afresh the next time: whatever state the connection was left in goes with it.
+                self._disconnect()
             if isinstance(error, sqlite3.Error | StoreFailed):
-                raise StoreFailed(f"the session store failed: {error}") from None
+                kind = LockedError if locked else StoreFailed
+                raise kind(f"the session store failed: {error}") from None
             raise
 
     def _disconnect(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _apart(waiting: Iterable[_Asked]) -> tuple[list[_Asked], list[_Asked]]:
+    """What may be read before anything is written, and the rest: of one session what was asked first is done
+    first.  A sweep is of none, and who reads meanwhile need not wait for it.
+    """
+    reads: list[_Asked] = []
+    rest: list[_Asked] = []
+    written: set[bytes] = set()
+    for each in waiting:
+        if each.writes:
+            written.add(each.digest)
+        (rest if each.writes or each.digest in written else reads).append(each)
+    return reads, rest
 
 
 def _unless_there(kept: Kept | None) -> Kept:

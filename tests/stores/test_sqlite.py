@@ -14,6 +14,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, execute, gatherResults
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,29 +22,12 @@ from tcpsuite.core.sessions import Kept
 from tcpsuite.errors import StartError, StoreFailed
 from tcpsuite.stores.sqlite import SQLiteStore
 from tcpsuite.testing.stores import SessionStoreContract, digest_named, session
+from tests.support.threads import HeldThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 T = TypeVar("T")
-
-
-class HeldThread:
-    """A thread that runs nothing until it is told."""
-
-    def __init__(self) -> None:
-        self.held: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-    def __call__(self, function: Callable[[], Any]) -> Deferred[Any]:
-        done: Deferred[Any] = Deferred()
-        self.held.append((function, done))
-        return done
-
-    def run(self) -> None:
-        """Run the one function that is held."""
-        ((function, done),) = self.held
-        self.held.clear()
-        execute(function).chainDeferred(done)
 
 
 class SQLiteStoreContractTests(SessionStoreContract, SynchronousTestCase):
@@ -52,7 +36,7 @@ class SQLiteStoreContractTests(SessionStoreContract, SynchronousTestCase):
     def make_store(self) -> SQLiteStore:
         """An open store, whose thread runs when somebody waits: all that waits by then is one transaction."""
         self.thread = HeldThread()
-        store = SQLiteStore(self.mktemp(), self.thread)
+        store = SQLiteStore(self.mktemp(), self.thread, Clock())
         os.makedirs(os.path.dirname(store.path), exist_ok=True)
         store.open()
         self.addCleanup(lambda: self.wait_for(store.close()))
@@ -76,14 +60,14 @@ class OpenTests(SynchronousTestCase):
 
     def open(self) -> SQLiteStore:
         """A store that is open."""
-        store = SQLiteStore(str(self.path), execute)
+        store = SQLiteStore(str(self.path), execute, Clock())
         store.open()
         self.addCleanup(store.close)
         return store
 
     def fault(self) -> str:
         """What is wrong with the file."""
-        error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute).open)
+        error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute, Clock()).open)
         return str(error)
 
     def mode(self) -> int:
@@ -164,7 +148,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(self.fault(), f"{self.path}: in use by another process")
         link = self.folder / "link"
         os.link(self.path, link)
-        self.assertRaises(StartError, SQLiteStore(str(link), execute).open)
+        self.assertRaises(StartError, SQLiteStore(str(link), execute, Clock()).open)
         self.successResultOf(first.close())
         connection = sqlite3.connect(self.path)
         connection.execute("PRAGMA user_version = 7")
@@ -182,8 +166,9 @@ class TransactionTests(SynchronousTestCase):
         self.path = self.mktemp()
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         self.thread = HeldThread()
+        self.clock = Clock()
         self.stopped: list[bool] = []
-        self.store = SQLiteStore(self.path, self.thread, lambda: self.stopped.append(True))
+        self.store = SQLiteStore(self.path, self.thread, self.clock, lambda: self.stopped.append(True))
         self.store.open()
 
     def close(self) -> None:
@@ -263,7 +248,7 @@ class TransactionTests(SynchronousTestCase):
         self.successResultOf(created)
         self.store.touch(digest_named("a"), 1234.0, 5)
         self.close()
-        again = SQLiteStore(self.path, execute)
+        again = SQLiteStore(self.path, execute, Clock())
         again.open()
         self.addCleanup(again.close)
         kept = self.successResultOf(again.get(digest_named("a")))
@@ -333,6 +318,9 @@ class TransactionTests(SynchronousTestCase):
             # It comes back, with all that was stored.
             os.rename(moved, self.path)
             self.assertEqual(self.successResultOf(self.ask()), session("a"))
+            changed = self.store.change(digest_named("a"), {}, 0, 1000.0, 1)
+            self.thread.run()
+            self.assertIsNotNone(self.successResultOf(changed))
         levels = [event["log_level"].name for event in events]
         self.assertEqual(levels, ["error", "error", "info"])
         self.close()
@@ -369,7 +357,8 @@ def test_one_process_a_file(tmp_path: Path):
     """A second process is refused while the first has the file, and not when that was killed."""
     path = str(tmp_path / "sessions.db")
     script = (
-        "import sys; from tcpsuite.stores.sqlite import SQLiteStore; SQLiteStore(sys.argv[1], None).open();"
+        "import sys; from twisted.internet.task import Clock; from tcpsuite.stores.sqlite import SQLiteStore;"
+        "SQLiteStore(sys.argv[1], None, Clock()).open();"
         "print('open', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
@@ -379,9 +368,9 @@ def test_one_process_a_file(tmp_path: Path):
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
         with pytest.raises(StartError, match=r"sessions\.db: in use by another process"):
-            SQLiteStore(path, execute).open()
+            SQLiteStore(path, execute, Clock()).open()
         process.kill()
-    store = SQLiteStore(path, execute)
+    store = SQLiteStore(path, execute, Clock())
     store.open()
     store.close()
 

@@ -8,11 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.sessions import Kept, SessionTotals
@@ -64,7 +61,7 @@ class ManyTouchesTests(SynchronousTestCase):
         os.makedirs(os.path.dirname(path), exist_ok=True)
 
         def opened() -> SQLiteStore:
-            store = SQLiteStore(path, execute)
+            store = SQLiteStore(path, execute, Clock())
             store.open()
             self.addCleanup(store.close)
             return store
@@ -96,7 +93,7 @@ class FileTests(SynchronousTestCase):
 
     def open(self) -> SQLiteStore:
         """An open store."""
-        store = SQLiteStore(str(self.path), execute)
+        store = SQLiteStore(str(self.path), execute, Clock())
         store.open()
         self.addCleanup(store.close)
         return store
@@ -126,7 +123,7 @@ class FileTests(SynchronousTestCase):
         with closing(sqlite3.connect(self.path)) as newer:
             newer.execute("PRAGMA user_version = 99")
         before = self.path.read_bytes()
-        error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute).open)
+        error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute, Clock()).open)
         self.assertIn("has version 99; this tcpsuite knows", str(error))
         self.assertEqual(self.path.read_bytes(), before)
 
@@ -135,7 +132,7 @@ class FileTests(SynchronousTestCase):
         self.open().close()
         self.path.chmod(0o444)
         with unprivileged():
-            error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute).open)
+            error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute, Clock()).open)
         self.assertEqual(str(error), f"{self.path}: Permission denied")
 
     def test_locked_at_the_start(self) -> None:
@@ -144,7 +141,7 @@ class FileTests(SynchronousTestCase):
         self.open().close()
         with closing(sqlite3.connect(self.path)) as other:
             other.execute("BEGIN IMMEDIATE")
-            error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute).open)
+            error = self.assertRaises(StartError, SQLiteStore(str(self.path), execute, Clock()).open)
         self.assertEqual(str(error), f"{self.path}: database is locked")
         self.open()
 
@@ -153,8 +150,8 @@ class FileTests(SynchronousTestCase):
         statements = [statement]
         opened = session_file._open
 
-        def open_limited(path: str) -> sqlite3.Connection:
-            connection = opened(path)
+        def open_limited(path: str, patience: float) -> sqlite3.Connection:
+            connection = opened(path, patience)
             for each in statements:
                 connection.execute(each)
             return connection
@@ -203,26 +200,3 @@ class FileTests(SynchronousTestCase):
             self.patch(session_file.SessionFile, "_put", fail)
             self.failureResultOf(store.create(session("b"), 10), ZeroDivisionError).raiseException()
         self.assertEqual(self.successResultOf(store.totals()).sessions, 1)
-
-
-@pytest_twisted.ensureDeferred
-async def test_locked_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another program holds the file the reactor turns, and what was asked fails when the time is over;
-    what is asked behind that is done.
-    """
-    monkeypatch.setattr(session_file, "LOCK_TIMEOUT", 0.3)
-    store = SQLiteStore.on(reactor, str(tmp_path / "sessions.db"))
-    store.open()
-    await store.create(session("a"), 10)
-    with closing(sqlite3.connect(store.path)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        asked = store.create(session("b"), 10)
-        turns = 0
-        while not asked.called:
-            await deferLater(reactor, 0)
-            turns += 1
-        with pytest.raises(StoreFailed, match="database is locked"):
-            await asked
-        assert turns > 10
-    assert await store.create(session("b"), 10) is Kept.YES
-    await store.close()

@@ -159,6 +159,7 @@ class RedisClient:
     :param lanes: how many connections are kept.
     :param timeout: seconds that anything may take.
     :param now: seconds since the epoch, by this machine's clock.
+    :ivar fault: why no connection could be made when that was last tried; empty when there is one.
     :ivar ahead: seconds that the clock of Redis is ahead of that, as far as is known.
     """
 
@@ -181,7 +182,7 @@ class RedisClient:
         self._now = now
         self._clock = clock
         self._name = name
-        self._fault = ""
+        self.fault = ""
         self._said = Rates(100)  # by the first word of what is refused, as Redis tells them apart
         pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
         self.lanes = [
@@ -251,20 +252,20 @@ class RedisClient:
         why = str(failure.value)
         # That there is no connection was said when it could not be made.
         kind, now = why.partition(" ")[0], self._clock.seconds()
-        if why != self._fault and not self._said.spend(kind, 1, SAID_A_SECOND, 1, now):
+        if why != self.fault and not self._said.spend(kind, 1, SAID_A_SECOND, 1, now):
             self.log.error("{name}: {why}", name=self._name, why=why)
         raise StoreFailed(f"{self._name}: {why}") from None
 
     def _noted(self, fault: str) -> None:
         """A connection was made, or could not be.  It is said once for all lanes."""
-        if fault and fault != self._fault:
+        if fault and fault != self.fault:
             self.log.error("{name}: {fault}", name=self._name, fault=fault)
-        elif self._fault and not fault:
+        elif self.fault and not fault:
             self.log.info("{name}: it works again", name=self._name)
-            self._fault = ""
+            self.fault = ""
             for lane in self.lanes:
                 lane.hurry()
-        self._fault = fault
+        self.fault = fault
 
 
 class _Lane:

@@ -60,6 +60,11 @@ class RedisSessionStore:
         """See :class:`~tcpsuite.interfaces.ISessionStore`: it is the clock of Redis."""
         return self._client.ahead
 
+    @property
+    def fault(self) -> str:
+        """See :class:`~tcpsuite.interfaces.ISessionStore`: why it could not be reached when last tried."""
+        return self._client.fault
+
     def open(self) -> None:
         """Begin to connect.  A Redis that is away at the start is no reason not to: it may come."""
         self._client.start()
