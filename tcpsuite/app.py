@@ -32,7 +32,7 @@ from tcpsuite.interfaces import IServiceContext, IShrinkable
 from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
-from tcpsuite.net.attachments import Attachments
+from tcpsuite.net.attachments import build_attachments
 from tcpsuite.net.auth import Authenticator
 from tcpsuite.net.bounds import Bounds
 from tcpsuite.net.connecting import server_endpoint
@@ -63,8 +63,6 @@ if TYPE_CHECKING:
 
 CLOSING_TIME = 5.0
 """Seconds, behind the drain, in which stores and the admin listener are surely closed."""
-
-
 LEAST_ROOM = 10
 """Descriptors for connections, however few there are: with none at all nothing would be served."""
 
@@ -108,7 +106,6 @@ class Suite(Service):
         self.failure: BaseException | None = None
         self._ready = ready
         self.sessions: SessionManager | None = None
-        self.attachments: Attachments | None = None
         self._opening: Deferred[Any] | None = None
         self._closing = DeferredLock()  # who stops it a second time waits for the first
         _make_folders(config)
@@ -120,6 +117,7 @@ class Suite(Service):
         self.upstreams: dict[str, Upstream] = {
             name: build_upstream(name, options, reactor, chance) for name, options in config.upstreams.items()
         }
+        self.attachments = build_attachments(config.sessions, self.upstreams, reactor)
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
         self._room = _room(config)
@@ -171,13 +169,6 @@ class Suite(Service):
         """The one session manager, made when the first service asks for it."""
         if self.sessions is None:
             options = self.config.sessions
-            if options.upstream:
-                self.attachments = Attachments(
-                    self.upstreams[options.upstream],
-                    self.reactor,
-                    timeout=options.attach_timeout,
-                    buffer=options.attach_buffer,
-                )
             self.sessions = SessionManager(
                 self._session_store(options),
                 self.reactor,

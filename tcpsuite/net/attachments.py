@@ -19,10 +19,11 @@ from tcpsuite.net.session_data import no_session
 from tcpsuite.net.session_options import ATTACH_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tcpsuite.core.attaching.asking import Wanted
     from tcpsuite.core.connections import Connection
+    from tcpsuite.net.session_options import SessionRules
     from tcpsuite.net.upstream import Upstream
 
 EVENTS = ("made", "failed", "resumed", "taken_over", "lost", "left", "given_up")
@@ -39,6 +40,17 @@ class Client(Protocol):
 
     def hand_over(self, heir: Any) -> None:
         """Give the connection away."""
+
+
+def build_attachments(
+    options: SessionRules, upstreams: Mapping[str, Upstream], clock: Any
+) -> Attachments | None:
+    """What sessions can be attached to, if the options say it."""
+    if not options.upstream:
+        return None
+    return Attachments(
+        upstreams[options.upstream], clock, timeout=options.attach_timeout, buffer=options.attach_buffer
+    )
 
 
 class Attachments:

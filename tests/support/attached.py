@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 BUFFER = 1000
 TIMEOUT = 100.0
+FIRST, SECOND = "01" * 8, "02" * 8
+"""The marks of the connections that are made first."""
+LOST = "ERR lost there is no such connection any more"
 
 
 class Guest:
