@@ -63,6 +63,10 @@ class Cutter:
         """Cuts that are still to be made."""
         return len(self._cuts)
 
+    def has_cut(self, times: int) -> bool:
+        """Whether it has reset what it carried so often, or oftener."""
+        return self.made >= times
+
     def cut(self) -> None:
         """Reset all connections, soon."""
         self._cut_now = True
