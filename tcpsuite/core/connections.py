@@ -137,6 +137,8 @@ class Connection:
     """Gives the bytes that were taken and have not arrived, where the traffic knows but a part of them."""
     rests: Callable[[], bool] | None = field(default=None, repr=False)
     """Says whether nothing need move on it now, where its service knows that."""
+    held_back: Callable[[], bool] | None = field(default=None, repr=False)
+    """Says whether something on it waits for bandwidth, where that is bounded."""
     reason: Reason | None = None
     """Why it ended: the first that was said counts.  ``None`` while it lives and nobody wants it to end."""
     detail: str = ""
@@ -189,14 +191,20 @@ class Connection:
         """Whether nothing need move on it now, nor its peer take anything."""
         return self.rests is not None and self.rests()
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether something on it waits for nobody but us."""
+        return self.held_back is not None and self.held_back()
+
     def stalled(self, now: float, timeout: float) -> bool:
         """Whether nothing has moved for ``timeout`` seconds: no byte, and nothing of what is on its way.
+        While something waits for bandwidth, it moves.
 
         What is on its way is asked for only each quarter of that time in which no byte has moved, for it
         costs a system call; so a peer that takes nothing more may be found a quarter late, and never early.
         Where nothing was, it is not asked for again until something moves, or time is over.
         """
-        if self.may_rest:
+        if self.may_rest or self.is_held_back:
             self.touch(now)
             return False
         idle = self.idle(now)
@@ -295,7 +303,7 @@ class Ledger:
         connection.because(Reason.CLIENT_CLOSED)
         connection.ended = now
         connection.traffic = final = Counted(connection.bytes_in, connection.bytes_out)
-        connection.on_its_way = connection.rests = None
+        connection.on_its_way = connection.rests = connection.held_back = None
         self._past[connection.id] = connection
         if len(self._past) > self._most_past:
             self._past.popitem(last=False)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.refusing import Refusal
     from tcpsuite.net.stream import IStreamTransport
+    from tcpsuite.net.throttle import Throttle
     from tcpsuite.net.throttling import Throttling
 
 HANDSHAKE_TIMEOUT = 10.0
@@ -59,6 +60,7 @@ class Admitted(Protocol):
     """
 
     transport: IStreamTransport
+    _throttle: Throttle | None = None
 
     def __init__(self, admission: Admission, record: Connection, verdict: Verdict, address: IAddress) -> None:
         self._admission = admission
@@ -109,7 +111,7 @@ class Admitted(Protocol):
         if throttling is not None and (throttle := throttling.begin(self.record, transport)) is not None:
             throttle.hand_on = inner.dataReceived
             self.dataReceived = throttle.received  # type: ignore[method-assign]
-            transport = throttle
+            transport = self._throttle = throttle
         inner.makeConnection(transport)
 
     def readConnectionLost(self) -> None:
@@ -131,8 +133,9 @@ class Admitted(Protocol):
         self.closing = True
         self.record.because(reason, detail)
         # A producer would be waited for, and resumed meanwhile.
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        transport = self._throttle or self.transport
+        transport.unregisterProducer()
+        transport.loseConnection()
 
     def cut(self, reason: Reason, detail: str) -> None:
         """End it now, with a reset."""

@@ -6,7 +6,7 @@ Rules, in both directions alike:
   each side is the producer of what the other one writes.
 * A FIN becomes a FIN, behind the bytes before it; the other direction goes on.  When both have come, both
   connections close behind what is queued on them.
-* A reset becomes a reset.
+* A reset becomes a reset, behind what a bandwidth has held back.
 * After the first FIN, ``fin_timeout`` seconds in which nothing moves end it with resets: a peer that has gone
   without a word, or never answers, holds nothing for ever.  What either side takes of what is queued for it
   moves too: the last megabytes towards a slow server take their time.
@@ -267,6 +267,9 @@ class Relay:
                 self._broken_by(side, failure_text(reason))
         if isinstance(other.transport, Stream) and other.transport.drained:
             other.cut()
+        elif isinstance(other.transport, Throttle):
+            other.transport.abort_behind()
+            self._begin_to_wait()  # it may take nothing
         else:
             # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
             self._clock.callLater(0, other.cut)
@@ -276,6 +279,8 @@ class Relay:
         for side in (self._client, self._server):
             if side.gone or not ((side.paused or side.finished) and was_reset(side.transport)):
                 continue
+            if self._record.is_held_back:
+                continue  # what it said is on its way through us
             left = unsent(self._other(side).transport)
             # Of one that is merely not read right now there may still be something to be read.
             if left == self._left.get(side) or (side.finished and not left):
@@ -313,7 +318,7 @@ class Relay:
         # Not asked of the record: its own look is the idle time-out's, and it ends with the client.
         now = self._clock.seconds()
         seen = (self._record.bytes_in, self._record.bytes_out, *self._on_their_way())
-        if seen != self._seen:
+        if seen != self._seen or self._record.is_held_back:
             self._seen, self._seen_at = seen, now
         quiet = now - self._seen_at
         if quiet < self._fin_timeout:

@@ -18,6 +18,8 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer, providedBy
 from zope.interface.declarations import Provides
 
+from tcpsuite.net.gate import Gate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -42,15 +44,16 @@ class Throttle:
     _twin: Stream | None = None  # what may be joined
     _fences = (0, 0)  # of the transport and the twin, while they are joined
     _unwanted = False  # the protocol does not want to read
+    _handing = False  # the protocol is being handed something
     _resting = False  # the transport is not read
     _gone = False
-    _timer: IDelayedCall | None = None
 
     def __init__(self, transport: Any, arriving: Flow, leaving: Flow, clock: Any, high_water: int) -> None:
         self.transport = transport
         self.hand_on: Callable[[bytes], object]
         self._flow = arriving
         self._clock = clock
+        self._gate = Gate(arriving, clock, self._go_on)
         self._kept = bytearray()
         self._outlet = _Outlet(transport, leaving, clock, high_water)
         self.write: Callable[[bytes], None] = self._outlet.write
@@ -67,6 +70,10 @@ class Throttle:
     def disconnecting(self) -> bool:
         """Whether it is being closed."""
         return self._outlet.closing or bool(self.transport.disconnecting)
+
+    def held_back(self) -> bool:
+        """Whether something that came, or is to leave, waits for bandwidth."""
+        return self._gate.waits or self._outlet.waits
 
     def begin(self, now: float) -> None:
         """Let pass what may pass without asking, if anything."""
@@ -104,10 +111,7 @@ class Throttle:
         self._gone = True
         self._twin = None
         self.write = self._outlet.write  # who knows each other in a circle is not forgotten at once
-        self._flow.stay()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._gate.end()
         self._outlet.end()
         if self._kept:
             data = bytes(self._kept)
@@ -145,9 +149,15 @@ class Throttle:
         """Close the writing half behind what was written."""
         self._outlet.close(self.transport.loseWriteConnection)
 
+    def abort_behind(self) -> None:
+        """Reset it behind what was written, as far as the transport can send that in one turn."""
+        self._outlet.unregister()
+        self._outlet.close(lambda: self._clock.callLater(0, self.transport.abortConnection))
+
     def abortConnection(self) -> None:
         """Reset it, whatever waits."""
         self._kept.clear()
+        self._gate.rest()
         self._outlet.end()
         self.transport.abortConnection()
 
@@ -157,17 +167,23 @@ class Throttle:
 
     def _go_on(self) -> None:
         """Hand on what may pass; read when nothing waits, and the protocol wants more."""
+        if self._handing:
+            return  # a protocol that pauses and resumes while it is handed something comes here, and is next
         if self._kept:
             self._flow.stay()
-        while self._kept and not (self._unwanted or self._gone or self._timer):
-            now = self._clock.seconds()
-            size = self._flow.take(len(self._kept), now)
-            if size:
-                data = bytes(self._kept[:size])
-                del self._kept[:size]
+        while self._kept and not (self._unwanted or self._gone or self._gate.timed):
+            size = self._gate.take(len(self._kept))
+            if not size:
+                break
+            data = bytes(self._kept[:size])
+            del self._kept[:size]
+            self._handing = True
+            try:
                 self.hand_on(data)
-            else:
-                self._timer = self._clock.callLater(self._flow.wait(len(self._kept), now), self._again)
+            finally:
+                self._handing = False
+        if self._unwanted and self._kept:
+            self._gate.rest()
         resting = self._unwanted or bool(self._kept)
         if resting != self._resting and not self._gone:
             self._resting = resting
@@ -211,10 +227,6 @@ class Throttle:
         self._flow.ahead = here - self.transport.bytes_in
         self._outlet.flow.ahead = there - twin.bytes_in
 
-    def _again(self) -> None:
-        self._timer = None
-        self._go_on()
-
 
 @implementer(IPushProducer)
 class _Outlet:
@@ -229,7 +241,6 @@ class _Outlet:
     _held = False  # the producer was told to wait
     _full = False  # the transport takes no more
     _close: Callable[[], object] | None = None
-    _timer: IDelayedCall | None = None
     _asking: IDelayedCall | None = None
     _ended = False
 
@@ -238,6 +249,7 @@ class _Outlet:
         self._transport = transport
         self._clock = clock
         self._high_water = high_water
+        self._gate = Gate(flow, clock, self._go_on)
         self._queue = bytearray()
 
     def __len__(self) -> int:
@@ -246,6 +258,10 @@ class _Outlet:
     @property
     def closing(self) -> bool:
         return self._close is not None
+
+    @property
+    def waits(self) -> bool:
+        return self._gate.waits
 
     def write(self, data: bytes) -> None:
         flow = self.flow
@@ -284,11 +300,10 @@ class _Outlet:
         """Nothing leaves any more."""
         self._ended = True
         self._queue.clear()
-        self.flow.stay()
-        for timer in (self._timer, self._asking):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._asking = None
+        self._gate.end()
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     def pauseProducing(self) -> None:
         """The transport takes no more."""
@@ -311,17 +326,17 @@ class _Outlet:
         """Send what may leave; then have more produced, or close."""
         if self._queue:
             self.flow.stay()
-        while self._queue and not (self._full or self._timer or self._ended):
-            now = self._clock.seconds()
-            size = self.flow.take(len(self._queue), now)
-            if size:
-                data = bytes(self._queue[:size])
-                del self._queue[:size]
-                self._transport.write(data)
-            else:
-                self._timer = self._clock.callLater(self.flow.wait(len(self._queue), now), self._again)
+        while self._queue and not (self._full or self._ended or self._gate.timed):
+            size = self._gate.take(len(self._queue))
+            if not size:
+                break
+            data = bytes(self._queue[:size])
+            del self._queue[:size]
+            self._transport.write(data)
         if self._ended:
             return
+        if self._full and self._queue:
+            self._gate.rest()
         self.run_ahead()
         if self._producer is not None:
             self._direct()
@@ -350,10 +365,6 @@ class _Outlet:
         self._asking = None
         if self._producer is not None and not (self._full or self._queue):
             self._producer.resumeProducing()
-
-    def _again(self) -> None:
-        self._timer = None
-        self._go_on()
 
 
 def _nobody(data: bytes) -> None:

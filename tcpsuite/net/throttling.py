@@ -56,6 +56,7 @@ class Throttling:
         member = self._members[record] = _Member(throttle)
         if shared:
             self._join(member, key, shared)
+        record.held_back = throttle.held_back
         throttle.begin(now)
         return throttle
 

@@ -89,6 +89,17 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(one.may_rest or one.stalled(104.0, 5.0))
         self.assertTrue(one.stalled(105.0, 5.0))
 
+    def test_held_back(self) -> None:
+        """While something waits for bandwidth it is not stalled, though nothing moves for long."""
+        one = connection()
+        one.traffic = Moving()
+        waits = True
+        one.held_back = lambda: waits
+        self.assertFalse(one.stalled(100.0, 5.0))
+        waits = False
+        self.assertFalse(one.is_held_back or one.stalled(104.0, 5.0))
+        self.assertTrue(one.stalled(105.0, 5.0))
+
     def test_stuck(self) -> None:
         """A peer that takes nothing more is found between its time-out and a quarter of it later, and what is
         on its way is asked for four times in all, and once when that is over.

@@ -152,6 +152,69 @@ class ThrottleTests(SynchronousTestCase):
         self.steps(1.0)
         self.assertEqual(len(self.came), RATE * SLICE)
 
+    def test_a_protocol_that_resumes_at_once(self) -> None:
+        """A protocol that stops reading while it works on what came, and takes its time, is handed what comes
+        next behind that, and not in the midst of it.
+        """
+        numbers = b"".join(b"%04d" % number for number in range(500))
+        depth, deepest = 0, 0
+
+        def slow(data: bytes) -> None:
+            nonlocal depth, deepest
+            depth, deepest = depth + 1, max(deepest, depth + 1)
+            self.throttle.pauseProducing()
+            self.clock.rightNow += 0.03
+            self.throttle.resumeProducing()
+            self.came.extend(data)
+            depth -= 1
+
+        self.throttle.hand_on = slow
+        self.throttle.received(numbers)
+        self.steps(1.0)
+        self.assertEqual((bytes(self.came), deepest), (numbers, 1))
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_a_protocol_that_fails(self) -> None:
+        """What a protocol raises is the transport's to see to; the next slice comes all the same."""
+
+        def fail(data: bytes) -> None:
+            raise RuntimeError("out of order")
+
+        self.throttle.hand_on = fail
+        self.clock.advance(HOLDS)
+        self.assertRaises(RuntimeError, self.throttle.received, b"x" * 2000)
+        self.throttle.hand_on = self.came.extend
+        self.throttle.resumeProducing()
+        self.steps(0.2)
+        self.assertEqual(len(self.came), 1000)
+
+    def test_held_back(self) -> None:
+        """It tells whether something waits for bandwidth; not what waits for the peer or the protocol."""
+        self.assertFalse(self.throttle.held_back())
+        for act in (self.throttle.received, self.throttle.write):
+            act(b"x" * 5000)
+            self.assertTrue(self.throttle.held_back())
+            self.steps(1.0)
+            self.assertFalse(self.throttle.held_back())
+        outlet: Any = self.transport.producer
+        self.throttle.pauseProducing()
+        outlet.pauseProducing()
+        self.throttle.received(b"x" * 5000)
+        self.throttle.write(b"x" * 5000)
+        self.assertFalse(self.throttle.held_back())
+        self.throttle.resumeProducing()
+        self.assertTrue(self.throttle.held_back())
+
+    def test_a_reset_behind_what_waits(self) -> None:
+        """A reset may wait until all has left, whoever produces more, and then for one turn."""
+        self.throttle.registerProducer(Producer(), True)
+        self.throttle.write(b"x" * 1000)
+        self.throttle.abort_behind()
+        self.clock.advance(0.05)
+        self.assertFalse(self.transport.disconnected)
+        self.steps(0.2)
+        self.assertEqual((len(self.transport.value()), self.transport.disconnected), (1000, True))
+
     def test_a_streaming_producer(self) -> None:
         """It is told to wait when more than the mark waits to leave, and to go on when all has left."""
         producer = Producer()
@@ -296,6 +359,65 @@ class ThrottlingTests(SynchronousTestCase):
             self.throttling.end(record)
         self.assertEqual(repr(self.throttling), "<Throttling connections=0 buckets=0>")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_fair(self) -> None:
+        """Each of an address has its part, at any time: who sends little is not passed over for who sends
+        much, nor the other way.
+        """
+        much, other, little = (self.begin("b") for _ in range(3))
+        much[1].write(b"x" * 10 * RATE)
+        other[1].write(b"x" * 10 * RATE)
+        for _ in range(6):
+            before = [len(each[2].value()) for each in (much, other, little)]
+            for _ in range(100):
+                if not little[1].held_back():
+                    little[1].write(b"x" * 50)
+                self.clock.advance(0.01)
+            now = [len(each[2].value()) for each in (much, other, little)]
+            for begun, ended in zip(before, now, strict=True):
+                self.assertApproximates(ended - begun, RATE / 3, RATE * SLICE * 3)
+
+    def test_turns_go_on(self) -> None:
+        """Whoever is next, and leaves, rests, or is reset, the others have their turns at once."""
+        begun = [self.begin("b") for _ in range(5)]
+        for _, throttle, _ in begun:
+            throttle.write(b"x" * 3 * RATE)
+        (gone, _, _), (_, _, full), (_, reset, _), *others = begun
+        self.throttling.end(gone)
+        outlet: Any = full.producer
+        outlet.pauseProducing()
+        reset.abortConnection()
+        for _ in range(200):
+            self.clock.advance(0.005)
+        self.assertApproximates(sum(len(each.value()) for _, _, each in others), RATE, RATE * 0.05)
+        outlet.resumeProducing()
+        before = len(full.value())
+        for _ in range(200):
+            self.clock.advance(0.005)
+        self.assertApproximates(len(full.value()) - before, RATE / 3, RATE * SLICE * 2)
+        for record, _, _ in begun:
+            self.throttling.end(record)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_timer(self) -> None:
+        """Of all who wait for a bucket one has a timer."""
+        begun = [self.begin("b") for _ in range(20)]
+        for _, throttle, _ in begun:
+            throttle.write(b"x" * RATE)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(SLICE)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for record, _, _ in begun:
+            self.throttling.end(record)
+
+    def test_the_record_tells(self) -> None:
+        """The record of a throttled connection tells whether something is held back."""
+        record, throttle, _ = self.begin("a")
+        self.assertFalse(record.is_held_back)
+        throttle.write(b"x" * RATE)
+        self.assertTrue(record.is_held_back)
+        self.throttling.end(record)
+        self.assertFalse(record.is_held_back)
 
     def test_of_a_user(self) -> None:
         """From the login on all connections of a user have the rate together."""

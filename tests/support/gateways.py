@@ -11,11 +11,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from tcpsuite.core.connections import Ledger
-from tcpsuite.core.limits import Ceiling, ResourceLimiter
+from tcpsuite.core.limits import Ceiling, Limits, ResourceLimiter
+from tcpsuite.core.limits.settings import UNLIMITED
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
 from tcpsuite.net.health_options import HealthOptions
 from tcpsuite.net.options import ServerOptions, UpstreamOptions
+from tcpsuite.net.socket_options import HIGH_WATER
+from tcpsuite.net.throttling import Throttling
 from tcpsuite.net.transport import count as count_bytes
 from tcpsuite.options import ClientEndpoint
 from tcpsuite.services.gateway import GatewayFactory
@@ -94,6 +97,7 @@ class Gateway:
     """In front of one server, or of several; gives its ended connections' records in ``records``.
 
     :param name: gives a server's client endpoint string.
+    :param limits: of its clients.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Gateway:
         fin_timeout: float = 30.0,
         max_connections: int = 0,
         name: Callable[[socket.socket], str] = address,
+        limits: Limits = UNLIMITED,
         **options: Any,
     ) -> None:
         from twisted.internet import reactor
@@ -117,28 +122,30 @@ class Gateway:
         self.records: list[Connection] = []
         self.upstream = build_upstream("test", table, reactor, random.Random(1))
         self._reactor: Any = reactor
-        self._admission = Admission(
+        limiter = ResourceLimiter(limits, exempt_loopback=False)
+        self.admission = Admission(
             listener="gate",
             service_name="gateway",
             service=GatewayFactory(self.upstream, reactor, fin_timeout=fin_timeout),
-            limiter=ResourceLimiter(),
+            limiter=limiter,
             ceiling=Ceiling(1000),
             pause=lambda rest: None,
             ledger=Ledger(),
             ended=self.records.append,
             ids=map(str, count(1)),
             clock=self._reactor,
+            throttling=Throttling(limiter, self._reactor, HIGH_WATER),
         )
 
     async def __aenter__(self) -> Gateway:
-        self._port = self._reactor.listenTCP(0, self._admission, interface="127.0.0.1")
+        self._port = self._reactor.listenTCP(0, self.admission, interface="127.0.0.1")
         count_bytes(self._port)
         self.upstream.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         await self._port.stopListening()
-        await self._admission.when_empty().addTimeout(PATIENCE, self._reactor)
+        await self.admission.when_empty().addTimeout(PATIENCE, self._reactor)
         await self.upstream.stop(PATIENCE)
         assert [server.active for server in self.upstream.servers] == [0] * len(self.upstream.servers)
 

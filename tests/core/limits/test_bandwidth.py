@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -97,10 +99,118 @@ class FlowTests(SynchronousTestCase):
                 left -= taken
                 passed += taken
                 if left:
-                    now += flow.wait(left, now) + late
+                    wait = flow.wait(left, now)
+                    assert wait is not None
+                    now += wait + late
             self.assertLessEqual(passed, 50_000 * (now - start) + 1)
         if passed > 5000:
             self.assertGreater(passed / (now - start), 50_000 * 0.66)
+
+
+class TurnsTests(SynchronousTestCase):
+    """Several who take from the same buckets."""
+
+    def setUp(self) -> None:
+        self.now = 0.0
+        self.passed: Counter[str] = Counter()
+        self.longest: dict[str, float] = {}
+
+    def run_for(self, seconds: float, wants: dict[str, int], flows: dict[str, Flow]) -> None:
+        """Each wants so much, all the time: a new piece when it has the one before, which is noted with the
+        longest time that a piece took.
+        """
+        left, since = dict(wants), dict.fromkeys(wants, self.now)
+        for _ in range(round(seconds / 0.001)):
+            self.now += 0.001
+            for name, flow in flows.items():
+                size = flow.take(left[name], self.now)
+                self.passed[name] += size
+                left[name] -= size
+                if not left[name]:
+                    self.longest[name] = max(self.longest.get(name, 0.0), self.now - since[name])
+                    left[name], since[name] = wants[name], self.now
+
+    def test_much_beside_little(self) -> None:
+        """Who wants much and who asks for each few bytes have the same, and nothing is left over."""
+        bucket = Bucket(100_000, 0.0)
+        flows = {name: flow_through(bucket) for name in ("much", "little")}
+        self.run_for(5.0, {"much": 1 << 20, "little": 100}, flows)
+        self.assertApproximates(self.passed["much"], 250_000, 5000)
+        self.assertApproximates(self.passed["little"], 250_000, 5000)
+
+    def test_all_alike(self) -> None:
+        """However many want much, each has its part, and its turn after one slice of each other one."""
+        bucket = Bucket(100_000, 0.0)
+        flows = {f"{number}": flow_through(bucket) for number in range(10)}
+        self.run_for(10.0, dict.fromkeys(flows, 2000), flows)
+        for name in flows:
+            self.assertApproximates(self.passed[name], 100_000, 4000)
+            self.assertLessEqual(self.longest[name], 11 * SLICE)
+
+    def test_what_one_leaves_is_the_others(self) -> None:
+        """Who has a narrower bucket of its own has all of that; the others share what it leaves."""
+        bucket = Bucket(100_000, 0.0)
+        flows = {"a": flow_through(bucket), "b": flow_through(bucket)}
+        flows["slow"] = flow_through(Bucket(10_000, 0.0), bucket)
+        self.run_for(10.0, {"a": 1 << 20, "b": 1 << 20, "slow": 1 << 20}, flows)
+        for name, share in (("a", 45_000), ("b", 45_000), ("slow", 10_000)):
+            self.assertApproximates(self.passed[name], share * 10, share * 0.2)
+
+    def test_crosswise(self) -> None:
+        """Who takes from two buckets of which others take too is not passed over in either."""
+        address, user = Bucket(100_000, 0.0), Bucket(100_000, 0.0)
+        flows = {"both": flow_through(address, user)}
+        for number in range(3):
+            flows[f"address {number}"] = flow_through(address)
+            flows[f"user {number}"] = flow_through(user)
+        self.run_for(10.0, dict.fromkeys(flows, 1 << 20), flows)
+        for name in flows:
+            self.assertApproximates(self.passed[name], 250_000, 5000)
+
+    def test_nothing_saved_up(self) -> None:
+        """Who was away has no more than the others when it is back."""
+        bucket = Bucket(100_000, 0.0)
+        flows = {name: flow_through(bucket) for name in ("stays", "away")}
+        self.run_for(5.0, {"stays": 1 << 20}, {"stays": flows["stays"]})
+        self.passed.clear()
+        self.run_for(2.0, dict.fromkeys(flows, 1 << 20), flows)
+        self.assertApproximates(self.passed["away"], 100_000, 4000)
+
+    def test_who_is_next(self) -> None:
+        """Who waits behind another knows no time, and is told of when that one has taken, or rests."""
+        bucket = Bucket(1000, 0.0)
+        first, second, third = (flow_through(bucket) for _ in range(3))
+        for flow in (first, second, third):
+            flow.who = flow
+            self.assertEqual(flow.take(500, 0.0), 0)
+        self.assertTrue(first.waits and second.waits)
+        self.assertEqual((first.wait(500, 0.0), second.wait(500, 0.0)), (SLICE, None))
+        self.assertEqual((first.next(), second.next()), ([], [first]))
+        self.assertEqual((second.take(500, HOLDS), first.take(500, HOLDS)), (0, 20))
+        self.assertEqual(first.next(), [second])
+        second.rest()
+        self.assertEqual((second.waits, second.next()), (False, [third]))
+        for _ in range(2):
+            third.rest()
+        self.assertEqual((third.next(), round(bucket.level(HOLDS))), ([], 80))
+
+    def test_rests_with_something_given(self) -> None:
+        """What one bucket has given, while another has not, is given back by who rests."""
+        wide, narrow = Bucket(1000, 0.0), Bucket(100, HOLDS)
+        flow = flow_through(wide, narrow)
+        self.assertEqual(flow.take(50, HOLDS), 0)
+        self.assertEqual(round(wide.level(HOLDS)), 50)
+        flow.rest()
+        self.assertEqual(round(wide.level(HOLDS)), 100)
+
+    def test_ahead_of_nobody(self) -> None:
+        """While one waits nobody takes ahead."""
+        bucket = Bucket(FAST, 0.0)
+        waiting, other = flow_through(bucket), flow_through(bucket)
+        waiting.take(1, 0.0)
+        self.assertFalse(other.run_ahead(HOLDS))
+        waiting.rest()
+        self.assertTrue(other.run_ahead(HOLDS))
 
 
 class AheadTests(SynchronousTestCase):
