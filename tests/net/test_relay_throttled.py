@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import select
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.limits import Limits
 from tcpsuite.options import Size
-from tests.support.gateways import PATIENCE, Gateway, finish, listening, read_all, read_until_reset, reset
+from tests.support.gateways import Gateway, finish, listening, read_all, read_until_reset, reset
 
 if TYPE_CHECKING:
     from tcpsuite.core.connections import Connection
@@ -27,10 +25,10 @@ IMPATIENT = 0.15
 """Seconds: an idle time-out that is over long before all of that has passed."""
 
 
-async def _relayed(scene: Any, limits: Limits = LIMITS, **options: Any) -> Connection:
+async def _relayed(scene: Any) -> Connection:
     """The record of one connection on which ``scene(client, server)`` was played."""
     with listening() as server:
-        async with Gateway(server, limits=limits, **options) as gateway:
+        async with Gateway(server, limits=LIMITS) as gateway:
             await gateway.play(scene, server)
     return gateway.records[0]
 
@@ -65,27 +63,6 @@ async def test_a_reset_of_the_client() -> None:
         assert first + read_until_reset(server) == PAYLOAD
 
     assert (await _relayed(scene)).reason is Reason.CLIENT_RESET
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_client_that_takes_nothing() -> None:
-    """Behind a server's reset nobody waits for ever for a client that takes nothing of what was said."""
-
-    def scene(client: socket.socket, server: socket.socket) -> None:
-        client.sendall(b"x")
-        assert server.recv(1) == b"x"
-        with suppress(TimeoutError):
-            server.settimeout(0.5)
-            while True:
-                server.sendall(PAYLOAD)
-        reset(server)
-        look = select.poll()
-        look.register(client, 0)  # nothing but its reset is told
-        assert look.poll(1000 * PATIENCE)
-
-    fast = Limits(0, bandwidth_per_connection=Size(1 << 30))
-    record = await _relayed(scene, limits=fast, fin_timeout=0.2)
-    assert record.reason is Reason.SERVER_RESET
 
 
 @pytest_twisted.ensureDeferred

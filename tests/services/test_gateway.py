@@ -69,7 +69,11 @@ class GatewayCase(SynchronousTestCase):
         directlyProvides(transport, *provided)
         protocol.connection = self.record
         transport.protocol = protocol
-        protocol.makeConnection(transport)
+        protocol.makeConnection(self.wrapped(transport))
+        return transport
+
+    def wrapped(self, transport):
+        """What the gateway is given of a client's transport."""
         return transport
 
 
