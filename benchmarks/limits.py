@@ -12,6 +12,9 @@ logins of a user; with overrides, for 1,000 networks of 8 to 32 bits.  What it c
 rounds, and not measured but for the line that says so.  Every round measures each way once; the figure is the
 median of the rounds, in brackets the lowest and the highest.
 
+Shared limits have heard of every key before, and are told again between rounds: nobody waits for that.
+``benchmarks/shared_limits.py`` measures what it takes.
+
 The bytes are those that Python has allocated for a key more, the text of the key included.
 """
 
@@ -29,10 +32,13 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from random import Random
 
-from tcpsuite.core.limits import Limits, Overrides, ResourceLimiter, parse_overrides, user_key
+from tcpsuite.core.limits import Limits, Overrides, ResourceLimiter, Sharing, parse_overrides, user_key
 from tcpsuite.core.limits.keys import key_of
 from tcpsuite.core.limits.rates import Rates
+from tcpsuite.core.limits.sharing import Answer, Heard
 from tcpsuite.interfaces import Verdict
+from tcpsuite.net.limit_options import LimitsOptions
+from tcpsuite.net.sharing import SharedLimiter
 
 CHECK = 2000
 """Nanoseconds that the check of one limit may take."""
@@ -69,18 +75,41 @@ def networks(chance: Random) -> Overrides:
     return parse_overrides("\n".join(f"{network} connections_per_ip=1000" for network in found))
 
 
+class Told:
+    """Stands for Redis, in which there is room for everybody."""
+
+    def __init__(self) -> None:
+        self.sharing = Sharing(3600.0)
+
+    def wake(self) -> None:
+        """Asked between rounds."""
+
+    def tell(self) -> None:
+        """A turn passes, and all that is asked is answered."""
+        self.sharing.turn(0.0)
+        heard = Heard(True, True, frozenset())
+        while (question := self.sharing.ask(0.0)) is not None:
+            claims = [(claim.wanted, claim.most) for claim in question.claims]
+            purchases = [(each.wanted, 0.0) for each in question.purchases]
+            self.sharing.answered(question, Answer(heard, claims, purchases), 0.0)
+
+
 class Way:
     """One thing to measure.
 
     :param most: nanoseconds that it may take.
     :param check: called, and measured; verdicts that it gives are released.
+    :param told: who answers what a shared limiter asks.
     """
 
-    def __init__(self, title: str, most: int, limiter: ResourceLimiter, check: Check) -> None:
+    def __init__(
+        self, title: str, most: int, limiter: ResourceLimiter, check: Check, told: Told | None = None
+    ) -> None:
         self.title = title
         self.most = most
         self.limiter = limiter
         self.check = check
+        self.told = told
         self.rounds: list[float] = []
 
     def measure(self, people: Sequence[Who]) -> None:
@@ -96,6 +125,8 @@ class Way:
             for verdict in verdicts if isinstance(verdicts, tuple) else (verdicts,):
                 if isinstance(verdict, Verdict):
                     self.limiter.release(verdict)
+        if self.told is not None:
+            self.told.tell()
 
 
 def admission(limiter: ResourceLimiter) -> Check:
@@ -109,7 +140,14 @@ def ways(overrides: Overrides) -> list[Way]:
     """All that is measured, each with a limiter of its own."""
     connections, messages = ResourceLimiter(), ResourceLimiter(ROOMY)
     plain, mapped = ResourceLimiter(ROOMY), ResourceLimiter(ROOMY, overrides=overrides)
-    rates = Rates()
+    rates, told = Rates(), Told()
+    shared = SharedLimiter(
+        LimitsOptions(
+            connections_per_ip=1000, message_burst=10_000, shared=("connections_per_ip", "message_rate")
+        ),
+        "all",
+        told,
+    )
     return [
         Way(
             "connections of an address", CHECK, connections, lambda client, *_: connections.admit(client, 0.0)
@@ -122,6 +160,20 @@ def ways(overrides: Overrides) -> list[Way]:
             lambda _, key, user: messages.spend(user_key(user), 1, 0.0),
         ),
         Way("a request of an address", CHECK, messages, lambda _, key, user: messages.spend(key, 1, 0.0)),
+        Way(
+            "connections of an address, shared",
+            CHECK,
+            shared,
+            lambda client, *_: shared.admit(client, 0.0),
+            told,
+        ),
+        Way(
+            "a request of an address, shared",
+            CHECK,
+            shared,
+            lambda _, key, user: shared.spend(key, 1, 0.0),
+            told,
+        ),
         Way("an admission, three limits", ADMISSION, plain, admission(plain)),
         Way("an admission, three limits and 1,000 networks", ADMISSION, mapped, admission(mapped)),
     ]

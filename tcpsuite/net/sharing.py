@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tcpsuite.core.limits import ResourceLimiter, Terms
+from tcpsuite.core.limits import LIMITS, ResourceLimiter, Terms
 
 if TYPE_CHECKING:
     from tcpsuite.core.limits import Sharing
@@ -43,24 +43,29 @@ class SharedLimiter(ResourceLimiter):
         super().__init__(
             options, exempt_loopback=options.exempt_loopback, dry_run=options.dry_run, shared=tables
         )
-        self._asks = [table.asks for table in tables.given.values()]
-        self._asking = asking
+        asks = {limit: table.asks for limit, table in tables.given.items()}
+        self._of_clients, self._of_arrivals, self._of_users, self._of_messages = (
+            asks.get(limit, {}) for limit in LIMITS
+        )
+        self._wake = asking.wake
 
     def admit(self, client: str, now: float) -> Verdict:
         """See :meth:`ILimiter.admit`."""
-        return self._asked(super().admit(client, now))
+        verdict = super().admit(client, now)
+        if self._of_clients or self._of_arrivals:
+            self._wake()
+        return verdict
 
     def admit_user(self, user: str, now: float) -> Verdict:
         """See :meth:`ILimiter.admit_user`."""
-        return self._asked(super().admit_user(user, now))
+        verdict = super().admit_user(user, now)
+        if self._of_users:
+            self._wake()
+        return verdict
 
     def spend(self, key: str, amount: float, now: float) -> Verdict:
         """See :meth:`ILimiter.spend`."""
-        return self._asked(super().spend(key, amount, now))
-
-    def _asked(self, verdict: Verdict) -> Verdict:
-        for asks in self._asks:
-            if asks:
-                self._asking.wake()
-                break
+        verdict = super().spend(key, amount, now)
+        if self._of_messages:
+            self._wake()
         return verdict

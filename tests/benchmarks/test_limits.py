@@ -10,7 +10,7 @@ def test_prints_what_a_check_costs() -> None:
     told = call("limits.py", "--rounds", "2", "--keys", "500").stdout
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if "|" in line]
     checks = [row for row in rows if len(row) == 4 and row[3] in ("met", "missed")]
-    assert len(checks) == 12
+    assert len(checks) == 16
     for _, figure, most, met in checks:
         within = float(figure.split(" ")[0].replace(",", "")) <= float(most.replace(",", ""))
         assert met == ("met" if within else "missed")

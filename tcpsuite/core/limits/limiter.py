@@ -20,8 +20,6 @@ from tcpsuite.interfaces import ILimiter, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tcpsuite.core.limits.places import Places
-
 _EXEMPT = Verdict(True)
 
 
@@ -104,7 +102,9 @@ class ResourceLimiter:
         if 0 < limits.connections_per_ip <= (held := self._clients.of(key)):
             verdict = self._too_many("connections_per_ip", key, held, limits.connections_per_ip)
         elif self._places is not None and limits.connections_per_ip:
-            verdict = self._elsewhere("connections_per_ip", self._places, key, limits.connections_per_ip, now)
+            why = self._places.refuses(key, held, limits.connections_per_ip, now)
+            if why:
+                verdict = self._elsewhere("connections_per_ip", key, held, limits.connections_per_ip, why)
         if limits.connection_rate and (verdict is None or verdict.allowed):
             wait = self._arrivals.spend(key, 1, limits.connection_rate, limits.connection_burst, now)
             if wait:
@@ -122,9 +122,9 @@ class ResourceLimiter:
         if 0 < limits.connections_per_user <= (held := self._users.of(key)):
             verdict = self._too_many("connections_per_user", key, held, limits.connections_per_user)
         elif self._logins is not None and limits.connections_per_user:
-            verdict = self._elsewhere(
-                "connections_per_user", self._logins, key, limits.connections_per_user, now
-            )
+            why = self._logins.refuses(key, held, limits.connections_per_user, now)
+            if why:
+                verdict = self._elsewhere("connections_per_user", key, held, limits.connections_per_user, why)
         return self._taken(self._users, verdict, key)
 
     def spend(self, key: str, amount: float, now: float) -> Verdict:
@@ -184,12 +184,9 @@ class ResourceLimiter:
         reason = f"{user_of(key) or key} has {held} connections open, of {most} that it may have"
         return Verdict(limit in self._dry_run, limit, reason, key=key)
 
-    def _elsewhere(self, limit: str, places: Places, key: str, most: int, now: float) -> Verdict | None:
-        """A verdict, when ``key`` has no more than it may here, but too many with what the others have."""
-        why = places.refuses(key, most, now)
-        if not why:
-            return None
-        reason = f"{user_of(key) or key} has {places.of(key)} connections open here, of {most} in all; {why}"
+    def _elsewhere(self, limit: str, key: str, held: int, most: int, why: str) -> Verdict:
+        """``key`` has no more than it may here, but too many with what the others have."""
+        reason = f"{user_of(key) or key} has {held} connections open here, of {most} in all; {why}"
         return Verdict(limit in self._dry_run, limit, reason, key=key)
 
     def _too_fast(self, limit: str, key: str, what: str, rate: float, wait: float, now: float) -> Verdict:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from tcpsuite.core.limits.counts import Counts
-from tcpsuite.core.limits.standing import RETRY, Recent, Round, Standing, Terms
+from tcpsuite.core.limits.standing import RETRY, Round, Standing, Terms, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,11 +41,13 @@ class Claim:
 class _Share:
     """The places of one key that are this process's."""
 
-    __slots__ = ("again", "full", "held", "most")
+    __slots__ = ("again", "full", "heard", "held", "low", "most")
 
     def __init__(self) -> None:
+        self.heard = 0  # in which turn somebody came or left
         self.held = 0  # reserved
         self.most = 0  # the limit, as it was when one last came
+        self.low = 0  # with so many left it asks for more
         self.full = False  # there are no others, it was told
         self.again = 0.0  # when it may ask again though
 
@@ -68,7 +70,7 @@ class Places(Counts):
         self.standing = standing
         self._shares: dict[str, _Share] = {}
         self.asks: dict[str, None] = {}  # a set in order, the same object always
-        self._recent = Recent()
+        self._turns: Turns[_Share] = Turns()
         self._round = Round(REFRESH)
 
     def __repr__(self) -> str:
@@ -82,16 +84,17 @@ class Places(Counts):
         """
         return sum(max(0, share.held - self.of(key)) for key, share in self._shares.items())
 
-    def refuses(self, key: str, most: int, now: float) -> str:
-        """Why ``key``, which may have ``most`` in all and has fewer here, gets none; empty if it does."""
+    def refuses(self, key: str, used: int, most: int, now: float) -> str:
+        """Why ``key``, which has ``used`` here and may have ``most`` in all, gets none; empty if it does."""
         share = self._shares.get(key)
         if share is None:
             share = self._shares[key] = _Share()
-        self._recent.note(key)
-        share.most = most
-        used = self.of(key)
-        if used < share.held and now <= self.standing.valid_until:
-            if share.held - used <= self.terms.batch_of(most) // 2 and share.held < most and not share.full:
+        self._turns.note(key, share)
+        if share.most != most:
+            share.most, share.low = most, self.terms.batch_of(most) // 2
+        left = share.held - used
+        if left > 0 and now <= self.standing.valid_until:
+            if left <= share.low and share.held < most and not share.full:
                 self.asks[key] = None
             return ""
         if self.standing.alone(now):
@@ -112,24 +115,24 @@ class Places(Counts):
     def give_back(self, verdict: Verdict) -> bool:
         """What was taken with that verdict is gone; whether it had been here until now."""
         found = super().give_back(verdict)
-        if found:
-            self._recent.note(verdict.key)
+        share = self._shares.get(verdict.key)
+        if found and share is not None:
+            self._turns.note(verdict.key, share)
         return found
 
     def turn(self, now: float) -> None:
         """Time has passed: give back what nobody uses, and say again what the store may have forgotten."""
-        heard, quiet = self._recent.turn()
+        heard, quiet = self._turns.turn(self._shares)
         for key in heard:
-            share = self._shares.get(key)
-            if share is not None and share.held - self.of(key) > 2 * self.terms.batch_of(share.most):
+            share = self._shares[key]
+            if share.held - self.of(key) > 2 * self.terms.batch_of(share.most):
                 self.asks[key] = None
         for key in (*quiet, *self._round.some(self._shares)):
-            if now > self.standing.valid_until and not self.of(key) and key not in self._recent:
-                # Nobody can be told, and nothing of it is reserved any more.
-                self._shares.pop(key, None)
-                self.asks.pop(key, None)
-            elif key in self._shares:
-                self.asks[key] = None
+            if (known := self._shares.get(key)) is None:
+                continue
+            self.asks[key] = None
+            if now > self.standing.valid_until and not self.of(key) and not self._turns.recent(known):
+                self._forget(key)  # nobody can be told, and nothing of it is reserved any more
 
     def claims(self, number: int) -> list[Claim]:
         """What is to be said next, of at most so many keys; from now on it counts as said."""
@@ -137,9 +140,9 @@ class Places(Counts):
         while self.asks and len(found) < number:
             key = next(iter(self.asks))
             del self.asks[key]
-            share = self._shares.get(key) or _Share()  # forgotten meanwhile: it has nothing
+            share = self._shares[key]
             used = self.of(key)
-            spare = self.terms.batch_of(share.most) if key in self._recent else 0
+            spare = self.terms.batch_of(share.most) if self._turns.recent(share) else 0
             wanted = max(used, min(share.most, used + spare))
             share.held = min(share.held, wanted)  # the others may have it from here on
             found.append(Claim(self, key, used, wanted, share.most))
@@ -160,12 +163,12 @@ class Places(Counts):
         share.full = free <= 0
         if share.full:
             share.again = now + RETRY
-        if not self.of(claim.key) and claim.key not in self._recent:
-            del self._shares[claim.key]
+        if not self.of(claim.key) and not self._turns.recent(share):
+            self._forget(claim.key)
 
     def failed(self, claims: Iterable[Claim]) -> None:
         """Nobody knows whether these were heard."""
-        self.asks.update(dict.fromkeys(claim.key for claim in claims))
+        self.asks.update(dict.fromkeys(claim.key for claim in claims if claim.key in self._shares))
 
     def tell_all(self) -> None:
         """The store knows nothing of this process: say it all."""
@@ -174,3 +177,7 @@ class Places(Counts):
         self.untold = len(self.asks)
         for share in self._shares.values():
             share.full = False
+
+    def _forget(self, key: str) -> None:
+        del self._shares[key]
+        self.asks.pop(key, None)

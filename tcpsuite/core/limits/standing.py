@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from math import ceil, inf
+from typing import Generic, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -65,30 +66,49 @@ class Standing:
         return "; Redis is away, and this process counts alone" if self.alone(now) else ""
 
 
-class Recent:
-    """The keys of which one was heard in this turn, or in the one before."""
+class Heard(Protocol):
+    """What remembers in which turn one heard of it last."""
+
+    heard: int
+
+
+Thing = TypeVar("Thing", bound=Heard)
+
+
+class Turns(Generic[Thing]):
+    """Of which keys one hears, turn by turn.  It costs an append for each key and turn, and nothing else.
+
+    :ivar number: the turn that it is.
+    :ivar keys: those of which one heard in this turn.
+    """
 
     def __init__(self) -> None:
-        self._now: set[str] = set()
-        self._before: set[str] = set()
+        self.number = 1
+        self.keys: list[str] = []
+        self._before: list[str] = []
 
     def __repr__(self) -> str:
-        return f"<Recent {len(self._now)} in this turn, {len(self._before)} before>"
+        return f"<Turns {self.number} heard={len(self.keys)}>"
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._now or key in self._before
+    def note(self, key: str, thing: Thing) -> None:
+        """One hears of ``key``, whose this is."""
+        if thing.heard != self.number:
+            thing.heard = self.number
+            self.keys.append(key)
 
-    def note(self, key: str) -> None:
-        """One hears of it."""
-        self._now.add(key)
+    def recent(self, thing: Thing) -> bool:
+        """Whether one heard of it in this turn, or in the one before."""
+        return thing.heard >= self.number - 1
 
-    def turn(self) -> tuple[set[str], set[str]]:
+    def turn(self, things: Mapping[str, Thing]) -> tuple[list[str], list[str]]:
         """The next turn begins.
 
-        :return: the keys of which one was heard in the turn that ends, and those that are recent no more.
+        :return: the keys of which one heard in the turn that ends, and those that are recent no more.
         """
-        heard, quiet = self._now, self._before - self._now
-        self._before, self._now = heard, set()
+        heard = [key for key in self.keys if key in things]
+        quiet = [key for key in self._before if key in things and things[key].heard < self.number]
+        self._before, self.keys = self.keys, []
+        self.number += 1
         return heard, quiet
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from heapq import nlargest
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from tcpsuite.core.limits.rates import KEYS, Rates
-from tcpsuite.core.limits.standing import RETRY, Recent, Standing, Terms
+from tcpsuite.core.limits.standing import RETRY, Standing, Terms, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,9 +39,11 @@ class Purchase:
 class _Purse:
     """What of one key may be spent here."""
 
-    __slots__ = ("at", "burst", "debt", "empty_until", "have", "owed", "rate", "spent")
+    __slots__ = ("at", "burst", "debt", "empty_until", "have", "heard", "low", "owed", "rate", "spent")
 
     def __init__(self) -> None:
+        self.heard = 0  # in which turn somebody asked
+        self.low = 0.0  # when no more is left it asks for more
         self.have = 0.0  # paid for
         self.debt = 0.0  # spent on credit
         self.owed = 0.0  # the same, and said in a question that was not answered yet
@@ -67,7 +70,7 @@ class Tokens(Rates):
         self.standing = standing
         self._purses: OrderedDict[str, _Purse] = OrderedDict()
         self.asks: dict[str, None] = {}  # a set in order, the same object always
-        self._recent = Recent()
+        self._turns: Turns[_Purse] = Turns()
 
     def __repr__(self) -> str:
         return f"<Tokens {self.name} purses={len(self._purses)} asks={len(self.asks)}>"
@@ -82,32 +85,37 @@ class Tokens(Rates):
 
     def spend(self, key: str, amount: float, rate: float, burst: float, now: float) -> float:
         """See :meth:`Rates.spend <tcpsuite.core.limits.rates.Rates.spend>`."""
-        if amount > burst:
-            return float("inf")
         purse = self._purses.get(key)
         if purse is None:
             purse = self._purses[key] = _Purse()
             if len(self._purses) > self.capacity:
                 self._forget(next(iter(self._purses)))
-        else:
+        if purse.heard != self._turns.number:
+            # Once in a turn will do, to know who was heard of longest ago.
             self._purses.move_to_end(key)
-        self._recent.note(key)
-        purse.rate, purse.burst = rate, burst
-        batch = self.terms.batch_of(burst)
+            self._turns.note(key, purse)
+        if purse.rate != rate or purse.burst != burst:
+            purse.rate, purse.burst, purse.low = rate, burst, self.terms.batch_of(burst) / 2
         if purse.have >= amount:
             purse.have -= amount
-            if 2 * purse.have <= batch and now >= purse.empty_until:
+            if purse.have <= purse.low and now >= purse.empty_until:
                 self.asks[key] = None
             return 0.0
+        return self._beyond(key, purse, amount, now)
+
+    def _beyond(self, key: str, purse: _Purse, amount: float, now: float) -> float:
+        """The same, for what was not paid for."""
+        if amount > purse.burst:
+            return inf
         if self.standing.alone(now):
-            own = self.terms.alone_of(burst)
+            own = self.terms.alone_of(purse.burst)
             if not own:
                 return 1.0
-            return super().spend(key, amount, rate * self.terms.local_share, max(own, amount), now)
+            return super().spend(key, amount, purse.rate * self.terms.local_share, max(own, amount), now)
         if now < purse.empty_until:
             return purse.empty_until - now
         self.asks[key] = None
-        if purse.debt + purse.owed + amount <= max(batch, amount):
+        if purse.debt + purse.owed + amount <= max(self.terms.batch_of(purse.burst), amount):
             purse.debt += amount
             return 0.0
         return RETRY
@@ -125,8 +133,8 @@ class Tokens(Rates):
 
     def turn(self, now: float) -> None:
         """Time has passed: give back what nobody spends."""
-        _, quiet = self._recent.turn()
-        self.asks.update(dict.fromkeys(key for key in quiet if key in self._purses))
+        _, quiet = self._turns.turn(self._purses)
+        self.asks.update(dict.fromkeys(quiet))
 
     def purchases(self, number: int) -> list[Purchase]:
         """What is to be asked next, of at most so many keys."""
@@ -137,7 +145,7 @@ class Tokens(Rates):
             purse = self._purses[key]
             purse.owed += purse.debt
             debt, purse.debt = purse.owed, 0.0
-            if key in self._recent:
+            if self._turns.recent(purse):
                 wanted = max(0.0, self.terms.batch_of(purse.burst) - purse.have)
             else:
                 wanted = 0.0
@@ -164,7 +172,7 @@ class Tokens(Rates):
         if given < asked.wanted:
             # There is one more when the backlog is one less than a burst.
             purse.empty_until = now + max(RETRY, backlog + (1 - asked.burst) / asked.rate)
-        if asked.key in self._recent:
+        if self._turns.recent(purse):
             return
         if purse.have or purse.debt:
             self.asks[asked.key] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.limits import Limits, ResourceLimiter, Terms
-from tcpsuite.core.limits.standing import Recent
+from tcpsuite.core.limits.standing import Turns
 from tcpsuite.errors import LocalError
 from tcpsuite.interfaces import Verdict
 from tcpsuite.testing.limiters import LimiterContract
@@ -219,17 +219,24 @@ class TermsTests(SynchronousTestCase):
             self.assertRaises(LocalError, Terms, local_share=value)
 
 
-class RecentTests(SynchronousTestCase):
+class TurnsTests(SynchronousTestCase):
     def test_two_turns(self) -> None:
-        """A key is recent in the turn in which one hears of it, and in the next."""
-        recent = Recent()
-        recent.note("a")
-        self.assertEqual(recent.turn(), ({"a"}, set()))
-        self.assertIn("a", recent)
-        recent.note("b")
-        self.assertEqual(repr(recent), "<Recent 1 in this turn, 1 before>")
-        self.assertEqual(recent.turn(), ({"b"}, {"a"}))
-        self.assertNotIn("a", recent)
+        """A key is recent in the turn in which one hears of it, however often, and in the next."""
+
+        class Thing:
+            heard = 0
+
+        turns: Turns[Thing] = Turns()
+        things = {"a": Thing(), "b": Thing(), "gone": Thing()}
+        for key in ("a", "a", "gone"):
+            turns.note(key, things[key])
+        self.assertEqual(repr(turns), "<Turns 1 heard=2>")
+        del things["gone"]
+        self.assertEqual(turns.turn(things), (["a"], []))
+        self.assertTrue(turns.recent(things["a"]))
+        turns.note("b", things["b"])
+        self.assertEqual(turns.turn(things), (["b"], ["a"]))
+        self.assertFalse(turns.recent(things["a"]))
 
 
 class ContractTests(LimiterContract, SynchronousTestCase):

@@ -130,8 +130,10 @@ class TokensTests(SynchronousTestCase):
     def test_capacity(self) -> None:
         """Of more keys than there is room for those are forgotten that were heard of longest ago."""
         table = Tokens("l", self.one.sharing.standing, Terms(), capacity=2)
-        for key in ("a", "b", "a", "c"):
-            table.spend(key, 1, RATE, BURST, 0.0)
+        for keys in ("ab", "a", "c"):
+            for key in keys:
+                table.spend(key, 1, RATE, BURST, 0.0)
+            table.turn(0.0)
         self.assertEqual(sorted(table.top(9, 0.0)), ["a", "c"])
         purchases = table.purchases(9)
         self.assertEqual([each.key for each in purchases], ["a", "c"])
