@@ -61,7 +61,6 @@ class Counting:
     :ivar reads: how often bytes came.
     """
 
-    __slots__ = ()
     bytes_in = 0
     bytes_out = 0
     reads = 0

@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tcpsuite.core.mux.mux import Mux, MuxLimits, What
+from tcpsuite.core.mux.events import MuxLimits, What
+from tcpsuite.core.mux.mux import Mux
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.stream import StreamTransport
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tcpsuite.core.mux.events import MuxLimits, What
 from tcpsuite.core.mux.frames import INITIAL_WINDOW, MAX_FRAME, Code
-from tcpsuite.core.mux.mux import MuxLimits, What
 from tests.core.mux.wire import (
     ACK,
     DATA,

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tcpsuite.core.mux.mux import Event, Mux, MuxLimits, What
+from tcpsuite.core.mux.events import Event, MuxLimits, What
+from tcpsuite.core.mux.mux import Mux
 from tests.core.mux.wire import sent
 
 LIMITS = MuxLimits(max_window=1 << 20, max_streams=20, max_unacknowledged=3)

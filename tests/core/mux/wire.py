@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tcpsuite.core.mux.events import Event, MuxLimits, What
 from tcpsuite.core.mux.frames import HEADER, HEADER_SIZE
-from tcpsuite.core.mux.mux import Event, Mux, MuxLimits, What
+from tcpsuite.core.mux.mux import Mux
 from tcpsuite.core.mux.stream import Stream
 
 DATA, WINDOW, PING, GO_AWAY = range(4)

@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.mux.mux import MuxLimits
+from tcpsuite.core.mux.events import MuxLimits
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.connection import MuxOptions
 from tests.core.mux.wire import ACK, DATA, GO_AWAY, PING, SYN, WINDOW, frames, wire
