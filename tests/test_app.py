@@ -197,6 +197,23 @@ async def test_a_drain_is_seen_and_ends_with_the_last_connection(suite):
 
 
 @pytest_twisted.ensureDeferred
+async def test_not_ready_without_the_store(suite, tmp_path):
+    """From the first answer that the store of sessions owes until it works, which is found out by asking."""
+    sessions = await connect(suite.listeners["sessions"].addresses[0])
+    await sessions.ask(b"OPEN\n", 47)
+    file, elsewhere = tmp_path / "state" / "sessions.db", tmp_path / "elsewhere.db"
+    file.rename(elsewhere)
+    assert (await get(suite, "/readyz"))[0] == 200
+    assert (await sessions.ask(b"SET size 9\n", 9)).startswith(b"ERR store")
+    code, body = await get(suite, "/readyz")
+    assert code == 503
+    assert b"sessions: the session store failed: its file is gone" in body
+    elsewhere.rename(file)
+    assert (await get(suite, "/readyz"))[0] == 200
+    await sessions.leave()
+
+
+@pytest_twisted.ensureDeferred
 async def test_cut_ends_a_drain_at_once(suite):
     """Whoever is in a hurry does not wait for the drain time-out."""
     client = await connect(suite.listeners["front"].addresses[0])

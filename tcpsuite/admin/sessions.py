@@ -41,6 +41,9 @@ GAUGES = (
 class SessionsView(Protocol):
     """What is looked at of a :class:`tcpsuite.net.sessions.SessionManager`."""
 
+    @property
+    def fault(self) -> str: ...
+
     def stats(self, top: int = 0) -> Deferred[dict[str, Any]]: ...
 
     def figures(self) -> dict[str, Any]: ...

@@ -251,7 +251,8 @@ def faults(suite: SuiteView) -> tuple[str, ...]:
     if suite.started_at is None:
         return ("starting",)
     nobody = (upstream.nobody for upstream in suite.upstreams.values() if not upstream.ready)
-    return (*suite.overload.reasons, *nobody)
+    fault = suite.sessions.fault if suite.sessions is not None else ""
+    return (*suite.overload.reasons, *nobody, *([f"sessions: {fault}"] if fault else ()))
 
 
 async def gather(suite: SuiteView, clock: IReactorTime) -> Status:

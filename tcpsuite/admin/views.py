@@ -85,6 +85,10 @@ class Views:
 
     async def readyz(self, question: Question) -> Answer:
         """Whether new connections should come; and why not, for who may know."""
+        sessions = self._suite.sessions
+        if sessions is not None and sessions.fault:
+            # Ask the store again: where nobody is sent, perhaps nobody else does.
+            await sessions_data(sessions, self._clock)
         reasons = faults(self._suite)
         told = {"reasons": reasons} if question.trusted else {}
         return Answer.json({"ready": not reasons, **told}, 503 if reasons else 200)

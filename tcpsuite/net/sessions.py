@@ -101,6 +101,11 @@ class SessionManager:
     def __repr__(self) -> str:
         return f"<SessionManager in use={len(self._live)} {self.store!r}>"
 
+    @property
+    def fault(self) -> str:
+        """Why the store is of no use, as far as is known; empty while it works."""
+        return self.store.fault
+
     def start(self) -> None:
         """Sweep out what has expired, now and at each interval."""
         self._sweeping.start(min(self.options.sweep_interval, self.options.idle_timeout / SWEEPS))

@@ -25,7 +25,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -63,7 +63,7 @@ TOLD_A_SECOND = 1 / 60
 """Lines in the log about one fault that comes and goes."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Asked:
     """What somebody waits for.
 

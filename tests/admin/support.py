@@ -169,11 +169,16 @@ class FakeUpstream:
 
 @define
 class FakeSessions:
-    """Three of two users; ``answer`` is the store's instead."""
+    """Three of two users; ``answer`` is the store's instead.  A fault is over after so many questions."""
 
     answer: Any = None
+    fault: str = ""
+    questions: int = 0
 
     def stats(self, top: int = 0) -> Deferred[dict[str, Any]]:
+        self.questions -= 1
+        if not self.questions:
+            self.fault = ""
         most = islice({"ann": 2, "ben": 1}.items(), top)
         stored = {"count": 3, "users": 2, "top": dict(most), "requests": 40}
         times = {"longest_age": 3600.12345, "longest_idle": 59.9}

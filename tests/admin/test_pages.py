@@ -39,6 +39,22 @@ class PagesTests(Asking):
         got = self.get("/readyz")
         self.assertEqual((got.code, got.json), (503, {"ready": False, "reasons": ["draining"]}))
 
+    def test_not_ready_for_sessions(self) -> None:
+        """/readyz is 503 while the session store fails, and asks it each time then; else it does not."""
+        self.suite.sessions = sessions = FakeSessions(fault="database is locked", questions=2)
+        got = self.get("/readyz")
+        self.assertEqual((got.code, got.json["reasons"]), (503, ["sessions: database is locked"]))
+        self.assertEqual([self.get("/readyz").code for _ in range(3)], [200, 200, 200])
+        self.assertEqual(sessions.questions, 0)
+
+    def test_slow_store_is_not_ready(self) -> None:
+        """/readyz waits two seconds for a store that has failed."""
+        self.suite.sessions = FakeSessions(Deferred(), "no answer")
+        self.send("/readyz")
+        self.assertEqual(self.transport.value(), b"")
+        self.clock.advance(2)
+        self.assertEqual(Got.parse(self.transport.value()).json["reasons"], ["sessions: no answer"])
+
     def test_status(self) -> None:
         """The status tells listeners, connections, upstreams and sessions."""
         got = self.get("/api/v1/status")

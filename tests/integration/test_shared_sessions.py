@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,11 @@ def suites(tmp_path: Path, running: ExitStack, redis: Redis) -> list[Suite]:
     return [suite.started() for suite in begun]
 
 
+def is_ready(suite: Suite, expected: bool) -> bool:
+    """Whether it says so, or whether it does not."""
+    return suite.get("/readyz")[0] == (200 if expected else 503)
+
+
 def test_one_truth(suites: list[Suite]) -> None:
     """A session that is opened on one server is there on the others, with every change, at once; its limits
     hold over all of them, and when one ends it, all have lost it.
@@ -74,8 +80,8 @@ def test_one_truth(suites: list[Suite]) -> None:
 
 
 def test_redis_goes_away(suites: list[Suite], redis: Redis, tmp_path: Path, running: ExitStack) -> None:
-    """While Redis is away what needs it is answered ERR store, and connections stay; what is asked when it is
-    back is done.
+    """While Redis is away what needs it is answered ERR store, and connections stay, and no server is ready;
+    what is asked when it is back is done.
     """
     with Client(suites[0].ports["sessions"]) as client:
         client.wants("OPEN")
@@ -83,11 +89,16 @@ def test_redis_goes_away(suites: list[Suite], redis: Redis, tmp_path: Path, runn
         for _ in range(30):
             assert client.ask("SET greeting hello") == "ERR store the store failed, try again"
         assert "error" in suites[0].status()["sessions"]
+        for suite in suites:
+            wait_until(partial(is_ready, suite, False), "it was not ready")
+        assert "sessions: redis: " in suites[0].get("/readyz")[1]
         running.enter_context(Redis(redis.port, tmp_path)).started()
         # That one is empty: the session is gone with the other.
         wait_until(lambda: client.ask("GET greeting").startswith("ERR no-session"), "it was back")
         client.wants("OPEN")
         client.wants("SET greeting hello")
         assert suites[0].status()["sessions"]["count"] == 1
+        for suite in suites:
+            wait_until(partial(is_ready, suite, True), "it was ready")
     for suite in suites:
         suite.finish()

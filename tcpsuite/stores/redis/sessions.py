@@ -63,7 +63,7 @@ class RedisSessionStore:
     @property
     def fault(self) -> str:
         """See :class:`~tcpsuite.interfaces.ISessionStore`: why it could not be reached when last tried."""
-        return self._client.fault
+        return self._client.fault and f"redis: {self._client.fault}"
 
     def open(self) -> None:
         """Begin to connect.  A Redis that is away at the start is no reason not to: it may come."""
