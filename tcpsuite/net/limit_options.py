@@ -39,8 +39,8 @@ class LimitsOptions(Limits):
         check=_known_limits,
     )
     batch: float = option(
-        # A tenth of a hundred is what a browser, or a small pool, opens at once.
-        0.1,
+        # Of a hundred that is twenty: no browser opens more at once, and few pools.
+        0.2,
         "Of a shared limit each process takes this part at a time, and lets in as much on credit before it "
         "was told what there is: by so much for each process the limit may be exceeded.",
         check=between(0.001, 1),

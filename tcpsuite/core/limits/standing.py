@@ -22,7 +22,7 @@ class Terms:
     ``batch`` and ``local_share`` are parts of the limit, more than 0 and at most 1.
     """
 
-    batch: float = 0.1
+    batch: float = 0.2
     """It takes so much at a time, and lets in so much on credit, before it was told what there is."""
     local_share: float = 0.34
     """It lets in so much while nobody tells it."""

@@ -39,6 +39,7 @@ class RedisLimits:
     :param clock: an ``IReactorTime``.
     :param process: a name that no other process has, nor had.
     :param prefix: what the names of all keys begin with.
+    :ivar client: what it asks through.
     :ivar questions: how many there were.
     """
 
@@ -54,7 +55,7 @@ class RedisLimits:
     ) -> None:
         self.sharing = sharing
         self.questions = 0
-        self._client = client
+        self.client = client
         self._clock = clock
         self._process = process
         self._prefix = f"{prefix}limits:"
@@ -66,12 +67,12 @@ class RedisLimits:
         self._turning: IDelayedCall | None = None
 
     def __repr__(self) -> str:
-        return f"<RedisLimits {self.sharing!r} {self._client!r}>"
+        return f"<RedisLimits {self.sharing!r} {self.client!r}>"
 
     def start(self) -> None:
         """Connect, and begin to ask.  That Redis is away is no reason not to start."""
         self._running = True
-        self._client.start()
+        self.client.start()
         self._turn()
 
     def wake(self) -> None:
@@ -171,7 +172,7 @@ class RedisLimits:
             arguments += str(claim.used), str(claim.wanted), str(claim.most)
         keys = [self._prefix + each for each in (f"alive:{name}", "peers", "epoch", "awaited")]
         keys += self._names(claims)
-        known, settled, living, *answers = await self._client.run(scripts.CLAIM, keys, arguments)
+        known, settled, living, *answers = await self.client.run(scripts.CLAIM, keys, arguments)
         others = (each.decode() for each in living)
         mine = f"{self._process}."  # a life before this one is nobody else
         heard = Heard(
@@ -185,7 +186,7 @@ class RedisLimits:
         arguments: list[str] = []
         for each in purchases:
             arguments += repr(each.debt), repr(each.wanted), repr(each.rate), repr(each.burst)
-        answers = await self._client.run(scripts.SPEND, self._names(purchases), arguments)
+        answers = await self.client.run(scripts.SPEND, self._names(purchases), arguments)
         return [(given, float(left)) for given, left in zip(answers[::2], answers[1::2], strict=True)]
 
     async def _leave(self) -> None:
@@ -193,8 +194,8 @@ class RedisLimits:
             name = self._name(self._life)
             keys = [self._prefix + each for each in (f"alive:{name}", "peers", "awaited")]
             with suppress(StoreFailed):  # the lease ends by itself
-                await self._client.run(scripts.LEAVE, keys, [name])
-        await self._client.stop()
+                await self.client.run(scripts.LEAVE, keys, [name])
+        await self.client.stop()
 
     def _name(self, life: int) -> str:
         return f"{self._process}.{life}"
