@@ -113,7 +113,7 @@ class Attachment:
             self._cut(error)
         except Exception:  # a fault of ours is no reason to leave the program waiting
             log.failure("an attached connection failed")
-            self._cut(None)
+            self._cut(ConnectFailed("a fault of this program's, which the log shows"))
         try:
             if self._dialogue.own and not self._hurried:
                 await self._close_session()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tcpsuite.cli import attach as module
 from tcpsuite.cli import main
 from tcpsuite.core.attaching.dialogue import Login
 from tests.integration.support.attach import COMMAND, Attach
-from tests.integration.support.programs import Program, wait_until
+from tests.integration.support.programs import PATIENCE, Program, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,6 +144,25 @@ def test_start_and_end(tmp_path: Path, number: int) -> None:
             with pytest.raises(ConnectionResetError):
                 program.recv(1)
         assert len(attach.told) == 1
+
+
+def test_prompt(tmp_path: Path) -> None:
+    """On a terminal the password is asked for, and not shown."""
+    ours, theirs = os.openpty()
+    words = (*COMMAND, "127.0.0.1:1", "--listen", "0", "--user", "alice")
+    with subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as asking:
+        os.close(theirs)
+        shown = b""
+        while b"listening on" not in shown:
+            shown += os.read(ours, 1000)
+            if shown.endswith(b"Password: "):
+                os.write(ours, b"open sesame\n")
+        tool.terminate()
+        assert tool.wait(PATIENCE) == 0
+    os.close(ours)
+    assert b"sesame" not in shown
 
 
 def test_unix_socket(tmp_path: Path) -> None:

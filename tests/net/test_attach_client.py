@@ -132,6 +132,17 @@ class CarriedTests(AttachCase):
         self.assertEqual([type(event) for event in self.events], [Away, Back])
         self.assertIn("refused", str(self.events[0]))
 
+    def test_repr(self) -> None:
+        """Each tells its state in a line."""
+        self.program()
+        (attachment,) = self.client.attachments
+        self.assertRegex(repr(attachment), "<Attachment 1 <Attached .* by <FramedCarrier open>>>")
+        self.assertEqual(repr(self.client), "<AttachClient 1 connections of a session each>")
+        link = self.suite.visits[0].near.protocol
+        self.assertEqual(repr(link), "<Link <FramedCarrier open>>")
+        self.suite.lose()
+        self.assertEqual(repr(link), "<Link gone>")
+
     def test_cut(self) -> None:
         """A carrier that is lost is replaced, and all arrives once, in order; nobody is told."""
         program = self.program()
@@ -350,6 +361,13 @@ class GivenUpTests(AttachCase):
         self.assertGreater(len(self.suite.visits), 1)
         self.client.cut()
 
+    def test_fault_of_ours(self) -> None:
+        """What should not happen is logged, and no program waits for ever."""
+        self.patch(self.suite, "connect", lambda _factory: 1 / 0)
+        program = self.program()
+        self.assertIn("a fault", self.reset(program))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_impossible_session(self) -> None:
         """What can be no session's id is refused when the client is made."""
         self.assertRaises(OptionError, AttachClient, self.clock, self.suite, session="x")
@@ -382,6 +400,19 @@ class EndTests(AttachCase):
         self.run_for(1)
         self.successResultOf(stopped)
         self.nothing_left()
+
+    def test_hurry(self) -> None:
+        """Who will not wait for that cuts all, and nothing is left."""
+        program = self.program()
+        self.suite.visits[0].silent = True
+        stopped = self.client.stop()
+        program.settle()
+        self.client.cut()
+        self.successResultOf(stopped)
+        self.suite.visits[0].silent = False
+        self.suite.run()
+        self.nothing_left()
+        self.assertNotIn("CLOSE", self.suite.said)
 
     def test_stop_without_programs(self) -> None:
         """With nothing attached it is over at once."""
