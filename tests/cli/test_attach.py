@@ -150,9 +150,7 @@ def test_prompt(tmp_path: Path) -> None:
     """On a terminal the password is asked for, and not shown."""
     ours, theirs = os.openpty()
     words = (*COMMAND, "127.0.0.1:1", "--listen", "0", "--user", "alice")
-    with subprocess.Popen(
-        words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as asking:
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as tool:
         os.close(theirs)
         shown = b""
         while b"listening on" not in shown:
