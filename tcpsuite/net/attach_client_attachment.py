@@ -244,7 +244,10 @@ class Attachment:
         raise ConnectFailed(f"nothing has carried it for {format_duration(patience)}, at last: {why}")
 
     def _tell(self, event: Event) -> None:
-        self._client.observer(event)
+        try:
+            self._client.observer(event)
+        except Exception:  # it watches, and should not be able to do more
+            log.failure("the observer of attached connections failed at {event}", event=event)
 
 
 class Program(Attached):

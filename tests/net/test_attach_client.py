@@ -368,6 +368,18 @@ class GivenUpTests(AttachCase):
         self.assertIn("a fault", self.reset(program))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_fault_of_the_observer(self) -> None:
+        """An observer that fails, as when nobody reads what is told, costs no program its connection."""
+        self.client.observer = lambda _event: 1 / 0
+        self.suite.away = True
+        program = self.program()
+        self.suite.away = False
+        self.run_for(1)
+        self.from_program(program, b"x")
+        self.assertEqual(taken(self.suite.server), b"x")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.leave(program)
+
     def test_impossible_session(self) -> None:
         """What can be no session's id is refused when the client is made."""
         self.assertRaises(OptionError, AttachClient, self.clock, self.suite, session="x")
