@@ -151,6 +151,20 @@ class PlacesTests(SynchronousTestCase):
         self.two.come_slowly(1)
         self.assertGreaterEqual(self.two.come_slowly(LIMIT), LIMIT - 5 - 2 * BATCH - 1)
 
+    def test_given_back_is_given_out_no_more(self) -> None:
+        """What it gives back it lets nobody in from, from the moment that it says so."""
+        self.one.come_slowly(LIMIT)
+        self.one.go(15)
+        self.two.talk()
+        self.one.sharing.turn(self.store.now)
+        question = self.one.ask()
+        assert question is not None
+        answer = self.one.send(question)
+        self.two.come_slowly(LIMIT)
+        self.assertLessEqual(self.one.come(LIMIT), 2 * BATCH)
+        self.one.receive(question, answer)
+        self.assertLessEqual(len(self.one.open) + len(self.two.open), LIMIT + 2 * BATCH)
+
     def test_asks_before_it_runs_out(self) -> None:
         """When half of a batch is left the next one is asked for."""
         self.one.come_slowly(1)

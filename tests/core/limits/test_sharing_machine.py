@@ -63,6 +63,20 @@ class SharingMachine(RuleBasedStateMachine):
     def talk(self, which):
         self.servers[which].talk()
 
+    @rule(which=PROCESSES, numbers=st.tuples(*[st.integers(0, 4)] * NUMBER))
+    def come_under_way(self, which, numbers):
+        """While an answer is under way others ask, and somebody comes everywhere."""
+        server = self.servers[which]
+        question = server.ask()
+        answer = None if question is None else server.send(question)
+        for other, number in zip(self.servers, numbers, strict=True):
+            if other is not server:
+                other.talk()
+            for _ in range(number):
+                other.admit(self.store.now)
+        if question is not None:
+            server.receive(question, answer)
+
     @rule(which=PROCESSES, now=st.booleans())
     def lose_the_answer(self, which, now):
         """The store hears it, now or later; the process never knows."""
