@@ -8,6 +8,7 @@ from twisted.internet.defer import TimeoutError as LateError
 
 from tcpsuite.core.metrics import Family, Kind, Sample
 from tcpsuite.errors import TcpsuiteError
+from tcpsuite.net.attachments import EVENTS as ATTACHMENT_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,9 +21,6 @@ STORE_PATIENCE = 2.0
 
 EVENTS = ("opened", "resumed", "left", "destroyed", "expired")
 """Of the figures, those that count what has become of sessions."""
-
-ATTACHMENT_EVENTS = ("made", "failed", "resumed", "taken_over", "lost", "left", "given_up")
-"""Of the figures of attachments, those that count."""
 
 GAUGES = (
     ("count", "tcpsuite_sessions_stored", "Sessions that are stored."),

@@ -245,10 +245,12 @@ class SessionManager:
         await self._opening.clear()
         now = self._now()
         swept = await self.store.expire(self._lifetime.used_since(now), self._lifetime.created_since(now))
-        for digest in tuple(self._own):
+        for digest, own in tuple(self._own.items()):
+            in_use = digest in self._live
+            if not (in_use or own.connected):
+                self._give_back(digest)  # there will be another when it is wanted
             # Of those in use another process may have ended one.
-            asked = digest not in self._live or self.store.shared
-            if asked and await self.store.head(digest) is None:
+            elif (self.store.shared or not in_use) and await self.store.head(digest) is None:
                 if digest in self._live:
                     self._forget(self._live[digest])
                 self._give_back(digest)

@@ -203,6 +203,21 @@ class LifeTests(AttachCase):
         self.clock.pump([100.0] * 14)
         self.assertTrue(server.disconnected)
 
+    def test_forgotten(self) -> None:
+        """Of a session that nobody uses, and that has no connection any more, the store alone knows."""
+        self.sessions.start()
+        guest, server, session_id = self.attached()
+        guest.lose()
+        self.clock.advance(TIMEOUT - 1)
+        self.assertEqual(len(self.sessions._own), 1)
+        self.clock.pump([60.0] * 3)
+        self.assertEqual(len(self.sessions._own), 0)
+        server.settle()
+        again = self.resumed(session_id)
+        again.ask("ATTACH")
+        self.endpoints["a"].accept()
+        self.assertRegex(again.heard().decode(), "^OK ")
+
     def test_server_at_fault(self) -> None:
         """A server that resets before it has said a word is at fault; behind a word it is not."""
         guest, server, _ = self.attached()
