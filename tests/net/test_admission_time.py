@@ -11,6 +11,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.testing import StringTransport
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.core.limits import Limits
+from tcpsuite.options import Size
 from tests.support.admissions import AdmissionCase
 
 
@@ -65,6 +67,18 @@ class AdmissionTimeTests(AdmissionCase):
         self.assertTrue(quiet.aborted)
         self.assertFalse(busy.disconnecting)
         self.assertEqual(self.ledger.get("1").reason, Reason.IDLE)
+
+    def test_closed_through_its_throttle(self):
+        """One whose bandwidth is bounded is closed behind what waits for it, whoever would produce more."""
+        admission = self.admission(limits=Limits(2, bandwidth_per_connection=Size(10_000)))
+        admitted, transport = self.connect(admission)
+        throttle = self.services[0].transport
+        throttle.registerProducer(StringTransport(), True)
+        throttle.write(b"x" * 1000)
+        admitted.close(Reason.IDLE, "")
+        self.assertFalse(transport.disconnecting)
+        self.clock.pump([0.02] * 10)
+        self.assertEqual((len(transport.value()), transport.disconnecting), (1000, True))
 
     def test_who_takes_nothing_is_cut(self):
         """A peer that has taken nothing of what waits for it is cut, a quarter of its time late at most; who

@@ -18,10 +18,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 
 from tcpsuite.core.connections import Ledger
-from tcpsuite.core.limits import Ceiling, Limits, ResourceLimiter
+from tcpsuite.core.limits import BANDWIDTHS, Ceiling, Limits, ResourceLimiter
 from tcpsuite.interfaces import IRecorded
 from tcpsuite.net.admission import Admission
+from tcpsuite.net.socket_options import HIGH_WATER
 from tcpsuite.net.stream import Counting
+from tcpsuite.net.throttling import Throttling
+
+TWO = Limits(2)
 
 
 class CountingTransport(Counting, StringTransport):
@@ -77,12 +81,14 @@ class AdmissionCase(SynchronousTestCase):
         self.services.append(Service())
         return self.services[-1]
 
-    def admission(self, limit=10, dry_run=(), refusal=None):
+    def admission(self, limit=10, dry_run=(), refusal=None, limits=TWO):
+        limiter = ResourceLimiter(limits, exempt_loopback=False, dry_run=dry_run)
+        throttled = any(getattr(limits, each) for each in BANDWIDTHS)
         return Admission(
             listener="front",
             service_name="test",
             service=self.factory,
-            limiter=ResourceLimiter(Limits(2), exempt_loopback=False, dry_run=dry_run),
+            limiter=limiter,
             ceiling=Ceiling(limit),
             pause=self.pauses.append,
             ledger=self.ledger,
@@ -90,6 +96,7 @@ class AdmissionCase(SynchronousTestCase):
             ids=map(str, count(1)),
             clock=self.clock,
             refusal=refusal,
+            throttling=Throttling(limiter, self.clock, HIGH_WATER) if throttled else None,
         )
 
     def connect(self, admission, host="192.0.2.1", port=4711, secure=False):
