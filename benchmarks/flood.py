@@ -48,7 +48,7 @@ SUCCESS, TIMES, AT_LEAST_MS = 0.999, 3.0, 5.0
 """Goals: this share of the honest is served, and 99 of 100 of them within so many times what it takes without
 a flood, or so many milliseconds if that is more."""
 LIMITS = """
-connections = 15000
+connections = 8000
 connections_per_ip = {allowed}
 exempt_loopback = false
 reject = "{action}\""""

@@ -42,11 +42,11 @@ AT_LEAST = 0.95
 """Of what it does without limits, a server is to do so much with them."""
 
 COUNTS = """
-connections = 15000
-connections_per_ip = 15000
+connections = 8000
+connections_per_ip = 8000
 connection_rate = 1000000
 connection_burst = 1000000
-connections_per_user = 15000
+connections_per_user = 8000
 message_rate = 1000000
 message_burst = 1000000
 exempt_loopback = false"""
@@ -56,7 +56,7 @@ bandwidth_per_ip = "10GB"
 bandwidth_per_user = "10GB\""""
 """Several times what this machine can do."""
 NONE = """
-connections = 15000
+connections = 8000
 connections_per_ip = 0
 connections_per_user = 0
 message_rate = 0"""
