@@ -73,3 +73,30 @@ def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "txredisapi", None)
     with pytest.raises(StartError, match=r"sessions\.store: redis wants tcpsuite\[redis\] installed: "):
         build(config, reactor)
+
+
+SHARED = """
+[listener.echo]
+endpoint = "tcp:0:interface=127.0.0.1"
+service = "echo"
+limits = { shared = ["connections_per_ip"] }
+
+[redis]
+server = "tcp:192.0.2.1:6379"
+"""
+
+
+def test_shared_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who shares limits has one connection for them, who shares none has none, and the extra is wanted."""
+    file = tmp_path / "x.toml"
+    file.write_text(SHARED)
+    config = load(str(file), environ={}).config
+    assert repr(build(config, reactor).shared_limits) == (
+        "<RedisLimits <Sharing <Standing together> peers=0 tables=1>"
+        " <RedisClient redis tcp:192.0.2.1:6379 connections=0 of 1>>"
+    )
+    monkeypatch.setitem(sys.modules, "txredisapi", None)
+    with pytest.raises(StartError, match=r"limits\.shared: redis wants tcpsuite\[redis\] installed"):
+        build(config, reactor)
+    file.write_text(SHARED.replace("limits =", "#"))
+    assert build(load(str(file), environ={}).config, reactor).shared_limits is None
