@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""What `tcpsuite attach` costs a program: how fast Redis answers through it, through a gateway, and directly.
+"""What `tcpsuite attach` costs: how fast servers answer through it, through a gateway, and directly.
 
     python benchmarks/attach.py
     python benchmarks/attach.py --rounds 3 --requests 5000 --size 8
+    PGUSER=me PGDATABASE=test python benchmarks/attach.py --postgres 5432
 
 For each way a redis-benchmark asks for a small value, on one connection, on 50, and on 50 with 16 requests
 at a time; and one connection sets and gets a large value (--size, 64 MiB).  Every round measures each way
 once, one after the other; the figure is the median of the rounds (--rounds, 5), and behind it stands what
 part of the direct way's that is.  All of it runs on this machine: redis-server, the suite, and `tcpsuite
 attach` are a process each.  What is printed is Markdown.
+
+With --postgres, the port of 127.0.0.1 where one runs, psql copies half a million rows of 105 bytes out of it
+and into a table that is gone behind it.  What else psql needs it takes from where it always does: PGUSER …
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -32,7 +36,7 @@ CONFIG = """
 [listener.gate]
 endpoint = "tcp:{gateway}:interface=127.0.0.1"
 service = "gateway"
-upstream = "redis"
+upstream = "db"
 
 [listener.sessions]
 endpoint = "tcp:{sessions}:interface=127.0.0.1"
@@ -41,10 +45,10 @@ anonymous = true
 
 [sessions]
 store = "memory"
-upstream = "redis"
+upstream = "db"
 
-[upstream.redis]
-servers = [{{ name = "redis", address = "tcp:127.0.0.1:{redis}" }}]
+[upstream.db]
+servers = [{{ name = "only", address = "tcp:127.0.0.1:{server}" }}]
 """
 
 
@@ -133,13 +137,41 @@ def getting(port: int, options: argparse.Namespace) -> float:
         return size / (time.perf_counter() - begun) / 1e6
 
 
-MEASURES: dict[str, Callable[[int, argparse.Namespace], float]] = {
+def psql(port: int, *commands: str) -> None:
+    """Carry these out, on one connection."""
+    arguments = [argument for command in commands for argument in ("-c", command)]
+    subprocess.run(
+        ("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(port), *arguments),
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def copying_out(port: int, options: argparse.Namespace) -> float:
+    """MB a second that come out of PostgreSQL."""
+    begun = time.perf_counter()
+    psql(port, f"\\copy ({ROWS}) TO '{options.file}'")
+    return options.file.stat().st_size / (time.perf_counter() - begun) / 1e6
+
+
+def copying_in(port: int, options: argparse.Namespace) -> float:
+    """The same, into it."""
+    begun = time.perf_counter()
+    psql(
+        port, "CREATE TEMPORARY TABLE copied (id integer, text text)", f"\\copy copied FROM '{options.file}'"
+    )
+    return options.file.stat().st_size / (time.perf_counter() - begun) / 1e6
+
+
+Measures = dict[str, Callable[[int, argparse.Namespace], float]]
+OF_REDIS: Measures = {
     "requests/s, 1 connection": asking(1, 1),
     "requests/s, 50 connections": asking(50, 1),
     "requests/s, 50 connections, 16 at once": asking(50, 16),
     "MB/s, a large value set": setting,
     "MB/s, a large value got": getting,
 }
+OF_POSTGRES: Measures = {"MB/s, psql copies out": copying_out, "MB/s, psql copies in": copying_in}
+ROWS = "SELECT g, repeat(md5(g::text), 3) FROM generate_series(1, 500000) g"
 WAYS = ("direct", "gateway", "attach")
 
 
@@ -149,38 +181,54 @@ def cell(figures: list[float], direct: list[float]) -> str:
     return f"{median:,.0f} ({median / statistics.median(direct):.2f})"
 
 
+@contextmanager
+def ways_to(server: int, folder: Path) -> Iterator[dict[str, int]]:
+    """The port of each way to the server at that port."""
+    gateway, sessions, attach = free_ports(3)
+    config = folder / f"{server}.toml"
+    config.write_text(CONFIG.format(server=server, gateway=gateway, sessions=sessions))
+    tcpsuite = (sys.executable, "-m", "tcpsuite")
+    with (
+        running(sessions, folder, *tcpsuite, "run", str(config)),
+        running(attach, folder, *tcpsuite, "attach", f"127.0.0.1:{sessions}", "--listen", str(attach)),
+    ):
+        yield dict(zip(WAYS, (server, gateway, attach), strict=True))
+
+
+def measure(measures: Measures, ports: dict[str, int], options: argparse.Namespace) -> None:
+    """Print a row for each measure."""
+    for what, measured in measures.items():
+        figures: dict[str, list[float]] = {way: [] for way in WAYS}
+        for _ in range(options.rounds):
+            for way, found in figures.items():
+                found.append(measured(ports[way], options))
+        row = " | ".join(cell(figures[way], figures["direct"]) for way in WAYS)
+        print(f"| {what} | {row} |", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--size", type=int, default=64, metavar="MIB")
+    parser.add_argument("--postgres", type=int, metavar="PORT")
     options = parser.parse_args()
-    for program in ("redis-server", "redis-benchmark"):
+    for program in ("redis-server", "redis-benchmark", *(["psql"] if options.postgres else [])):
         if shutil.which(program) is None:
             print(f"{program} is not installed", file=sys.stderr)
             return 2
-    redis, gateway, sessions, attach = free_ports(4)
-    tcpsuite = (sys.executable, "-m", "tcpsuite")
-    with tempfile.TemporaryDirectory() as name, ExitStack() as programs:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = folder / "tcpsuite.toml"
-        config.write_text(CONFIG.format(redis=redis, gateway=gateway, sessions=sessions))
-        for port, words in (
-            (redis, ("redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "")),
-            (sessions, (*tcpsuite, "run", str(config))),
-            (attach, (*tcpsuite, "attach", f"127.0.0.1:{sessions}", "--listen", str(attach))),
-        ):
-            programs.enter_context(running(port, folder, *words))
-        ports = dict(zip(WAYS, (redis, gateway, attach), strict=True))
+        options.file = folder / "rows"
         print(f"CPython {platform.python_version()}, {platform.system()} {platform.release()}\n")
         print(f"| | {' | '.join(WAYS)} |\n|---|---|---|---|")
-        for what, measure in MEASURES.items():
-            figures: dict[str, list[float]] = {way: [] for way in WAYS}
-            for _ in range(options.rounds):
-                for way, found in figures.items():
-                    found.append(measure(ports[way], options))
-            row = " | ".join(cell(figures[way], figures["direct"]) for way in WAYS)
-            print(f"| {what} | {row} |", flush=True)
+        (port,) = free_ports(1)
+        redis = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "")
+        with running(port, folder, *redis), ways_to(port, folder) as ports:
+            measure(OF_REDIS, ports, options)
+        if options.postgres:
+            with ways_to(options.postgres, folder) as ports:
+                measure(OF_POSTGRES, ports, options)
     return 0
 
 
