@@ -80,7 +80,7 @@ class SharedLimiterTests(SynchronousTestCase):
         self.assertEqual(limiter.top(9, 0.0), [])
 
     def test_terms(self) -> None:
-        """Each limit is shared as the options say: so much at a time, and who is refused while Redis is away."""
+        """Each limit is shared as the options say: so much at a time, and who is refused without Redis."""
         limiter = self.make(
             shared=("connections_per_ip", "message_rate"),
             batch=0.5,
