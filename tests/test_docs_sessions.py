@@ -10,6 +10,9 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from tcpsuite.core.attaching.frames import MAX_PAYLOAD, MAX_WHY, Kind
+from tcpsuite.net.attaching import BEAT, BEATS_MISSED
+
 PAGE = Path(__file__).parents[1] / "docs" / "sessions.md"
 
 
@@ -24,6 +27,20 @@ async def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.partition("(")[0] for line in said] == [
         "Opened", "Left", "Resumed", "3 apples", "Destroyed", "1",
     ]  # fmt: skip
+
+
+def test_frames_are_told() -> None:
+    """Each kind of frame is in the table of kinds, and the numbers are those of the code."""
+    text = PAGE.read_text()
+    for kind in Kind:
+        assert re.search(rf"^\| `{kind.value.decode()}` \|", text, re.MULTILINE), kind
+    for told in (
+        f"at most {MAX_PAYLOAD}",
+        f"at most {MAX_WHY} bytes",
+        f"every {BEAT:g} s",
+        f"nothing for {BEAT * BEATS_MISSED:g} s",
+    ):
+        assert told in text, told
 
 
 def test_every_answer_is_told() -> None:
