@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.attaching.frames import END, MAX_PAYLOAD, Frame, Kind, broken, passed
-from tcpsuite.core.attaching.ways import Incoming, Outgoing
+from tcpsuite.core.attaching.ways import ENDLESS, Incoming, Outgoing
 from tcpsuite.errors import ProtocolError
 
 
@@ -135,6 +135,47 @@ class OutgoingTests(SynchronousTestCase):
         self.assertEqual((self.way.start, self.way.end), (2, 8))
         self.way.resume(3)
         self.assertEqual(all_of(self.way), [data(b"def"), data(b"gh")])
+
+
+class AgainTests(SynchronousTestCase):
+    """Whoever resumes, in frames or without, and whatever was forgotten meanwhile."""
+
+    @settings(deadline=None, max_examples=200)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["push", "push", "next", "next", "passed", "trim", "resume"]),
+                st.integers(0, 60),
+                st.booleans(),
+            ),
+            max_size=80,
+        )
+    )
+    def test_from_any_place(self, steps: list[tuple[str, int, bool]]) -> None:
+        """From any place that is kept the very bytes behind it come; no more waits than the bound and a read."""
+        way = Outgoing(bound=100)
+        told = bytearray()
+        framed = False
+        for what, size, frames in steps:
+            if what == "push" and size and not way.full:
+                told += bytes((len(told) + number) % 251 for number in range(size))
+                way.push(data(bytes(told[-size:])))
+            elif what == "next":
+                way.next()
+            elif what == "passed" and framed:
+                way.passed(way.start + size * (way.sent - way.start) // 60)
+            elif what == "trim" and not framed:
+                way.trim(way.bound)
+                assert way.sent - way.start <= way.bound
+            elif what == "resume":
+                framed = frames
+                place = way.start + size * (way.sent - way.start) // 60
+                way.resume(place, 1_000 if framed else ENDLESS)
+                rest = b"".join(frame.payload for frame in all_of(way))
+                assert told[place:].startswith(rest)
+                assert framed or rest == told[place:]
+            assert way.end == len(told)
+            assert way.end - way.sent < way.bound + 60
 
 
 class IncomingTests(SynchronousTestCase):
