@@ -18,6 +18,8 @@
         ├── PoolExhausted     no connection within the time a waiter may wait, or too many waiters
         ├── LoginFailed       a user or password that is not right, or too many that were not
         ├── StoreFailed       a store did not answer, or refused
+        ├── RequestFailed     a request that was answered with an error, which has a code
+        ├── RequestLost       a request that was not answered, and that may have run
         └── ProtocolError     bytes that the protocol does not allow, with a code to answer
 """
 
@@ -95,6 +97,28 @@ class LoginFailed(RemoteError):
 
 class StoreFailed(RemoteError):
     """A store did not answer within its time, or refused."""
+
+
+class RequestFailed(RemoteError):
+    """A request was answered with an error.  A method of a service raises it to have that done.
+
+    :ivar code: a word for programs; the text is for people.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class RequestLost(RemoteError):
+    """A request was not answered: the connection was lost, or its time was over.
+
+    :ivar may_have_run: whether it had been sent, so that nobody knows what has become of it.
+    """
+
+    def __init__(self, text: str, may_have_run: bool) -> None:
+        super().__init__(text)
+        self.may_have_run = may_have_run
 
 
 class ProtocolError(RemoteError):
