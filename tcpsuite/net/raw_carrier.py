@@ -11,6 +11,7 @@ from tcpsuite.core.attaching.frames import END, Frame, Kind
 from tcpsuite.core.attaching.ways import ENDLESS
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.attaching import Carrier
+from tcpsuite.net.throttle import abort_behind
 
 if TYPE_CHECKING:
     from tcpsuite.net.attaching import Attached
@@ -120,8 +121,7 @@ class RawCarrier(Carrier):
         self._closing = True
         self._transport.unregisterProducer()
         if self._last is not None and self._last.kind is Kind.BROKEN:
-            # What came right before it leaves in this turn of the reactor.
-            self._clock.callLater(0, self._transport.abortConnection)
+            abort_behind(self._transport, self._clock)
         else:
             self._transport.loseConnection()
 

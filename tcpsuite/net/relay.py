@@ -35,7 +35,7 @@ from tcpsuite.core.connections import Reason
 from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.kernel import unsent, was_reset
 from tcpsuite.net.stream import Stream
-from tcpsuite.net.throttle import Throttle
+from tcpsuite.net.throttle import Throttle, abort_behind
 
 MUTE = "reset before it said a word"
 """What a server has done wrong that took a connection only to reset it."""
@@ -267,12 +267,9 @@ class Relay:
                 self._broken_by(side, failure_text(reason))
         if isinstance(other.transport, Stream) and other.transport.drained:
             other.cut()
-        elif isinstance(other.transport, Throttle):
-            other.transport.abort_behind()
-            self._begin_to_wait()  # it may take nothing
         else:
-            # Bytes that came right before the reset leave in this turn of the reactor, the reset behind them.
-            self._clock.callLater(0, other.cut)
+            abort_behind(other.transport, self._clock)
+            self._begin_to_wait()  # what a bandwidth holds back it may not take
 
     def look(self) -> None:
         """Notice the reset of a side that is not read; to be called now and then."""

@@ -367,6 +367,18 @@ class _Outlet:
             self._producer.resumeProducing()
 
 
+def abort_behind(transport: Any, clock: Any) -> None:
+    """Reset a connection, throttled or not, behind what was written on it: behind what waits for bandwidth,
+    and what the transport can send in one turn of the reactor.
+
+    :param clock: an ``IReactorTime``.
+    """
+    if isinstance(transport, Throttle):
+        transport.abort_behind()
+    else:
+        clock.callLater(0, transport.abortConnection)
+
+
 def _nobody(data: bytes) -> None:
     """To whom nothing is handed on any more."""
 

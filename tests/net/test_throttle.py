@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer, ITCPTransport
@@ -359,6 +361,22 @@ class ThrottlingTests(SynchronousTestCase):
             self.throttling.end(record)
         self.assertEqual(repr(self.throttling), "<Throttling connections=0 buckets=0>")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_forgotten(self) -> None:
+        """What throttled a connection that has gone is forgotten at once, though it waited for its turn."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        record, throttle, transport = self.begin("b")
+        throttle.hand_on = len
+        throttle.write(b"x" * RATE)
+        throttle.received(b"x" * RATE)
+        self.clock.advance(SLICE)
+        self.throttling.end(record)
+        record.held_back = transport.producer = None  # as the ledger and a socket do
+        left = weakref.ref(throttle)
+        del throttle
+        self.assertIsNone(left())
 
     def test_fair(self) -> None:
         """Each of an address has its part, at any time: who sends little is not passed over for who sends
