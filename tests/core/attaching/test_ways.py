@@ -152,7 +152,7 @@ class AgainTests(SynchronousTestCase):
         )
     )
     def test_from_any_place(self, steps: list[tuple[str, int, bool]]) -> None:
-        """From any place that is kept the very bytes behind it come; no more waits than the bound and a read."""
+        """From any place that is kept the very bytes behind it come; no more waits than may."""
         way = Outgoing(bound=100)
         told = bytearray()
         framed = False
