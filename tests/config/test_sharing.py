@@ -19,9 +19,7 @@ class SharingTests(SynchronousTestCase):
     def test_nowhere(self) -> None:
         """To share limits it takes a Redis that is named; it is asked for once, where they are shared."""
         shared = '[limits]\nshared = ["connections_per_ip"]\n'
-        expected = (
-            "limits.shared: expected a table [redis] beside it, which says where they are counted"
-        )
+        expected = "limits.shared: expected a table [redis] beside it, which says where they are counted"
         (line,) = self.folder.faults(ECHO + shared)
         self.assertIn(expected, line)
         own = '[listener.other]\nendpoint = "tcp:5"\nservice = "echo"\nlimits.shared = ["message_rate"]\n'
