@@ -17,6 +17,7 @@ from tcpsuite.net.attach_client_link import STEP
 from tcpsuite.net.attach_client_turns import TURN
 from tcpsuite.net.attaching import BEAT, BEATS_MISSED
 from tcpsuite.options import OptionError, Secret
+from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tests.support.attaching import ID, FakeSuite, connected, taken
 
 if TYPE_CHECKING:
@@ -360,6 +361,29 @@ class GivenUpTests(AttachCase):
         self.assertEqual(str(self.events[0]), "connection 1: no answer within 10 s; trying for 1m")
         self.assertGreater(len(self.suite.visits), 1)
         self.client.cut()
+
+    def test_lost_before_the_answer(self) -> None:
+        """A dialogue that is cut is begun anew."""
+        self.suite.answers["ATTACH"] = ""
+        program = self.program()
+        del self.suite.answers["ATTACH"]
+        self.suite.lose()
+        self.run_for(1)
+        self.assertIn("the connection was lost before it answered", str(self.events[0]))
+        self.assertEqual(self.suite.said[3:], ["LOGIN alice open sesame", f"RESUME {ID}", self.suite.said[2]])
+        self.leave(program)
+
+    def test_no_connection(self) -> None:
+        """To connect is given up in time, and at once when the program is gone."""
+        self.client.endpoint = scripted = ScriptedEndpoint()
+        program = self.program()
+        self.clock.advance(STEP)
+        self.assertEqual(str(self.events[0]), "connection 1: no answer within 10 s; trying for 1m")
+        self.clock.advance(0.1)
+        self.assertEqual((scripted.asked, scripted.cancelled, scripted.connecting), (2, 1, 1))
+        program.lose(ConnectionLost())
+        self.assertEqual((scripted.asked, scripted.cancelled, scripted.connecting), (2, 2, 0))
+        self.nothing_left()
 
     def test_fault_of_ours(self) -> None:
         """What should not happen is logged, and no program waits for ever."""
