@@ -34,12 +34,14 @@ class WaitingCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Each statement is prepared anew, so that :attr:`full` counts at once."""
         self.full = False
+        self.opened = 0
         self.patch(session_file, "LOCK_TURN", 0.0)
         opened = session_file._open
         connect = sqlite3.connect
         self.patch(sqlite3, "connect", lambda *a, **b: connect(*a, cached_statements=0, **b))
 
         def limited(path: str, patience: float) -> sqlite3.Connection:
+            self.opened += 1
             connection = opened(path, patience)
             connection.set_authorizer(self.allowed)
             return connection
@@ -109,6 +111,17 @@ class LockedTests(WaitingCase):
         self.run_all()
         self.assertIs(self.successResultOf(created), Kept.YES)
         self.assertEqual(self.store.fault, "")
+
+    def test_connection(self) -> None:
+        """To try again takes no new connection, which would count all sessions first."""
+        before = self.opened
+        created = self.create("b")
+        self.thread.run()
+        self.thread.run()
+        self.other.execute("ROLLBACK")
+        self.run_all()
+        self.successResultOf(created)
+        self.assertEqual(self.opened, before)
 
     def test_time(self) -> None:
         """What writes fails five seconds after it was asked, however long others had waited by then."""
@@ -225,15 +238,17 @@ class FullTests(WaitingCase):
             created = self.create("b")
             self.run_all()
             self.failing(created)
-            read, swept = self.get("a"), self.store.expire(0.0)
+            read = self.get("a")
             self.run_all()
             self.successResultOf(read)
-            self.failing(swept)
             self.assertIn("not authorized", self.store.fault)
-            self.full = False
-            swept = self.store.expire(0.0)
+            counted = self.store.totals()
             self.run_all()
-            self.assertEqual((self.successResultOf(swept), self.store.fault), (0, ""))
+            self.failing(counted)
+            self.full = False
+            counted = self.store.totals()
+            self.run_all()
+            self.assertEqual((self.successResultOf(counted).sessions, self.store.fault), (1, ""))
         self.assertEqual([event["log_level"].name for event in events], ["error", "info"])
 
     def test_comes_and_goes(self) -> None:
