@@ -53,6 +53,13 @@ class TimetableTests(SynchronousTestCase):
         self.assertEqual(self.timetable.next(), 2.0)
         self.assertEqual(self.timetable.due(1.5), [])
 
+    def test_removed_beside_another(self) -> None:
+        """Of two that end together the other one is met."""
+        for key in "ab":
+            self.timetable.add(key, 1.0)
+        self.timetable.remove("a")
+        self.assertEqual(self.timetable.due(1.0), ["b"])
+
     def test_added_anew(self) -> None:
         """A key has one deadline, the one that was added last."""
         self.timetable.add("a", 1.0)

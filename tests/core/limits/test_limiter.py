@@ -261,6 +261,13 @@ class LimitsOfTests(SynchronousTestCase):
         for key in ("", "127.0.0.1", "unix"):
             self.assertEqual(limiter.limits_of(key), UNLIMITED)
 
+    def test_throttled_users(self) -> None:
+        """Whether some user has a bandwidth changes with the overrides."""
+        limiter = ResourceLimiter()
+        self.assertFalse(limiter.throttles_users)
+        limiter.overrides = parse_overrides("user:ann bandwidth_per_user=1MiB")
+        self.assertTrue(limiter.throttles_users)
+
 
 class DryRunTests(SynchronousTestCase):
     """Limits that are only tried."""
