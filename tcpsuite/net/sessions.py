@@ -18,14 +18,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from tcpsuite.core.session_events import Destroyed, Expired, Left, Opened, Resumed
-from tcpsuite.core.sessions import (
-    ANONYMOUS,
-    DataLimits,
-    Lifetime,
-    Session,
-    digest_of,
-    may_resume,
-)
+from tcpsuite.core.sessions import ANONYMOUS, DataLimits, Lifetime, Session, digest_of, may_resume
+from tcpsuite.core.sweeping import SWEEPS, Settling
 from tcpsuite.errors import Closed, StoreFailed
 from tcpsuite.net.session_connections import SessionConnection
 from tcpsuite.net.session_data import LiveSession, SessionData, no_session
@@ -49,9 +43,6 @@ T = TypeVar("T")
 DEFAULTS = SessionRules()
 AT_ONCE = 1000
 """Sessions that a sweep looks at before it lets others have their turn: a millisecond's work."""
-SWEEPS = 3
-"""In an idle time-out, at least: a sweep stores that what is in use is used, lest another process sweeps it
-out."""
 
 
 class SessionManager:
@@ -95,6 +86,8 @@ class SessionManager:
         self._own: dict[bytes, Owned] = {}
         self._journal = SessionJournal(observer)
         self._uses = 0
+        self._interval = min(options.sweep_interval, options.idle_timeout / SWEEPS)
+        self._settling = Settling(self._interval)
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
 
@@ -108,7 +101,7 @@ class SessionManager:
 
     def start(self) -> None:
         """Sweep out what has expired, now and at each interval."""
-        self._sweeping.start(min(self.options.sweep_interval, self.options.idle_timeout / SWEEPS))
+        self._sweeping.start(self._interval)
 
     def stop(self) -> Deferred[None]:
         """End the sweep, give the sessions' connections back, close the store.
@@ -204,12 +197,16 @@ class SessionManager:
         return self._own[session.digest]
 
     async def sweep(self) -> None:
-        """Forget what nobody used for the idle time-out, and what is older than any session may be."""
+        """Forget what nobody used for the idle time-out, and what is older than any session may be.
+
+        Where others share the store, nothing is idle before they have had time to say what they use.
+        """
         try:
             swept = await self._sweep()
         except Closed:
             pass  # it was stopped meanwhile
         except StoreFailed as error:
+            self._settling.failed()
             self.log.warn("expired sessions were not swept out: {error}", error=error)
         except Exception:
             self.log.failure("expired sessions were not swept out, by our own fault")
@@ -244,7 +241,10 @@ class SessionManager:
         await self._look_at_live()
         await self._opening.clear()
         now = self._now()
-        swept = await self.store.expire(self._lifetime.used_since(now), self._lifetime.created_since(now))
+        certain = not self.store.shared or self._settling.is_over(self._sweeping.clock.seconds())
+        used = self._lifetime.used_since(now) if certain else 0.0
+        swept = await self.store.expire(used, self._lifetime.created_since(now))
+        self._settling.answered(self._sweeping.clock.seconds())
         for digest, own in tuple(self._own.items()):
             in_use = digest in self._live
             if not (in_use or own.connected):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.session_options import SessionRules
@@ -37,15 +36,18 @@ class Machine:
         self.wrong = wrong
         self.store = redis_store(port, now=self.now)
         options = SessionRules(idle_timeout=Duration(IDLE))
-        self.sessions = SessionManager(self.store, reactor, options, now=self.now)
+        self.clock = Clock()
+        self.sessions = SessionManager(self.store, self.clock, options, now=self.now)
 
     def now(self) -> float:
         """What its clock shows."""
         return time.time() + self.wrong
 
-    def sweep(self) -> Deferred[None]:
-        """Sweep out what has expired."""
-        return Deferred.fromCoroutine(self.sessions.sweep())
+    async def sweep(self) -> None:
+        """Sweep out what has expired, when others have had the time to say what they use."""
+        await self.sessions.sweep()
+        self.clock.advance(IDLE)
+        await self.sessions.sweep()
 
 
 @pytest.fixture

@@ -146,7 +146,9 @@ class IntervalTests(ManagerCase):
 
     def test_often_enough(self) -> None:
         """At least thrice in an idle time-out the store hears of what is in use."""
-        self.manager.options = type(self.manager.options)(idle_timeout=Duration(15.0))
+        options = type(self.manager.options)(idle_timeout=Duration(15.0))
+        self.manager = sessions.SessionManager(self.store, self.clock, options, now=self.clock.seconds)
+        self.addCleanup(self.manager.stop)
         self.manager.start()
         session_id, _ = self.opened()
         self.clock.advance(5.0)

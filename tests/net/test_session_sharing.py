@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
+from twisted.internet.defer import Deferred
+
 from tcpsuite.core.sessions import digest_of
+from tcpsuite.errors import StoreFailed
 from tcpsuite.net.session_data import LiveSession
+from tcpsuite.options import Duration
 from tests.support.managers import ManagerCase
 
 
@@ -137,3 +143,67 @@ class SharingTests(ManagerCase):
         self.store.asked.append(get)
         self.store.answer()
         self.assertEqual(self.refused(asked), "no-session")
+
+
+class AbsenceTests(ManagerCase):
+    """A store that is away, and so hears of nobody what is in use."""
+
+    settings = MappingProxyType({"max_age": Duration(400.0)})
+
+    def setUp(self) -> None:
+        """Two managers; the other one has a session, and has left a second one."""
+        super().setUp()
+        self.store.shared = True
+        self.other = self.make_manager()
+        self.used, _ = self.successResultOf(self.other.create("alice"))
+        self.left, live = self.successResultOf(self.other.create("alice"))
+        self.other.release(live)
+
+    def pass_by(self, seconds: float) -> None:
+        """Have the manager sweep for so long."""
+        self.clock.pump([10.0] * round(seconds / 10))
+
+    def away(self, seconds: float) -> None:
+        """The store fails for so long."""
+        self.store.slow = True
+        for _ in range(round(seconds / 10)):
+            self.clock.advance(10.0)
+            while self.store.asked:
+                self.store.answer(error=StoreFailed("connection refused"))
+        self.store.slow = False
+
+    def sweep_there(self) -> None:
+        """The other one sweeps."""
+        self.successResultOf(Deferred.fromCoroutine(self.other.sweep()))
+
+    def there_are(self) -> list[bool]:
+        """Whether each of the two is stored."""
+        return [self.stored(each) is not None for each in (self.used, self.left)]
+
+    def test_in_use_elsewhere(self) -> None:
+        """Behind an absence longer than the idle time-out a process leaves the others the time to say what
+        they use, and then sweeps out what nobody does.
+        """
+        self.manager.start()
+        self.pass_by(30.0)
+        self.away(150.0)
+        self.pass_by(20.0)
+        self.sweep_there()
+        self.assertEqual(self.there_are(), [True, True])
+        self.pass_by(20.0)
+        self.assertEqual(self.there_are(), [True, False])
+
+    def test_a_process_that_begins_behind_it(self) -> None:
+        """One that begins does not know how long it was, and does the same."""
+        self.clock.advance(150.0)
+        self.manager.start()
+        self.sweep_there()
+        self.assertEqual(self.there_are(), [True, True])
+        self.pass_by(30.0)
+        self.assertEqual(self.there_are(), [True, False])
+
+    def test_too_old(self) -> None:
+        """What is older than any session may be goes at once, whoever uses it."""
+        self.clock.advance(401.0)
+        self.manager.start()
+        self.assertEqual(self.there_are(), [False, False])
