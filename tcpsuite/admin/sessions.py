@@ -51,7 +51,7 @@ async def sessions_data(sessions: SessionsView | None, clock: IReactorTime, top:
     """All of it as plain data; empty when nothing serves sessions.
 
     A store that does not answer within :data:`STORE_PATIENCE` seconds, or fails, is an ``error``, beside what
-    is known without it.
+    is known without it; so is one that answers but takes no changes, beside all.
 
     :param top: users who are told of one by one, at most.
     """
@@ -65,6 +65,8 @@ async def sessions_data(sessions: SessionsView | None, clock: IReactorTime, top:
         return {"error": str(error), **sessions.figures()}
     if not top:
         del told["top"]
+    if sessions.fault:
+        told["error"] = sessions.fault
     return {**told, **{key: round(told[key], 3) for key in ("longest_age", "longest_idle")}}
 
 
@@ -73,7 +75,7 @@ def session_families(told: Mapping[str, Any]) -> Iterator[Family]:
     if not told:
         return
     up = Sample(int("error" not in told))
-    yield Family("tcpsuite_session_store_up", Kind.GAUGE, "Whether the session store answers: 1 or 0.", [up])
+    yield Family("tcpsuite_session_store_up", Kind.GAUGE, "Whether the session store works: 1 or 0.", [up])
     for key, name, text in GAUGES:
         if key in told:
             yield Family(name, Kind.GAUGE, text, [Sample(told[key])])

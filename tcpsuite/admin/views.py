@@ -141,7 +141,7 @@ class Views:
         told = await sessions_data(self._suite.sessions, self._clock, _number(question))
         if not told:
             raise RefusedError(404, "no listener serves sessions")
-        return Answer.json(told, 503 if "error" in told else 200)
+        return Answer.json(told, 200 if "count" in told else 503)
 
     async def upstream(self, question: Question) -> Answer:
         """An upstream, and what of it is not as configured."""

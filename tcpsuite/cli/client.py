@@ -122,7 +122,7 @@ class AdminClient:
             known = False
         if not known:
             raise click.ClickException(f"{self.url}: what answers there is no admin listener of tcpsuite")
-        if "error" in value:
+        if "error" in value and answer.status >= 400:
             raise click.ClickException(_fault(answer.status, value))
         return value
 

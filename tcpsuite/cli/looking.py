@@ -61,6 +61,8 @@ def _print_sessions(told: Mapping[str, Any]) -> None:
     oldest, idlest = (timedelta(seconds=round(told[key])) for key in ("longest_age", "longest_idle"))
     events = ", ".join(f"{event} {told[event]}" for event in EVENTS)
     refused = ", ".join(f"{code} {number}" for code, number in told["refused"].items()) or "none"
+    if "error" in told:
+        click.echo(f"the store fails: {told['error']}")
     click.echo(f"stored: {told['count']}, users: {told['users']}, requests to them: {told['requests']}")
     click.echo(f"oldest: {oldest}, longest unused: {idlest}")
     click.echo(f"in use: {told['in_use']}, with a connection of their own: {told['connected']}")

@@ -42,6 +42,15 @@ class SessionsPageTests(Asking):
         self.assertEqual(got.code, 503)
         self.assertEqual((got.json["error"], got.json["in_use"]), ("redis db: no answer within 2 s", 1))
 
+    def test_takes_no_changes(self) -> None:
+        """A store that answers, but is full, tells all, and that it fails; the metric says so too."""
+        sessions = self.suite.sessions = FakeSessions(fault="redis: OOM")
+        got = self.get("/api/v1/sessions")
+        self.assertEqual((got.code, got.json["error"], got.json["count"]), (200, "redis: OOM", 3))
+        self.assertIn("tcpsuite_session_store_up 0", self.get("/metrics").body.decode())
+        sessions.fault = ""
+        self.assertIn("tcpsuite_session_store_up 1", self.get("/metrics").body.decode())
+
     def test_none(self) -> None:
         """Where nothing serves sessions there is no such page."""
         self.suite.sessions = None

@@ -70,3 +70,15 @@ async def test_nothing_to_tell(admin: tuple[str, FakeSuite]) -> None:
     suite.sessions = None
     result = await invoke("sessions", "--admin", url)
     assert (result.exit_code, result.stderr) == (1, "Error: no listener serves sessions\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_takes_no_changes(admin: tuple[str, FakeSuite]) -> None:
+    """What is wrong with a store that answers is printed before all else."""
+    admin[1].sessions = FakeSessions(fault="redis: OOM")
+    result = await invoke("sessions", "--admin", admin[0])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[:2] == [
+        "the store fails: redis: OOM",
+        "stored: 3, users: 2, requests to them: 40",
+    ]

@@ -124,6 +124,74 @@ async def test_a_change_that_a_master_took_with_it(tmp_path: Path, running: Exit
 
 @pytest.mark.usefixtures("redis_kind")
 @pytest_twisted.ensureDeferred
+async def test_full(tmp_path: Path, running: ExitStack) -> None:
+    """A Redis that has no room left counts as before, ends sessions, and is told of until it has room."""
+    redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    store, client = redis_store(redis.port), redis_client(redis.port, connections=1)
+    client.start()
+    for name in "ab":
+        await store.create(session(name, used=float(ord(name))), 10)
+    await store.totals()
+    assert store.fault == ""
+    await client.run("return 1", [], [])
+    connection = client.lanes[0].connection
+    assert connection is not None
+    await connection.execute_command("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreFailed, match="OOM"):
+        await store.change(digest_named("a"), {"key": "value"}, 0, 1000.0, 1)
+    assert (await store.totals()).sessions == 2
+    assert "OOM" in store.fault
+    assert await store.expire(float(ord("b"))) == 1
+    assert "OOM" in store.fault
+    assert await store.delete(digest_named("b"))
+    await connection.execute_command("CONFIG", "SET", "maxmemory", "0")
+    await store.expire(1.0)
+    assert store.fault == ""
+    await client.stop()
+    await store.close()
+
+
+@pytest.mark.usefixtures("redis_kind")
+@pytest_twisted.ensureDeferred
+async def test_strange_values(tmp_path: Path, running: ExitStack) -> None:
+    """Whatever others write over a session, who asks for it fails; the uses of the other sessions are stored
+    all the same, sessions are counted, and it is swept out with the rest.
+    """
+    redis = running.enter_context(Redis(free_port(), tmp_path)).started()
+    store, client = redis_store(redis.port), redis_client(redis.port)
+    client.start()
+    write = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])"
+    strange = ("created", "used", "requests", "version")
+    for name in strange:
+        await store.create(session(name), 10)
+        key = f"tcpsuite:session:{digest_named(name).hex()}"
+        await client.run(write, [key], [name, "abc"])
+    for name in ("another type", "good"):
+        await store.create(session(name), 10)
+    key = f"tcpsuite:session:{digest_named('another type').hex()}"
+    await client.run("redis.call('SET', KEYS[1], 'junk')", [key], [])
+    for name in (*strange, "another type"):
+        with pytest.raises(StoreFailed):
+            await store.get(digest_named(name))
+    for name in (*strange, "another type", "good"):
+        store.touch(digest_named(name), 2000.0, 1)
+    assert (await store.totals()).sessions == 6
+    good = await store.head(digest_named("good"))
+    assert good is not None
+    assert (good.used, good.requests) == (2000.0, 1)
+    assert await store.expire(3000.0) == 6
+    totals = await store.totals()
+    assert (totals.sessions, store.fault) == (0, "")
+    assert await client.run("return redis.call('KEYS', '*session:*')", [], []) == []
+    await client.run(write, ["tcpsuite:totals"], ["requests", "abc"])
+    with pytest.raises(StoreFailed, match="strange value"):
+        await store.totals()
+    await client.stop()
+    await store.close()
+
+
+@pytest.mark.usefixtures("redis_kind")
+@pytest_twisted.ensureDeferred
 async def test_closes_without_an_answer(tmp_path: Path, running: ExitStack) -> None:
     """A store that cannot tell any more what it noted closes all the same."""
     redis = running.enter_context(Redis(free_port(), tmp_path)).started()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -13,7 +14,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.errors import StoreFailed
-from tcpsuite.stores.redis.client import RedisClient, RedisConnection
+from tcpsuite.stores.redis.client import RedisClient
+from tcpsuite.stores.redis.connection import RedisConnection
 from tcpsuite.stores.redis.sentinel import SentinelEndpoint
 from tcpsuite.stores.redis.sessions import RedisSessionStore
 from tcpsuite.testing.stores import digest_named
@@ -202,8 +204,80 @@ class StoreTests(ClientCase):
             assert told is not None
             self.assertEqual((told.used, told.requests), (1500.0, 9))
 
+    def test_a_strange_value(self) -> None:
+        """A session that is none is told of as a failure of the store, with its name in Redis and the value,
+        and so it is logged; who asks for another one has it.
+        """
+        connection, _ = self.connected()
+        store = RedisSessionStore(self.client)
+        name = digest_named("a").hex()
+        for place, value, why in (
+            (2, b"abc", "could not convert string to float: b'abc'"),
+            (2, b"1e400", "no time: b'1e400'"),
+            (3, b"nan", "no time: b'nan'"),
+            (4, b"x", "invalid literal for int() with base 10: b'x'"),
+            (1, b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ):
+            self.clock.advance(60.0)
+            lines = HEAD.split(b"\r\n")
+            lines[2 * place - 1 : 2 * place + 1] = [b"$%d" % len(value), value]
+            with capturedLogs() as told:
+                strange, other = store.head(digest_named("a")), store.head(digest_named("b"))
+                connection.dataReceived(b"\r\n".join(lines) + HEAD)
+            expected = f"redis: strange value: session {name}: {why}"
+            self.assertEqual(self.fault(strange), expected)
+            self.assertEqual([formatEvent(event) for event in told], [expected])
+            self.assertIsNotNone(self.successResultOf(other))
+
+    def test_strange_totals(self) -> None:
+        """So are totals that are none."""
+        connection, _ = self.connected()
+        store = RedisSessionStore(self.client)
+        for requests, oldest in ((b"zz", b"*0"), (b"5", b"*2\r\n$1\r\na\r\n$4\r\n-inf")):
+            asked = store.totals()
+            connection.dataReceived(
+                b"*6\r\n:1\r\n:1\r\n*0\r\n$%d\r\n%b\r\n%b\r\n*0\r\n" % (len(requests), requests, oldest)
+            )
+            self.assertIn("redis: strange value: ", self.fault(asked))
+
+    def test_takes_no_changes(self) -> None:
+        """That Redis answers, but takes no changes, is told of with the totals, until it does again."""
+        connection, _ = self.connected()
+        store = RedisSessionStore(self.client)
+        for refused, fault in ((b"-OOM too much\r\n", "redis: OOM too much"), (b":0\r\n", "")):
+            asked = store.totals()
+            connection.dataReceived(b"*6\r\n:3\r\n:1\r\n*0\r\n$1\r\n5\r\n*0\r\n*0\r\n")
+            connection.dataReceived(refused)
+            self.assertEqual(self.successResultOf(asked).sessions, 3)
+            self.assertEqual(store.fault, fault)
+
 
 class LogTests(ClientCase):
+    def test_an_absence(self) -> None:
+        """Why Redis is away is said once for each reason, however they take turns, and no more than five
+        times; that it is back once; and of the next absence anew.
+        """
+        with capturedLogs() as told:
+            for _ in range(2):
+                for reason in ("closed", "lost", "closed", "lost", "1", "2", "3", "4"):
+                    self.wanted.pop().errback(StoreFailed(reason))
+                    self.assertEqual(self.fault(self.ask()), f"redis: {reason}")
+                    self.clock.advance(10.0)
+                _, transport = self.connected()
+                transport.abortConnection()
+                self.clock.advance(10.0)
+        said = ["redis: closed", "redis: lost", "redis: 1", "redis: 2", "redis: 3", "redis: it works again"]
+        self.assertEqual([formatEvent(event) for event in told], said * 2)
+
+    def test_closed(self) -> None:
+        """A connection that the other side has ended is told of in the same words, however it did."""
+        for how in (ConnectionDone(), ConnectionLost()):
+            connection, _ = self.connected()
+            asked = self.ask()
+            connection.connectionLost(Failure(how))
+            self.assertEqual(self.fault(asked), "redis: it closed the connection")
+            self.clock.advance(10.0)
+
     def test_refusals(self) -> None:
         """What Redis refuses is in the log, of each kind one a minute, with the name of that Redis."""
         connection, _ = self.connected()

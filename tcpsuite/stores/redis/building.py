@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
 
-from tcpsuite.stores.redis.client import Login, RedisClient, RedisConnection, connect
+from tcpsuite.stores.redis.client import RedisClient
+from tcpsuite.stores.redis.connection import Login, RedisConnection, connect
 from tcpsuite.stores.redis.sentinel import SentinelEndpoint
 
 if TYPE_CHECKING:

@@ -8,26 +8,25 @@ waits for the first attempt behind a loss, within its time; while attempts fail,
 from __future__ import annotations
 
 import time
-from collections import deque
-from hashlib import sha1
 from random import random
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import frozen
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
-from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from txredisapi import RedisError, RedisProtocol
+from txredisapi import RedisError
 
 from tcpsuite.core.limits.rates import Rates
 from tcpsuite.errors import Closed, StoreFailed
+from tcpsuite.stores.redis.connection import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from tcpsuite.stores.redis.connection import RedisConnection
 
 FIRST_PAUSE = 0.05
 """Seconds from the loss of a connection to the first attempt."""
@@ -36,118 +35,12 @@ LONGEST_PAUSE = 5.0
 TIME = "return redis.call('TIME')"
 SAID_A_SECOND = 1 / 60
 """How often what Redis refuses is logged, of each kind: a crowd asks a thousand times a second."""
+SAID_OF_ONE_ABSENCE = 5
+"""Different reasons why there is no connection that are logged until there is one again."""
+LONGEST_REASON = 300
+"""Characters that are told of a value that cannot be read."""
 UNFIT = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH")
 """Errors of a server that is not what it was: to connect anew may lead to another one, or log in again."""
-
-
-@frozen
-class Login:
-    """Who logs in.  ``password`` is asked for each time, and may raise an OSError."""
-
-    user: str = ""
-    password: Callable[[], str] = str
-    database: int = 0
-
-
-class RedisConnection(RedisProtocol):  # type: ignore[misc]
-    """One connection; replies are bytes as they came.
-
-    Replies come in order, so one timer watches over all of them: when the oldest is late, whoever waits
-    behind it waits in vain too.
-
-    :ivar why: why it ended, when it has.
-    """
-
-    def __init__(self, explain: Callable[[Failure], str], clock: IReactorTime, timeout: float) -> None:
-        super().__init__(charset=None, convertNumbers=False)
-        self.why = ""
-        self._explain = explain
-        self._clock = clock
-        self._timeout = timeout
-        self._due: deque[float] = deque()
-        self._timer: IDelayedCall | None = None
-
-    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Deferred[Any]:
-        """Run a script.
-
-        :return: fires with the reply; fails with a ``RedisError`` when there is none within the time-out from
-            now, and when Redis has forgotten the script.
-        """
-        known = sha1(script.encode(), usedforsecurity=False).hexdigest()
-        try:
-            # ``eval`` would send a forgotten script once more, behind what was asked after it.
-            if known in self.script_hashes:
-                reply: Deferred[Any] = self.evalsha(known, keys, arguments)
-            else:
-                reply = self.eval(script, keys, arguments)
-        except RedisError:  # what cannot be said in UTF-8
-            return fail()
-        self._due.append(self._clock.seconds() + self._timeout)
-        if self._timer is None:
-            self._timer = self._clock.callLater(self._timeout, self._look)
-        return reply.addBoth(self._replied)
-
-    def connectionLost(self, why: Failure = connectionDone) -> None:
-        """Who waits for a reply learns that there will be none."""
-        self.why = self.why or self._explain(why)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        super().connectionLost(why)
-
-    def _replied(self, reply: Any) -> Any:
-        self._due.popleft()
-        return reply
-
-    def _look(self) -> None:
-        self._timer = None
-        if not self._due:
-            return
-        left = self._due[0] - self._clock.seconds()
-        if left > 0:
-            self._timer = self._clock.callLater(left, self._look)
-        else:
-            self.why = f"no answer within {self._timeout:g} s"
-            self.transport.abortConnection()
-
-
-async def connect(
-    endpoint: IStreamClientEndpoint,
-    login: Login,
-    new: Callable[[], RedisConnection],
-    explain: Callable[[Failure], str],
-    master: bool = False,
-) -> RedisConnection:
-    """A connection that is ready to be asked.
-
-    :param new: makes one that is not connected yet.
-    :param explain: why one could not be connected, in words.
-    :param master: whether a server that is not the master is of no use.
-    :raises StoreFailed: when it cannot be reached, refuses, or is not ready.
-    """
-    factory = Factory.forProtocol(new)
-    try:
-        connection: Any = await endpoint.connect(factory)
-    except (StoreFailed, CancelledError):
-        raise
-    except Exception:
-        raise StoreFailed(explain(Failure())) from None
-    try:
-        password = login.password()
-        if password:
-            await connection.auth(password, login.user or None)
-        if login.database:
-            await connection.select(login.database)
-        await connection.ping()
-        if master and (await connection.role())[0] != b"master":
-            raise StoreFailed("it is not the master")  # noqa: TRY301
-    except (RedisError, OSError) as error:
-        connection.transport.abortConnection()
-        raise StoreFailed(connection.why or str(error).strip()) from None
-    except BaseException:
-        connection.transport.abortConnection()
-        raise
-    return cast(RedisConnection, connection)
 
 
 class RedisClient:
@@ -184,6 +77,7 @@ class RedisClient:
         self._name = name
         self.fault = ""
         self._said = Rates(100)  # by the first word of what is refused, as Redis tells them apart
+        self._reasons: set[str] = set()
         pauses = backoffPolicy(2 * FIRST_PAUSE, LONGEST_PAUSE, 2.0, lambda: chance() * FIRST_PAUSE)
         self.lanes = [
             _Lane(lambda: Deferred.fromCoroutine(self._ready()), clock, pauses, self._noted, timeout)
@@ -210,12 +104,21 @@ class RedisClient:
         """Close all connections.  Fires when they are gone, which takes no longer than the time-out."""
         return gatherResults([lane.stop() for lane in self.lanes])
 
-    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str], lane: int = 0) -> Deferred[Any]:
+    def run(
+        self,
+        script: str,
+        keys: Sequence[str],
+        arguments: Sequence[str],
+        lane: int = 0,
+        read: Callable[[Any], Any] = lambda reply: reply,
+    ) -> Deferred[Any]:
         """Run a script in Lua, whole or not at all.
 
         :param lane: what is asked with the same number is done in order.
-        :return: fires with the reply; fails with :class:`~tcpsuite.errors.StoreFailed` within the time-out.
-            Cancelling it gives up waiting for the reply.
+        :param read: what the reply means; a ValueError or the like if that is nothing, for others may write
+            there.
+        :return: fires with what was read; fails with :class:`~tcpsuite.errors.StoreFailed` within the
+            time-out.  Cancelling it gives up waiting for the reply.
         """
         answer: Deferred[Any] = Deferred()
         chosen = self.lanes[lane % len(self.lanes)]
@@ -230,7 +133,7 @@ class RedisClient:
             # Some of its time is over by then: that it is late at the end is not the fault of the connection.
             answer.addTimeout(self.timeout, self._clock, late)
         asked.chainDeferred(answer)
-        return answer.addErrback(self._name_it)
+        return answer.addCallback(_understand, read).addErrback(self._name_it)
 
     async def _ready(self) -> RedisConnection:
         connection = await self._connect().addTimeout(self.timeout, self._clock, late)
@@ -252,16 +155,20 @@ class RedisClient:
         why = str(failure.value)
         # That there is no connection was said when it could not be made.
         kind, now = why.partition(" ")[0], self._clock.seconds()
-        if why != self.fault and not self._said.spend(kind, 1, SAID_A_SECOND, 1, now):
+        known = why == self.fault or why in self._reasons
+        if not known and not self._said.spend(kind, 1, SAID_A_SECOND, 1, now):
             self.log.error("{name}: {why}", name=self._name, why=why)
         raise StoreFailed(f"{self._name}: {why}") from None
 
     def _noted(self, fault: str) -> None:
-        """A connection was made, or could not be.  It is said once for all lanes."""
-        if fault and fault != self.fault:
-            self.log.error("{name}: {fault}", name=self._name, fault=fault)
-        elif self.fault and not fault:
+        """A connection was made, or could not be.  It is said once for all lanes, whatever comes between."""
+        if fault:
+            if fault not in self._reasons and len(self._reasons) < SAID_OF_ONE_ABSENCE:
+                self._reasons.add(fault)
+                self.log.error("{name}: {fault}", name=self._name, fault=fault)
+        elif self.fault:
             self.log.info("{name}: it works again", name=self._name)
+            self._reasons.clear()
             self.fault = ""
             for lane in self.lanes:
                 lane.hurry()
@@ -385,9 +292,8 @@ def _unfit(failure: Failure, connection: RedisConnection) -> NoReturn:
     raise StoreFailed(why) from None
 
 
-def late(_result: object, timeout: float) -> NoReturn:
-    """For ``Deferred.addTimeout``.
-
-    :raises StoreFailed: always.
-    """
-    raise StoreFailed(f"no answer within {timeout:g} s")
+def _understand(reply: Any, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(reply)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise StoreFailed(f"strange value: {str(error)[:LONGEST_REASON]}") from None

@@ -56,7 +56,7 @@ class RedisOptions:
     connections: int = option(2, "Connections that each process has to it.", check=between(1, 100))
     timeout: Duration = option(
         Duration(2.0),
-        "Whatever is asked of it fails when it takes longer.",
+        "Each question to it fails when it takes longer; a request may take several, one after the other.",
         check=between(0.05, 60, "seconds"),
     )
     lease: Duration = option(

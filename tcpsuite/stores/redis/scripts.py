@@ -4,6 +4,9 @@ Of each session there is a hash of what it is (``session:DIGEST``) and one of it
 all of them, two sorted sets by the time of their last use and of their opening (``used``, ``created``), one
 of users by the number of their sessions (``owners``), and a hash of what is counted in all (``totals``).
 Times are seconds since the epoch.
+
+Others may write there what is none of ours.  Who asks for that session learns it; what is done for many
+sessions at once passes over it.
 """
 
 from __future__ import annotations
@@ -13,22 +16,24 @@ SHARED = ("used", "created", "owners", "totals")
 
 _FORGET = """
 local function forget(session, data, id, used, created, users, totals)
-  local user, requests = unpack(redis.call('HMGET', session, 'user', 'requests'))
+  local found = redis.pcall('HMGET', session, 'user', 'requests')
+  local user, requests = found[1], tonumber(found[2]) or 0
   redis.call('DEL', session, data)
   redis.call('ZREM', used, id)
   redis.call('ZREM', created, id)
   if not user then return 0 end
   if tonumber(redis.call('ZINCRBY', users, -1, user)) < 1 then redis.call('ZREM', users, user) end
-  redis.call('HINCRBY', totals, 'requests', 0 - requests)
+  redis.pcall('HINCRBY', totals, 'requests', 0 - requests)
   return 1
 end
 """
 
 _TOUCH = """
 local function touch(session, id, at, requests, used, totals)
-  local before = redis.call('HGET', session, 'used')
-  if not before then return end
-  if tonumber(at) > tonumber(before) then
+  local found = redis.pcall('HMGET', session, 'used', 'requests')
+  local before = tonumber(found[1])
+  if not before or not string.match(found[2] or '', '^%d+$') then return end
+  if tonumber(at) > before then
     redis.call('HSET', session, 'used', at)
     redis.call('ZADD', used, at, id)
   end
@@ -117,6 +122,9 @@ sweep(created, ARGV[4])
 return swept
 """
 )
+
+PROVE = "redis.call('HINCRBY', KEYS[4], 'requests', 0)"
+"""Changes nothing, and is refused where no change would be taken."""
 
 # ARGV: how many users at most.  None of it takes longer where there are more sessions.
 TOTALS = """

@@ -10,14 +10,14 @@ from txredisapi import RedisError
 from zope.interface import implementer
 
 from tcpsuite.errors import StoreFailed
-from tcpsuite.stores.redis.client import late
+from tcpsuite.stores.redis.connection import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
 
-    from tcpsuite.stores.redis.client import RedisConnection
+    from tcpsuite.stores.redis.connection import RedisConnection
 
 
 @implementer(IStreamClientEndpoint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isfinite
 from secrets import randbits
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,7 @@ from tcpsuite.stores.redis import scripts
 from tcpsuite.stores.telling import told
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from tcpsuite.stores.redis.client import RedisClient
 
@@ -51,6 +51,7 @@ class RedisSessionStore:
         self._shared_keys = [prefix + name for name in scripts.SHARED]
         self._noted = NotedUses()
         self._closed: Deferred[Any] | None = None
+        self._refused = ""
 
     def __repr__(self) -> str:
         return f"<RedisSessionStore {self._client!r}{' closed' if self._closed else ''}>"
@@ -62,8 +63,11 @@ class RedisSessionStore:
 
     @property
     def fault(self) -> str:
-        """See :class:`~tcpsuite.interfaces.ISessionStore`: why it could not be reached when last tried."""
-        return self._client.fault and f"redis: {self._client.fault}"
+        """See :class:`~tcpsuite.interfaces.ISessionStore`: why it could not be reached when last tried,
+        or took no change when that was last proved, as with each sweep and whenever :meth:`totals` are asked
+        for.  What is wrong with one session is no fault of the store.
+        """
+        return f"redis: {self._client.fault}" if self._client.fault else self._refused
 
     def open(self) -> None:
         """Begin to connect.  A Redis that is away at the start is no reason not to: it may come."""
@@ -79,12 +83,12 @@ class RedisSessionStore:
 
     def head(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        head = self._ask(scripts.HEAD, digest).addCallback(lambda head: _read(digest, head, []))
+        head = self._ask(scripts.HEAD, digest, read=lambda head: _read(digest, head, []))
         return head.addCallback(self._noted.lay_over)
 
     def get(self, digest: bytes) -> Deferred[Session | None]:
         """See :class:`~tcpsuite.interfaces.ISessionStore`."""
-        got = self._ask(scripts.GET, digest).addCallback(lambda reply: _read(digest, *reply))
+        got = self._ask(scripts.GET, digest, read=lambda reply: _read(digest, *reply))
         return got.addCallback(self._noted.lay_over)
 
     def change(
@@ -127,7 +131,13 @@ class RedisSessionStore:
             self._closed = flushed.addCallback(lambda _: self._client.stop())
         return told(self._closed)
 
-    def _ask(self, script: str, digest: bytes, arguments: Sequence[str] = ()) -> Deferred[Any]:
+    def _ask(
+        self,
+        script: str,
+        digest: bytes,
+        arguments: Sequence[str] = (),
+        read: Callable[[Any], Any] = lambda reply: reply,
+    ) -> Deferred[Any]:
         """Ask about one session, behind what was noted of it."""
         if self._closed is not None:
             return fail(Closed("the session store is closed"))
@@ -136,7 +146,7 @@ class RedisSessionStore:
             self._send_touches([digest]).addErrback(lambda _: None)
         name = digest.hex()
         keys = [self._session + name, self._data + name, *self._shared_keys]
-        return self._client.run(script, keys, arguments, lane=_lane(digest))
+        return self._client.run(script, keys, arguments, lane=_lane(digest), read=read)
 
     def _open_do(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         if self._closed is not None:
@@ -153,21 +163,26 @@ class RedisSessionStore:
             some: int = await self._client.run(scripts.EXPIRE, self._shared_keys, arguments)
             swept += some
             if some < SWEPT_AT_ONCE:
-                return swept
+                break
+        await self._prove()
+        return swept
 
     async def _totals(self, top: int) -> SessionTotals:
         await self._flush()
-        sessions, users, most, requests, oldest, idlest = await self._client.run(
-            scripts.TOTALS, self._shared_keys, [str(top)]
+        totals: SessionTotals = await self._client.run(
+            scripts.TOTALS, self._shared_keys, [str(top)], read=_read_totals
         )
-        return SessionTotals(
-            int(sessions),
-            int(users),
-            {user: int(count) for user, count in _pairs(most)},
-            int(requests),
-            float(oldest[1]) if oldest else inf,
-            float(idlest[1]) if idlest else inf,
-        )
+        await self._prove()
+        return totals
+
+    async def _prove(self) -> None:
+        """Look whether Redis takes changes: one that has no room left, or no replica, answers who reads."""
+        try:
+            await self._client.run(scripts.PROVE, self._shared_keys, [])
+        except StoreFailed as error:
+            self._refused = str(error)
+        else:
+            self._refused = ""
 
     async def _flush(self) -> None:
         """Send all that was noted, each over the connection of its session, some at a time."""
@@ -218,6 +233,27 @@ def _read(digest: bytes, head: Sequence[Any], data: Sequence[bytes]) -> Session 
     user, created, used, requests, version = head
     if user is None:
         return None
-    return Session(
-        digest, user.decode(), float(created), float(used), int(requests), dict(_pairs(data)), int(version)
+    try:
+        opened, last, count, state = _time(created), _time(used), int(requests), int(version)
+        return Session(digest, user.decode(), opened, last, count, dict(_pairs(data)), state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"session {digest.hex()}: {error}") from None
+
+
+def _read_totals(reply: Sequence[Any]) -> SessionTotals:
+    sessions, users, most, requests, oldest, idlest = reply
+    return SessionTotals(
+        int(sessions),
+        int(users),
+        {user: int(count) for user, count in _pairs(most)},
+        int(requests),
+        _time(oldest[1]) if oldest else inf,
+        _time(idlest[1]) if idlest else inf,
     )
+
+
+def _time(text: bytes) -> float:
+    time = float(text)
+    if not isfinite(time):
+        raise ValueError(f"no time: {text!r}")
+    return time
