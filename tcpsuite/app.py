@@ -32,7 +32,7 @@ from tcpsuite.interfaces import IServiceContext, IShrinkable
 from tcpsuite.net import resolving
 from tcpsuite.net.admission import Admission
 from tcpsuite.net.assembly import build_upstream
-from tcpsuite.net.attachments import build_attachments
+from tcpsuite.net.attaching.attachments import build_attachments
 from tcpsuite.net.auth import Authenticator
 from tcpsuite.net.bounds import Bounds
 from tcpsuite.net.connecting import server_endpoint

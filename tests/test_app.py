@@ -269,18 +269,18 @@ async def test_a_port_in_use_leaves_nothing_open(make_suite):
 @pytest_twisted.ensureDeferred
 async def test_the_store_is_opened_before_the_ports(make_suite, monkeypatch):
     """Opening the store may block for seconds, and nobody can connect meanwhile."""
-    addresses = []
+    listening: list[str] = []
 
     def look(_store):
-        addresses.extend(each for listener in suite.listeners.values() for each in listener.addresses)
-        addresses.extend(suite.admin.addresses)
+        listening.extend(address for door in doors for address in door.addresses)
         raise StartError("sessions.db: database is locked")
 
     monkeypatch.setattr(SQLiteStore, "open", look)
     suite = make_suite(SUITE.format(back=free_port()))
+    doors: list[Any] = [*suite.listeners.values(), suite.admin]
     with pytest.raises(StartError, match="database is locked"):
         suite.privilegedStartService()
-    assert addresses == []
+    assert listening == []
 
 
 @pytest_twisted.ensureDeferred

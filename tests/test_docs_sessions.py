@@ -11,7 +11,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from tcpsuite.core.attaching.frames import MAX_PAYLOAD, MAX_WHY, Kind
-from tcpsuite.net.attaching import BEAT, BEATS_MISSED
+from tcpsuite.net.attaching.carriers import BEAT, BEATS_MISSED
 
 PAGE = Path(__file__).parents[1] / "docs" / "sessions.md"
 

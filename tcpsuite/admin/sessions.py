@@ -8,7 +8,7 @@ from twisted.internet.defer import TimeoutError as LateError
 
 from tcpsuite.core.metrics import Family, Kind, Sample
 from tcpsuite.errors import TcpsuiteError
-from tcpsuite.net.attachments import EVENTS as ATTACHMENT_EVENTS
+from tcpsuite.net.attaching.attachments import EVENTS as ATTACHMENT_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -88,7 +88,7 @@ def _serve(suite: str, place: str, login: Login | None, session: str, patience: 
         install()
     from twisted.internet import reactor
 
-    from tcpsuite.net.attach_client import AttachClient
+    from tcpsuite.net.attaching.client import AttachClient
     from tcpsuite.net.connecting import server_endpoint
     from tcpsuite.net.endpoints import address_text, listen_endpoint, listen_failure
     from tcpsuite.net.signals import end_on_signals

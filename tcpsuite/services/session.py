@@ -18,7 +18,7 @@ from tcpsuite.core.passwords import is_user
 from tcpsuite.core.sessions import ANONYMOUS, check_key
 from tcpsuite.errors import LoginFailed, ProtocolError, StartError
 from tcpsuite.interfaces import IRefusing
-from tcpsuite.net.attachments import Attachment
+from tcpsuite.net.attaching.attachments import Attachment
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.options import Duration, at_least, between, option
 from tcpsuite.services.heirs import HandingOver

@@ -22,7 +22,7 @@ from twisted.internet.threads import deferToThread
 from tcpsuite.cli.attach import attach
 from tcpsuite.core.attaching.events import Cut
 from tcpsuite.errors import ProtocolError
-from tcpsuite.net.attach_client import AttachClient
+from tcpsuite.net.attaching.client import AttachClient
 from tcpsuite.net.auth import set_password
 from tcpsuite.net.connecting import server_endpoint
 from tests.integration.support.attach import Attach

@@ -6,7 +6,7 @@ from twisted.internet.error import ConnectionLost
 
 from tcpsuite.core.attaching.frames import END, Frame, Kind, broken, passed
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.attaching import BEAT, BEATS_MISSED
+from tcpsuite.net.attaching.carriers import BEAT, BEATS_MISSED
 from tests.support.attached import FIRST, AttachCase
 
 

@@ -8,7 +8,7 @@ from twisted.internet.error import ConnectionLost
 
 from tcpsuite.core.attaching.frames import FrameReader
 from tcpsuite.core.connections import Connection
-from tcpsuite.net.attachments import Attachments
+from tcpsuite.net.attaching.attachments import Attachments
 from tcpsuite.net.session_options import SessionRules
 from tcpsuite.net.sessions import SessionManager
 from tcpsuite.options import Duration

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
 from tcpsuite.core.lines import LineSplitter
-from tcpsuite.net.attaching import Attached, FramedCarrier
+from tcpsuite.net.attaching.attached import Attached
+from tcpsuite.net.attaching.carriers import FramedCarrier
 from tcpsuite.testing.endpoints import ScriptedTransport
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 
-from tcpsuite.net.attaching import Attached, FramedCarrier
+from tcpsuite.net.attaching.attached import Attached
+from tcpsuite.net.attaching.carriers import FramedCarrier
 from tcpsuite.testing.endpoints import ScriptedTransport
 
 
@@ -137,6 +138,8 @@ class Pair:
         """
         one, other = (end.attached for end in self.ends)
         if one.is_over or other.is_over:
+            for end in self.ends:
+                end.settle()  # two FINs end a connection before anybody can reset it
             for attached in (one, other):
                 if not attached.is_over:
                     attached.cut()

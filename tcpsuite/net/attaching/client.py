@@ -17,9 +17,9 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from tcpsuite.core.attaching.dialogue import Dialogue
-from tcpsuite.net.attach_client_attachment import Attachment
-from tcpsuite.net.attach_client_turns import Turns
-from tcpsuite.net.attaching import Attached
+from tcpsuite.net.attaching.attached import Attached
+from tcpsuite.net.attaching.program import ProgramAttachment
+from tcpsuite.net.attaching.turns import Turns
 from tcpsuite.net.transport import adopt
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AttachClient(Factory):
         self.patience = patience
         self.observer = observer
         self.chance = chance
-        self.attachments: set[Attachment] = set()
+        self.attachments: set[ProgramAttachment] = set()
         self._login = login
         self._session = session
         self._turns = Turns(reactor) if session else None
@@ -116,9 +116,9 @@ class AttachClient(Factory):
         adopt(self.clock, far, attachment.program, "")
         return connected
 
-    def _new(self) -> Attachment:
+    def _new(self) -> ProgramAttachment:
         self._number += 1
-        return Attachment(self, self._number, Dialogue(self._login, self._session), self._turns)
+        return ProgramAttachment(self, self._number, Dialogue(self._login, self._session), self._turns)
 
     def stop(self) -> Deferred[Any]:
         """Reset all connections, tell the suite, and close the sessions that were opened.

@@ -13,8 +13,8 @@ from tcpsuite.core.attaching.asking import MARK_BYTES, NEW, Granted
 from tcpsuite.core.attaching.ways import BOUND
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import Closed, OutOfResources, ProtocolError, RemoteError
+from tcpsuite.net.attaching.server_end import TAKEN_OVER, Carriage, ServerEnd
 from tcpsuite.net.deadlines import Deadlines
-from tcpsuite.net.server_end import TAKEN_OVER, Carriage, ServerEnd
 from tcpsuite.net.session_data import no_session
 from tcpsuite.net.session_options import ATTACH_TIMEOUT
 

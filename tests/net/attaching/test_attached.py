@@ -10,7 +10,7 @@ from zope.interface import alsoProvides
 
 from tcpsuite.core.attaching.frames import Frame, FrameReader, Kind, broken, passed
 from tcpsuite.errors import ProtocolError
-from tcpsuite.net.attaching import BEAT, BEATS_MISSED
+from tcpsuite.net.attaching.carriers import BEAT, BEATS_MISSED
 from tests.support.carrying import End, Line, Pair
 
 

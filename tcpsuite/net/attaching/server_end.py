@@ -11,8 +11,9 @@ from zope.interface import implementer
 
 from tcpsuite.core.attaching.frames import Kind
 from tcpsuite.core.connections import Reason
-from tcpsuite.net.attaching import Attached, FramedCarrier
-from tcpsuite.net.raw_carrier import RawCarrier
+from tcpsuite.net.attaching.attached import Attached
+from tcpsuite.net.attaching.carriers import FramedCarrier
+from tcpsuite.net.attaching.raw_carrier import RawCarrier
 from tcpsuite.net.relay import MUTE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from twisted.internet.defer import DeferredLock
 from tcpsuite.errors import ConnectFailed
 
 if TYPE_CHECKING:
-    from tcpsuite.net.attaching import Attached
+    from tcpsuite.net.attaching.attached import Attached
 
 TURN = 1.0
 """Seconds in which the program before may be seen to have closed: the next one is often started at once."""

@@ -1,38 +1,25 @@
-"""A connection that lasts, and the carriers that come and go.
-
-Both halves of an attached connection are made of the same two parts: what lasts is an :class:`Attached`,
-the connection to a server at the suite's half, to a program at the client's; what carries its bytes between
-the halves is a :class:`Carrier`, of which it has one or none.  What arrives, and what is sent again, is
-decided in :mod:`tcpsuite.core.attaching`.
-"""
+"""The connection that outlasts what carries it."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
-from tcpsuite.core.attaching.frames import END, TAKEN, Frame, FrameReader, Kind, broken
+from tcpsuite.core.attaching.frames import END, Frame, Kind, broken
 from tcpsuite.core.attaching.ways import BOUND, Incoming, Outgoing
-from tcpsuite.errors import ProtocolError
 from tcpsuite.net.endpoints import failure_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
+    from tcpsuite.net.attaching.carriers import Carrier
     from tcpsuite.net.stream import IStreamTransport
-
-BEAT = 15.0
-"""Seconds between two signs of life."""
-BEATS_MISSED = 3
-"""So many without a byte of the other half, and the carrier is taken for lost."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -212,167 +199,3 @@ class Attached(Protocol):
         if self.carrier is not None:
             self.carrier.finish()
         self._over()
-
-
-class Carrier(ABC):
-    """Carries the bytes of an attached connection, while it lasts itself."""
-
-    @abstractmethod
-    def push(self) -> None:
-        """There may be something to send."""
-
-    @abstractmethod
-    def tell(self) -> None:
-        """Tell the other half what was passed on."""
-
-    @abstractmethod
-    def hold(self, wanted: bool) -> None:
-        """Whether what arrives should wait, for it cannot be passed on now."""
-
-    @abstractmethod
-    def taken(self) -> None:
-        """Another one carries on: say so, and close."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """All is over: close behind what was written."""
-
-
-@implementer(IPushProducer)
-class FramedCarrier(Carrier):
-    """A connection between the two halves, on which both speak in frames from now on.
-
-    Whoever makes it feeds it what is read, and tells it when the connection is lost.
-
-    :param attached: whose bytes it carries, from :meth:`start` on.
-    :param transport: the connection.
-    :param clock: an ``IReactorTime``.
-    :ivar fault: why it was given up, for people; empty while it was not.
-    :ivar was_silent: whether that was since nothing was heard of the other half.
-    :ivar was_taken: whether the other half has told that somebody else attached.
-    """
-
-    def __init__(self, attached: Attached, transport: Any, clock: Any) -> None:
-        self.fault = ""
-        self.was_silent = False
-        self.was_taken = False
-        self._attached = attached
-        self._transport = transport
-        self._clock = clock
-        self._reader = FrameReader()
-        self._full = False
-        self._closing = False
-        self._missed = 0
-        self._beat: IDelayedCall | None = None
-
-    def __repr__(self) -> str:
-        return f"<FramedCarrier {'closing' if self._closing else 'open'}>"
-
-    @property
-    def lasts(self) -> bool:
-        """Whether more is to pass by it."""
-        return not self._closing
-
-    def start(self, received: int, window: int) -> None:
-        """Both halves have agreed: the other one has ``received`` so much, and lets ``window`` bytes be under
-        way to it.
-        """
-        self._transport.registerProducer(self, True)
-        self._beat = self._clock.callLater(BEAT, self._on_beat)
-        self._attached.incoming.window = self._attached.window
-        self._attached.outgoing.resume(received, window)
-        self._attached.join(self)
-        self._attached.make_room()
-
-    def data_received(self, data: bytes) -> None:
-        """Some bytes of frames."""
-        self._missed = 0
-        if self._closing:
-            return
-        try:
-            for frame in self._reader.feed(data):
-                self._take(frame)
-        except ProtocolError as error:
-            self._give_up(str(error))
-
-    def read_connection_lost(self) -> None:
-        """Its FIN: nothing more will be heard of the other half by this connection."""
-        if not self._closing:
-            self._stop()
-            self._transport.abortConnection()
-
-    def connection_lost(self) -> None:
-        """The connection is gone: what lasts stays."""
-        self._stop()
-        self._attached.leave(self)
-
-    def pauseProducing(self) -> None:
-        """The connection takes no more."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """It takes more."""
-        self._full = False
-        self.push()
-
-    def stopProducing(self) -> None:
-        """Whoever made it tells that the connection is lost."""
-
-    def push(self) -> None:
-        """Send what may be under way."""
-        way = self._attached.outgoing
-        while not (self._full or self._closing) and (frame := way.next()) is not None:
-            self._transport.write(frame.encode())
-
-    def tell(self) -> None:
-        """Tell what was passed on, and that there is life here."""
-        if not self._closing:
-            self._transport.write(self._attached.incoming.tell().encode())
-
-    def hold(self, wanted: bool) -> None:
-        """Its window holds the other half."""
-
-    def taken(self) -> None:
-        """Another one carries on."""
-        if not self._closing:
-            self._transport.write(TAKEN.encode())
-            self.finish()
-
-    def finish(self) -> None:
-        """Close behind what was written."""
-        if not self._closing:
-            self._stop()
-            self._transport.unregisterProducer()
-            self._transport.loseConnection()
-
-    def _take(self, frame: Frame) -> None:
-        if self._closing:
-            return
-        if frame.kind is Kind.PASSED:
-            self._attached.passed(frame.place)
-        elif frame.kind is Kind.TAKEN:
-            self.was_taken = True
-            self.finish()
-        else:
-            self._attached.take(frame)
-
-    def _on_beat(self) -> None:
-        self._missed += 1
-        if self._missed > BEATS_MISSED:
-            self._beat = None
-            self.was_silent = True
-            self._give_up(f"nothing was heard of the other half for {BEATS_MISSED * BEAT:g} s")
-            return
-        self._beat = self._clock.callLater(BEAT, self._on_beat)
-        self.tell()
-
-    def _give_up(self, why: str) -> None:
-        self.fault = why
-        self._stop()
-        self._transport.abortConnection()
-
-    def _stop(self) -> None:
-        self._closing = True
-        if self._beat is not None:
-            self._beat.cancel()
-            self._beat = None

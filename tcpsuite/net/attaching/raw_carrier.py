@@ -10,11 +10,11 @@ from zope.interface import implementer
 from tcpsuite.core.attaching.frames import END, Frame, Kind
 from tcpsuite.core.attaching.ways import ENDLESS
 from tcpsuite.errors import ProtocolError
-from tcpsuite.net.attaching import Carrier
+from tcpsuite.net.attaching.carriers import Carrier
 from tcpsuite.net.throttle import abort_behind
 
 if TYPE_CHECKING:
-    from tcpsuite.net.attaching import Attached
+    from tcpsuite.net.attaching.attached import Attached
 
 
 @implementer(IPushProducer)

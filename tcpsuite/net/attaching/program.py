@@ -16,8 +16,8 @@ from tcpsuite.core.attaching.asking import NEW
 from tcpsuite.core.attaching.events import Away, Back, Cut
 from tcpsuite.core.attaching.frames import Kind
 from tcpsuite.errors import ConnectFailed, ProtocolError, RemoteError
-from tcpsuite.net.attach_client_link import STEP, Link, late
-from tcpsuite.net.attaching import Attached
+from tcpsuite.net.attaching.attached import Attached
+from tcpsuite.net.attaching.link import STEP, Link, late
 from tcpsuite.net.endpoints import failure_text
 from tcpsuite.options import format_duration
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.attaching.dialogue import Dialogue
     from tcpsuite.core.attaching.events import Event
-    from tcpsuite.net.attach_client import AttachClient
-    from tcpsuite.net.attach_client_turns import Turns
+    from tcpsuite.net.attaching.client import AttachClient
+    from tcpsuite.net.attaching.turns import Turns
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before the first try to go on, and before each later one, at most: a pause is a random part of
@@ -40,7 +40,7 @@ log = Logger()
 _longest = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, 2.0, float)
 
 
-class Attachment:
+class ProgramAttachment:
     """One connection of a program, and all that carries it.
 
     :param number: by which events name it.
@@ -67,7 +67,7 @@ class Attachment:
         self._hurried = False
 
     def __repr__(self) -> str:
-        return f"<Attachment {self._number} {self.program!r}>"
+        return f"<ProgramAttachment {self._number} {self.program!r}>"
 
     def begin(self) -> None:
         """The program's connection is made."""
@@ -253,7 +253,7 @@ class Attachment:
 class Program(Attached):
     """The protocol of a program's connection."""
 
-    def __init__(self, attachment: Attachment) -> None:
+    def __init__(self, attachment: ProgramAttachment) -> None:
         super().__init__(attachment.over, lambda: None)
         self._attachment = attachment
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.limits.bandwidth import Bucket, Flow
-from tcpsuite.net.raw_carrier import RawCarrier
+from tcpsuite.net.attaching.raw_carrier import RawCarrier
 from tcpsuite.net.throttle import Throttle
 from tcpsuite.testing.endpoints import ScriptedTransport
 from tests.support.carrying import End

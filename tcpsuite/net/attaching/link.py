@@ -10,7 +10,8 @@ from twisted.python.failure import Failure
 
 from tcpsuite.core.lines import LineError, LineSplitter
 from tcpsuite.errors import ConnectFailed, ProtocolError
-from tcpsuite.net.attaching import Attached, FramedCarrier
+from tcpsuite.net.attaching.attached import Attached
+from tcpsuite.net.attaching.carriers import FramedCarrier
 from tcpsuite.net.endpoints import failure_text, lost_before
 
 if TYPE_CHECKING:
