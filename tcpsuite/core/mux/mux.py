@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tcpsuite.core.mux.events import Event, MuxLimits, What
 from tcpsuite.core.mux.frames import (
@@ -19,9 +19,6 @@ from tcpsuite.core.mux.frames import (
 )
 from tcpsuite.core.mux.stream import Stream
 from tcpsuite.errors import ProtocolError
-
-if TYPE_CHECKING:
-    pass
 
 SYN, ACK, FIN, RST = (int(flag) for flag in Flag)
 DATA, WINDOW, PING, GO_AWAY = (int(kind) for kind in Type)
@@ -157,6 +154,8 @@ class Mux:
         stream.unread -= count
         self.unread -= count
         more = stream.size - stream.room - stream.unread
+        if self._into is stream:
+            more -= self._left  # which has not come yet
         if more * 2 < stream.size or stream.their_end or self.streams.get(stream.id) is not stream:
             return
         if self._now - stream.epoch < 4 * self.round_trip and self.unread * 2 < self.limits.max_unread:
@@ -234,12 +233,13 @@ class Mux:
             queue[0] = view[count:]  # type: ignore[call-overload]
 
     def _data(self, stream: Stream | None, length: int) -> None:
-        """The header of data without a flag."""
-        if stream is not None:
+        """The header of data; of a stream that is gone, or of ours and not announced yet, it is skipped."""
+        if stream is not None and not stream.flags & SYN:
             if length > stream.room or stream.their_end:
                 raise self._too_much(stream, length)
             stream.room -= length
         else:
+            stream = None
             self.counts["skipped"] += 1
         self._left, self._into, self._end_behind = length, stream, False
 
@@ -253,10 +253,10 @@ class Mux:
         stream.unread += count
         self.unread += count
         events.append((What.DATA, stream, data))
-        if not self._left and self._end_behind:
-            self._their_end(stream, events)
         if self.unread > self.limits.max_unread:
             self._relieve(events)
+        if not self._left and self._end_behind and self.streams.get(stream.id) is stream:
+            self._their_end(stream, events)
 
     def _frame(
         self, version: int, kind: int, flags: int, number: int, length: int, events: list[Event]
@@ -279,7 +279,7 @@ class Mux:
         if flags & SYN:
             self._opened(number, events)
         stream = self.streams.get(number)
-        if stream is None:
+        if stream is None or stream.flags & SYN:
             if not flags & SYN:
                 self.counts["skipped"] += 1
             self._left, self._into = length if kind == DATA else 0, None

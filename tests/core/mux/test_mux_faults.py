@@ -133,6 +133,41 @@ class FaultTests(SynchronousTestCase):
         )
         self.assertEqual((side.events, side.mux.counts["skipped"]), ([], 4))
 
+    def test_not_announced(self) -> None:
+        """Frames for a stream of ours that was not announced yet are skipped as those for no stream are."""
+        side = Side(client=True, limits=MuxLimits(max_unacknowledged=1))
+        first, second, third = (side.mux.open(None) for _ in range(3))
+        for flags in (0, ACK, FIN, RST):
+            side.receive(wire(DATA, flags, second.id, payload=b"x") + wire(WINDOW, flags, third.id, 9))
+        self.assertEqual((side.events, side.mux.counts["skipped"]), ([], 8))
+        self.assertEqual(frames(sent(side.mux)), [(WINDOW, SYN, first.id, 0, b"")])
+        side.receive(wire(WINDOW, RST, first.id))
+        self.assertEqual(frames(sent(side.mux)), [(WINDOW, SYN, second.id, 0, b"")])
+        side.mux.reset(third)
+        self.assertEqual(side.mux.streams, {second.id: second})
+
+    def test_too_much_with_the_end(self) -> None:
+        """What comes with a stream's end counts as all that comes: past the limit the stream is reset."""
+        side = Side(client=False, limits=MuxLimits(max_unread=100))
+        side.receive(wire(WINDOW, SYN, 1), take=False)
+        stream = side.mux.streams[1]
+        side.mux.finish(stream)
+        sent(side.mux)
+        side.receive(wire(DATA, FIN, 1, payload=bytes(101)), take=False)
+        self.assertEqual([what for what, _, _ in side.events], [What.OPENED, What.DATA, What.RESET])
+        self.assertEqual((side.mux.streams, side.mux.unread), ({}, 0))
+
+    def test_half_a_frame(self) -> None:
+        """Room is given for what was taken, not for what has been announced and has not come."""
+        side = Side(client=False)
+        side.receive(wire(WINDOW, SYN, 1))
+        sent(side.mux)
+        data = wire(DATA, 0, 1, payload=bytes(INITIAL_WINDOW))
+        side.receive(data[: INITIAL_WINDOW // 2])
+        self.assertEqual(sent(side.mux), b"")
+        side.receive(data[INITIAL_WINDOW // 2 : -1])
+        self.assertEqual(frames(sent(side.mux)), [(WINDOW, 0, 1, INITIAL_WINDOW - 1, b"")])
+
     def test_odd_but_harmless(self) -> None:
         """An acceptance twice, an answer to no ping, and ends of the other type."""
         side = Side(client=True)
