@@ -48,9 +48,9 @@ class ServiceTypesTests(SynchronousTestCase):
     """Service types, built in."""
 
     def test_built_in(self) -> None:
-        """Echo, files, sessions and the gateway are plugins of Twisted."""
+        """Echo, files, sessions, messages and the gateway are plugins of Twisted."""
         found = service_types()
-        self.assertEqual(set(found), {"echo", "files", "session", "gateway"})
+        self.assertEqual(set(found), {"echo", "files", "session", "message", "gateway"})
         for name, service in found.items():
             verifyObject(IServiceType, service)
             verifyObject(IPlugin, service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,9 @@ def format_value(value: Any, kind: Any) -> str:
             return repr(value)
         case tuple() | list():
             return f"[{', '.join(format_value(element, None) for element in value)}]"
+        case Mapping():
+            pairs = (f"{format_key(key)} = {format_value(each, None)}" for key, each in value.items())
+            return f"{{ {', '.join(pairs)} }}" if value else "{}"
         case Enum():
             return format_value(value.value, None)
     return quote(str(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import attrs
 from attrs import Attribute, frozen
@@ -43,7 +43,7 @@ def entries(config: Any, path: Path = ()) -> Iterator[Entry]:
     for field in fields:
         here = (*path, FILE_KEYS.get(field.name, field.name))
         value = getattr(owners[field.name], field.name)
-        inner = _inner(value)
+        inner = _inner(value, field.type)
         if inner is None:
             yield Entry(here, field, value)
         else:
@@ -52,11 +52,11 @@ def entries(config: Any, path: Path = ()) -> Iterator[Entry]:
         yield from entries(child, here)
 
 
-def _inner(value: Any) -> list[tuple[Path, Any]] | None:
+def _inner(value: Any, kind: Any) -> list[tuple[Path, Any]] | None:
     """The tables in a value, by the steps that lead to them; ``None`` if it is a plain value."""
     if attrs.has(type(value)):
         return [((), value)]
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and attrs.has(get_args(kind)[1]):
         return [((name,), child) for name, child in value.items()]
     if isinstance(value, tuple) and value and attrs.has(type(value[0])):
         return [((index,), child) for index, child in enumerate(value)]

@@ -64,6 +64,14 @@ class ShowTests(SynchronousTestCase):
         again = load(self.folder.write(show(first)), environ={}, machine=ROOMY)
         self.assertEqual(again.config, first.config)
 
+    def test_tables_of_words(self) -> None:
+        """A table of words stands on one line, whatever its keys are."""
+        text = '[listener.m]\nendpoint = "tcp:1"\nservice = "message"\nmethods = { "a b" = "os.path:join" }\n'
+        loaded = Folder(self).load(text)
+        self.assertIn('\nmethods = { "a b" = "os.path:join" }  # ', show(loaded))
+        again = Folder(self).load(show(loaded)).config.listeners["m"].options
+        self.assertEqual(again, loaded.config.listeners["m"].options)
+
     def test_secrets(self) -> None:
         """Of a secret one sees that there is one, and where; not what it is.  The text loads all the same."""
         text = self.show(ECHO + '[admin]\ntoken = "31337-and-some-more"\n')

@@ -32,6 +32,12 @@ session = ServiceType(
     "tcpsuite.services.session",
     "SessionOptions",
 )
+message = ServiceType(
+    "message",
+    "methods of yours, asked in messages",
+    "tcpsuite.services.message",
+    "MessageOptions",
+)
 gateway = ServiceType(
     "gateway",
     "connections to the servers of an upstream",
