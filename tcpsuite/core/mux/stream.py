@@ -15,6 +15,7 @@ class Stream:
     :ivar unread: bytes that came, and that nobody has taken.
     :ivar window: bytes that this side may still send.
     :ivar queued: bytes that wait to be sent.
+    :ivar since: when whoever drives the mux began to wait for the other side; it alone sets and reads it.
     :ivar watched: whether :attr:`Mux.emptied <tcpsuite.core.mux.mux.Mux.emptied>` is to have it when none do.
     """
 
@@ -29,6 +30,7 @@ class Stream:
         "queued",
         "ready",
         "room",
+        "since",
         "size",
         "their_end",
         "unread",
@@ -44,6 +46,7 @@ class Stream:
         self.room = INITIAL_WINDOW
         self.size = INITIAL_WINDOW  # that room is filled up to
         self.unread = 0
+        self.since = 0.0
         self.epoch = 0.0  # when room was filled last
         self.window = INITIAL_WINDOW
         self.queue: list[bytes] | None = None  # an empty deque would be the largest part of an idle stream

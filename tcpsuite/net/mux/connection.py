@@ -92,8 +92,6 @@ class MuxConnection(Protocol):
         self._pings = 0
         self._missed = 0
         self._stuck: IDelayedCall | None = None
-        self._opening: dict[Stream, float] = {}  # since when they wait to be accepted, the oldest first
-        self._ending: dict[Stream, float] = {}  # since when they wait for their other end
 
     def __repr__(self) -> str:
         return f"<MuxConnection {self.mux!r}>"
@@ -114,7 +112,11 @@ class MuxConnection(Protocol):
         try:
             for what, stream, payload in self.mux.receive(data, self._clock.seconds()):
                 if what is DATA:
-                    stream.owner.received(payload)  # type: ignore[union-attr]
+                    owner = stream.owner  # type: ignore[union-attr]
+                    if owner is not None:
+                        owner.received(payload)
+                    else:
+                        self.mux.took(stream, len(payload))  # type: ignore[arg-type]
                 else:
                     self._happened(what, stream, payload)
         finally:
@@ -134,8 +136,6 @@ class MuxConnection(Protocol):
                 stream.owner.lose(lost)
         self._lose_them()
         self.mux.streams.clear()
-        self._opening.clear()
-        self._ending.clear()
         if self._on_lost is not None:
             self._on_lost(self, reason)
 
@@ -152,7 +152,7 @@ class MuxConnection(Protocol):
             stream = self.mux.open(None)
             transport = stream.owner = StreamTransport(self, stream)
             transport.protocol = protocol
-            self._opening[stream] = self._clock.seconds()
+            stream.since = self._clock.seconds()
             protocol.makeConnection(transport)
             self.send_soon()
         return protocol
@@ -190,20 +190,18 @@ class MuxConnection(Protocol):
 
     def send_soon(self) -> None:
         """Send what waits: behind the read in hand, or when the turn is over."""
-        if not (self._busy or self._sending is not None or self._full) and self.connected_now:
-            self._sending = self._clock.callLater(0, self._send_now)
+        if not self._full:
+            self._soon()
 
     def lose_soon(self, transport: StreamTransport, reason: Failure) -> None:
         """Tell a stream's protocol that it is lost, when whoever is at work has returned."""
         self._losing.append((transport, reason))
-        self.send_soon()
+        self._soon()
 
-    def lost_stream(self, transport: StreamTransport) -> None:
-        """A stream is over, as far as its protocol is concerned."""
-        stream = transport.stream
-        self._opening.pop(stream, None)
-        if self.mux.streams.get(stream.id) is stream:
-            self._ending[stream] = self._clock.seconds()
+    def lost_stream(self, stream: Stream) -> None:
+        """A stream is over, as far as its protocol is concerned: what still comes is nobody's."""
+        stream.owner = None  # nor do the two keep each other, until Python looks for cycles
+        stream.since = self._clock.seconds()
 
     def call(self, transport: StreamTransport, told: Callable[[], object]) -> None:
         """Call a protocol of a stream; what it raises is its own fault, and ends it alone."""
@@ -218,8 +216,6 @@ class MuxConnection(Protocol):
         match what:
             case What.OPENED:
                 self._accept(stream)  # type: ignore[arg-type]
-            case What.ACCEPTED:
-                self._opening.pop(stream, None)  # type: ignore[arg-type]
             case What.END if owner is not None:
                 owner.ended()
             case What.RESET if owner is not None:
@@ -227,7 +223,7 @@ class MuxConnection(Protocol):
             case What.PONG:
                 self._ponged(payload)
             case What.FAULT:
-                self.abort(str(payload))
+                self._refuse(str(payload))
 
     def _accept(self, stream: Stream) -> None:
         transport = stream.owner = StreamTransport(self, stream)
@@ -243,7 +239,12 @@ class MuxConnection(Protocol):
             protocol = None
         if protocol is None:
             transport.connected = False
+            stream.owner = None
             self.mux.reset(stream)
+
+    def _soon(self) -> None:
+        if not self._busy and self._sending is None and self.connected_now:
+            self._sending = self._clock.callLater(0, self._send_now)
 
     def _send_now(self) -> None:
         self._sending = None
@@ -259,8 +260,10 @@ class MuxConnection(Protocol):
                 self._busy = True
                 emptied, mux.emptied = mux.emptied, []
                 for stream in emptied:
-                    stream.owner.emptied()
+                    if (owner := stream.owner) is not None:
+                        self.call(owner, owner.emptied)
                 self._busy = False
+                self._lose_them()
         self._close_if_done()
 
     def _lose_them(self) -> None:
@@ -279,20 +282,15 @@ class MuxConnection(Protocol):
 
     def _sweep(self) -> None:
         """Reset the streams for which the other side takes too long."""
-        now = self._clock.seconds()
-        for waiting, limit in (
-            (self._opening, self.options.open_timeout),
-            (self._ending, self.options.close_timeout),
-        ):
-            for stream, since in tuple(waiting.items()):
-                if self.mux.streams.get(stream.id) is not stream:
-                    del waiting[stream]
-                elif now - since >= limit:
-                    del waiting[stream]
+        now, options = self._clock.seconds(), self.options
+        for stream in tuple(self.mux.streams.values()):
+            owner, waited = stream.owner, now - stream.since
+            if owner is None:
+                if waited >= options.close_timeout:
                     self.mux.reset(stream)
-                    stream.owner.lose(Failure(ConnectionLost(f"it was not accepted for {limit:g} s")))
-                else:
-                    break
+            elif not stream.acknowledged and waited >= options.open_timeout:
+                self.mux.reset(stream)
+                owner.lose(Failure(ConnectionLost(f"it was not accepted for {options.open_timeout:g} s")))
 
     def _set_ping(self) -> None:
         jitter = self.options.ping_jitter * (2 * self._chance.random() - 1)
@@ -324,6 +322,17 @@ class MuxConnection(Protocol):
             self._stuck = self._clock.callLater(self.options.write_timeout, self._is_stuck, left)
         else:
             self.abort(f"nothing left for {self.options.write_timeout:g} s, and bytes wait")
+
+    def _refuse(self, why: str) -> None:
+        """Give it up for what the other side has sent: that hears so, if it reads."""
+        self.why = why
+        self.transport.write(b"".join(self.mux.take(0)))
+        self.connected_now = False
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        if self._stuck is not None:
+            self._stuck.cancel()
+        self._stuck = self._clock.callLater(self.options.write_timeout, self.transport.abortConnection)
 
     def abort(self, why: str) -> None:
         """Give the connection up, with all that is on it."""

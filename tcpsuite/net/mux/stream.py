@@ -15,7 +15,7 @@ from tcpsuite.net.socket_options import HIGH_WATER
 from tcpsuite.net.stream import Counting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tcpsuite.core.mux.stream import Stream
     from tcpsuite.net.mux.connection import MuxConnection
@@ -61,7 +61,7 @@ class StreamTransport(Counting):
         self.connected = True
         self.bufferSize = HIGH_WATER
         self.bytes_in = self.bytes_out = self.reads = 0
-        self._held: list[bytes] | None = None
+        self._held: bytearray | None = None  # one piece: many small ones would take a multiple of their size
         self._paused = False
         self._ended = False  # whether their end has come; while it is paused, the protocol does not know
         self._closing = False
@@ -181,7 +181,7 @@ class StreamTransport(Counting):
         self._paused = False
         while self._held and not self._paused and self.connected:
             held, self._held = self._held, None
-            self._deliver(b"".join(held))
+            self._deliver(bytes(held))
         if self._ended and not self._paused and self.connected:
             self._tell_end()
         self._connection.send_soon()
@@ -194,12 +194,12 @@ class StreamTransport(Counting):
 
     def received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self._closing or not self.connected:
+        if self._closing or self._aborted:
             self._connection.mux.took(self.stream, len(data))
         elif self._paused:
             if self._held is None:
-                self._held = []
-            self._held.append(data)
+                self._held = bytearray()
+            self._held += data
         else:
             self._deliver(data)
 
@@ -240,19 +240,21 @@ class StreamTransport(Counting):
             return
         self.connected = False
         if self._held:
-            for data in self._held:
-                self._connection.mux.took(self.stream, len(data))
+            self._connection.mux.took(self.stream, len(self._held))
             self._held = None
+        self._connection.lost_stream(self.stream)
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.stopProducing()
+            self._tell(producer.stopProducing)
         protocol, self.protocol = self.protocol, None
         if protocol is not None:
-            self._connection.lost_stream(self)
-            try:
-                protocol.connectionLost(reason)
-            except Exception:
-                self.log.failure("a protocol failed as its stream was lost")
+            self._tell(protocol.connectionLost, reason)
+
+    def _tell(self, told: Callable[..., object], *args: object) -> None:
+        try:
+            told(*args)
+        except Exception:
+            self.log.failure("a protocol failed as its stream was lost")
 
     def _deliver(self, data: bytes) -> None:
         self.bytes_in += len(data)
