@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import secrets
 from functools import partial
 from itertools import count
@@ -24,9 +23,9 @@ from zope.interface import implementer
 from tcpsuite.admin.access_log import AccessLog
 from tcpsuite.admin.http import AdminListener
 from tcpsuite.admin.manhole import Manhole
-from tcpsuite.config.tuning import descriptors_for
+from tcpsuite.config.tuning import descriptors_for, room_for
 from tcpsuite.core.connections import Ledger, Reason
-from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Ceiling, Room
+from tcpsuite.core.limits import Ceiling
 from tcpsuite.errors import StartError
 from tcpsuite.interfaces import IServiceContext, IShrinkable
 from tcpsuite.net import resolving
@@ -39,6 +38,7 @@ from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.endpoints import failure_text
 from tcpsuite.net.listener import Listener
+from tcpsuite.net.mux.trunks import close_trunks
 from tcpsuite.net.notify import Notifier
 from tcpsuite.net.overload import Garbage, Overload
 from tcpsuite.net.refusing import Refusal
@@ -63,8 +63,6 @@ if TYPE_CHECKING:
 
 CLOSING_TIME = 5.0
 """Seconds, behind the drain, in which stores and the admin listener are surely closed."""
-LEAST_ROOM = 10
-"""Descriptors for connections, however few there are: with none at all nothing would be served."""
 
 
 def build(config: Config, reactor: Any, ready: Callable[[Suite], None] = lambda _: None) -> Suite:
@@ -120,7 +118,7 @@ class Suite(Service):
         self.attachments = build_attachments(config.sessions, self.upstreams, reactor)
         self.overload = Overload(config.overload, reactor, self._rest)
         self._affinity = self._affinity_file()
-        self._room = _room(config)
+        self._room = room_for(config)
         self._now = steady_time()
         self._redis = InRedis(
             config.redis, reactor, partial(server_endpoint, reactor), failure_text, self._now
@@ -202,6 +200,7 @@ class Suite(Service):
             self.reactor,
             table.socket,
             table.write_timeout,
+            table.mux,
         )
         limits = table.limits
         bound = self._bounds.build(name, limits, table.socket.high_water)
@@ -314,6 +313,7 @@ class Suite(Service):
         # A server may still have to take what a client that has gone has sent.
         left = max(0.0, over - self.reactor.seconds())
         await _all(upstream.stop(left) for upstream in self.upstreams.values())
+        await close_trunks(self.reactor)
         if self.shared_limits is not None:
             await self.shared_limits.stop()
         if self._affinity is not None:
@@ -367,15 +367,6 @@ def _connection_ids() -> Iterator[str]:
     """Ids that are short to say, and that no other run of the process gives."""
     run = secrets.token_hex(3)
     return (f"{run}-{number:x}" for number in count(1))
-
-
-def _room(config: Config) -> Room:
-    """The descriptors that are left for connections."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        return ENDLESS
-    ahead = sum(len(each.servers) * each.pool.settings().kept for each in config.upstreams.values())
-    return Room(max(LEAST_ROOM, limit - SPARE_DESCRIPTORS - ahead))
 
 
 def _make_folders(config: Config) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from twisted.application.reactors import getReactorTypes
 
+from tcpsuite.config.carried import doubts as carried_doubts
 from tcpsuite.config.endpoints import address_of
 from tcpsuite.config.faults import Fault
 from tcpsuite.config.lines import format_path
@@ -78,6 +79,7 @@ def doubts(config: Config, tree: Tree, machine: Machine) -> list[Fault]:
             pool_doubts(config, tree),
             patience_doubts(config, tree),
             sharing_doubts(config, tree),
+            carried_doubts(config),
             _admin(config),
             machine_doubts(config, machine),
         )

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from tcpsuite.config.faults import HintedError, nearest
-from tcpsuite.net.endpoints import Parts, backlog_of, listen_endpoint
+from tcpsuite.net.endpoints import Parts, backlog_of, carrier_of, listen_endpoint
 from tcpsuite.net.socket_options import LONGEST_BACKLOG
 from tcpsuite.net.tuned import ARGUMENTS
 from tcpsuite.options import ClientEndpoint, error_text, parse_truth
@@ -25,7 +25,6 @@ PORTS = range(2**16)
 LONGEST_UNIX_PATH = 107
 """Bytes of the path of a UNIX socket: Linux has 108 for it, and ends it with a zero."""
 TYPES = ("tcp", "tcp6", "tls", "ssl", "unix", "systemd", "tcpsuite")
-_MUX = "mux"
 _LISTENING = ("tcp", "tcp6", "ssl", "unix")
 _OURS = "tcpsuite"
 _ARGUMENTS = (
@@ -44,7 +43,7 @@ def check_server(text: str) -> str:
 
     :raises HintedError: when it is not.
     """
-    if carried := _carrier(text):
+    if carried := carrier_of(text):
         check_server(carried)
     if Parts.of(text).type == "systemd":
         _check_systemd(text)  # its sockets are there only in the process that systemd has started
@@ -123,7 +122,7 @@ def address_of(text: str) -> tuple[str, int | str] | None:
     """Interface and port, or ``unix`` and path, that a checked string listens on; ``None`` if that cannot be
     known without listening.
     """
-    if carried := _carrier(text):
+    if carried := carrier_of(text):
         return address_of(carried)
     parts = Parts.of(text)
     if parts.type == _OURS:
@@ -138,22 +137,16 @@ def address_of(text: str) -> tuple[str, int | str] | None:
 
 def shares_port(text: str) -> bool:
     """Whether others may listen where this checked string listens, if they are of the same mind."""
-    parts = Parts.of(_carrier(text) or text)
+    parts = Parts.of(carrier_of(text) or text)
     return parts.type == _OURS and parse_truth(parts.names.get("reusePort", "no"))
 
 
 def is_unix(text: str) -> bool:
     """Whether what this checked string of a server or a client describes is a UNIX socket."""
-    parts = Parts.of(_carrier(text) or text)
+    parts = Parts.of(carrier_of(text) or text)
     return parts.type == "unix" or (
         parts.type == "systemd" and parts.given("domain", "index")["domain"] == "UNIX"
     )
-
-
-def _carrier(text: str) -> str:
-    """What carries the streams of a ``mux:`` string; empty for another one."""
-    kind, _, rest = text.partition(":")
-    return rest if kind.lower() == _MUX else ""
 
 
 def _check_systemd(text: str) -> None:

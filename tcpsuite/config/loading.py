@@ -12,6 +12,7 @@ from cattrs.errors import IterableValidationNote
 
 from tcpsuite.config import sources
 from tcpsuite.config.advice import broken, doubts, missing
+from tcpsuite.config.carried import blind
 from tcpsuite.config.conflicts import conflicts
 from tcpsuite.config.faults import Fault, nearest
 from tcpsuite.config.lines import format_path
@@ -73,6 +74,8 @@ def load(
     faults += conflicts(tree)
     faults += misfits(tree, structure)
     faults += nowhere(tree)
+    if config is not None:
+        faults += blind(config, tree)
     if config is None or faults:
         faults.sort(key=lambda fault: (not fault.line, fault.file, fault.line))
         raise ConfigError(faults)

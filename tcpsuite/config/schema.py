@@ -20,6 +20,7 @@ from tcpsuite.admin.http import AdminOptions
 from tcpsuite.admin.manhole import ManholeOptions
 from tcpsuite.net.auth import AuthOptions
 from tcpsuite.net.limit_options import LimitsOptions
+from tcpsuite.net.mux.options import MuxTable
 from tcpsuite.net.options import UpstreamOptions
 from tcpsuite.net.overload import OverloadOptions
 from tcpsuite.net.session_options import SessionRules
@@ -86,6 +87,9 @@ class ListenerConfig:
     )
     limits: LimitsOptions = option(LimitsOptions(), "What is different from [limits] here.")
     socket: ListenerSocketOptions = option(ListenerSocketOptions(), "How its sockets are set up.")
+    mux: MuxTable = option(
+        MuxTable(), "What it asks of connections that carry streams, behind an endpoint mux:."
+    )
     options: Any = None
     """The service's own options, an instance of the class that the service type names."""
 

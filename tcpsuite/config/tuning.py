@@ -11,8 +11,8 @@ from attrs import frozen
 
 from tcpsuite.config.endpoints import is_unix
 from tcpsuite.config.walk import options_of
-from tcpsuite.core.limits import SPARE_DESCRIPTORS
-from tcpsuite.net.endpoints import backlog_of
+from tcpsuite.core.limits import ENDLESS, SPARE_DESCRIPTORS, Room
+from tcpsuite.net.endpoints import backlog_of, carrier_of
 from tcpsuite.net.memory import most
 from tcpsuite.net.socket_options import LARGEST, LONGEST_BACKLOG, OF_LISTENERS, ON_UNIX, TO_SERVERS
 from tcpsuite.options import format_duration, format_size
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Remarks = Iterator[tuple[Path, str]]
 
+LEAST_ROOM = 10
+"""Descriptors for connections, however few there are: with none at all nothing would be served."""
 PLENTY = 2**62
 """More than anybody asks for: what is not known limits nothing."""
 
@@ -131,7 +133,17 @@ def _ports(name: str, upstream: UpstreamOptions, config: Config, machine: Machin
 def descriptors_for(listener: ListenerConfig, config: Config) -> int:
     """What one connection to a listener takes at most, its own included."""
     may_attach = listener.service == "session" and bool(config.sessions.upstream)
-    return descriptors_of(listener.service) + may_attach
+    carried = all(carrier_of(text) for text in listener.endpoint)  # a stream takes none
+    return descriptors_of(listener.service) + may_attach - carried
+
+
+def room_for(config: Config) -> Room:
+    """The descriptors that this process, as it is, has for connections."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return ENDLESS
+    ahead = sum(len(each.servers) * each.pool.settings().kept for each in config.upstreams.values())
+    return Room(max(LEAST_ROOM, limit - SPARE_DESCRIPTORS - ahead))
 
 
 def _connections(config: Config, machine: Machine) -> Remarks:

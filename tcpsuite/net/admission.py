@@ -9,182 +9,34 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHandshakeListener, IProtocolNegotiationFactory, ISSLTransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from zope.interface import alsoProvides, providedBy
-from zope.interface.declarations import Provides
+from zope.interface import alsoProvides
 
-from tcpsuite.core.connections import UNCOUNTED, Connection, Reason
-from tcpsuite.core.standstill import Standstill
-from tcpsuite.interfaces import IRecorded
+from tcpsuite.core.connections import Connection, Reason
+from tcpsuite.interfaces import Verdict
+from tcpsuite.net.admitted import HANDSHAKE_TIMEOUT, Admitted
 from tcpsuite.net.deadlines import Deadlines
-from tcpsuite.net.endpoints import address_text, failure_text
+from tcpsuite.net.endpoints import address_text
 from tcpsuite.net.limiting import DryRun
-from tcpsuite.net.socket_options import HIGH_WATER, mark
-from tcpsuite.net.transport import counted
+from tcpsuite.net.socket_options import BACKLOG, HIGH_WATER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime
-    from twisted.python.failure import Failure
+    from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
+    from twisted.internet.protocol import Protocol
 
     from tcpsuite.core.connections import Ledger
     from tcpsuite.core.limits import Ceiling
-    from tcpsuite.interfaces import ILimiter, Verdict
+    from tcpsuite.interfaces import ILimiter
     from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.refusing import Refusal
-    from tcpsuite.net.stream import IStreamTransport
-    from tcpsuite.net.throttle import Throttle
     from tcpsuite.net.throttling import Throttling
-
-HANDSHAKE_TIMEOUT = 10.0
-"""Seconds that a client has to shake hands over TLS: a packet may be lost thrice, and who says nothing holds
-its place no longer than that.
-"""
-
-
-class Admitted(Protocol):
-    """Stands before the service's protocol for one connection: opens its record, and ends it.
-
-    The hot path does not come through here: ``dataReceived`` is the service's own from the start.
-
-    :ivar waiting: whether it waits for a place below the ceiling.
-    :ivar closing: whether it was told to close, and is still there.
-    """
-
-    transport: IStreamTransport
-    _throttle: Throttle | None = None
-
-    def __init__(self, admission: Admission, record: Connection, verdict: Verdict, address: IAddress) -> None:
-        self._admission = admission
-        self._address: IAddress | None = address
-        self._inner: Any = None
-        self._deadline: Deadline | None = None
-        self._standstill: Standstill | None = None
-        self.verdict = verdict
-        self.record = record
-        self.waiting = False
-        self.closing = False
-
-    def connectionMade(self) -> None:
-        """Accepted, and within the limits of its address."""
-        stream: Any = counted(self.transport)
-        self.record.traffic = stream or UNCOUNTED
-        if stream is not None:
-            mark(stream, self._admission.high_water)
-        self.record.secure = ISSLTransport.providedBy(self.transport)
-        self._admission.arrived(self)
-
-    def begin(self) -> None:
-        """There is a place: the service takes over."""
-        if self.record.secure:
-            self._deadline = self._admission.limit_handshake(self._late)
-        elif self.record.traffic is not UNCOUNTED:
-            self._deadline = self._admission.limit_silence(self._silent)
-        try:
-            address, self._address = self._address, None
-            inner = self._admission.service.buildProtocol(address)  # type: ignore[arg-type]
-            if inner is None:
-                self.close(Reason.SERVICE_CLOSED, "the service refused it")
-            else:
-                self._join(inner)
-        except Exception:
-            self._admission.log.failure("the service {name} failed", name=self.record.service)
-            self.cut(Reason.ERROR, "the service failed")
-
-    def _join(self, inner: IProtocol) -> None:
-        self._inner = inner
-        # A service that honours half-close or listens for TLS, and only such a one, is told of it.
-        self.__provides__ = _provided(providedBy(inner), self.record.secure)
-        self.dataReceived = inner.dataReceived  # type: ignore[method-assign]
-        if IRecorded.providedBy(inner):
-            inner.connection = self.record
-        transport: Any = self.transport
-        throttling = self._admission.throttling
-        if throttling is not None and (throttle := throttling.begin(self.record, transport)) is not None:
-            throttle.hand_on = inner.dataReceived
-            self.dataReceived = throttle.received  # type: ignore[method-assign]
-            transport = self._throttle = throttle
-        inner.makeConnection(transport)
-
-    def readConnectionLost(self) -> None:
-        """A FIN has come, which the service honours."""
-        self._inner.readConnectionLost()
-
-    def writeConnectionLost(self) -> None:
-        """A FIN has gone, of which the service wants to know."""
-        self._inner.writeConnectionLost()
-
-    def handshakeCompleted(self) -> None:
-        """TLS has begun, for which the service may have waited."""
-        self._stop_waiting()
-        if IHandshakeListener.providedBy(self._inner):
-            self._inner.handshakeCompleted()
-
-    def close(self, reason: Reason, detail: str) -> None:
-        """Close once what is queued has left."""
-        self.closing = True
-        self.record.because(reason, detail)
-        # A producer would be waited for, and resumed meanwhile.
-        transport = self._throttle or self.transport
-        transport.unregisterProducer()
-        transport.loseConnection()
-
-    def cut(self, reason: Reason, detail: str) -> None:
-        """End it now, with a reset."""
-        self.record.because(reason, detail)
-        self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Gone: the service is told first, so that its word on why counts."""
-        self._stop_waiting()
-        try:
-            if self._admission.throttling is not None:
-                self._admission.throttling.end(self.record)
-            if self._inner is not None:
-                self._inner.connectionLost(reason)
-        finally:
-            if self.record.reason is None:
-                self.record.because(*self._cause(reason))
-            self._admission.gone(self)
-
-    def untaken(self, now: float) -> float:
-        """Seconds for which the client has taken nothing of what is left for it."""
-        if self._standstill is None:
-            self._standstill = Standstill()
-        return self._standstill.look(now, self.record.traffic)
-
-    def _late(self) -> None:
-        self.cut(Reason.DEADLINE, f"no TLS handshake within {HANDSHAKE_TIMEOUT:g} s")
-
-    def _silent(self) -> None:
-        # Looked at once, so that the first byte costs nothing when it comes.
-        if not self.record.bytes_in:
-            self.cut(Reason.DEADLINE, f"no byte within {self._admission.first_byte_timeout:g} s")
-
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-
-    def _cause(self, reason: Failure) -> tuple[Reason, str]:
-        """Why a connection ended of which nobody said so before."""
-        match reason.value:
-            case ConnectionDone():
-                return Reason.CLIENT_CLOSED, ""
-            case ConnectionAborted():
-                return Reason.SERVICE_CLOSED, "the service cut it"
-            case ConnectionLost():
-                return Reason.CLIENT_RESET, ""
-        # Beneath TLS a peer can do worse than reset; on a bare socket whatever else is raised is ours.
-        fault = Reason.PROTOCOL_ERROR if self.record.secure else Reason.ERROR
-        return fault, failure_text(reason)
 
 
 class Admission(Factory):
@@ -208,6 +60,9 @@ class Admission(Factory):
     :param refusal: how connections are refused; ``None`` closes them at once.
     :param throttling: bounds the bandwidth of some; ``None`` of none, which costs nothing.
     :ivar limiter: the limiter.
+    :ivar ceiling: the ceiling.
+    :ivar resting: whether those who arrive are held whatever room there is; only streams do, for ports accept
+        nobody then.
     """
 
     noisy = False
@@ -239,12 +94,13 @@ class Admission(Factory):
         self._refusal = refusal
         self.throttling = throttling
         self._dry_run = DryRun(listener, ledger, clock)
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._pause = pause
         self._ledger = ledger
         self._ended = ended
         self._ids = ids
-        self._clock = clock
+        self.clock = clock
+        self.resting = False
         self._deadlines = deadlines or Deadlines(clock)
         self.first_byte_timeout = first_byte_timeout
         self.high_water = high_water
@@ -276,22 +132,50 @@ class Admission(Factory):
 
     def buildProtocol(self, addr: IAddress) -> Protocol | None:  # type: ignore[override]
         """A connection was accepted; ``None`` closes it."""
-        now = self._clock.seconds()
-        host, peer = _name(addr)
-        verdict = self.limiter.admit(host, now)
-        record = Connection(
-            id=next(self._ids), peer=peer, host=host, listener=self._listener, service=self._service_name,
-            started=now, opened_at=time.time(), limited_as=verdict.key,
-        )  # fmt: skip
-        if verdict.allowed:
-            if verdict.limit:
-                self._dry_run.note(verdict)
-            return Admitted(self, record, verdict, addr)
+        verdict = self.judge(addr)
+        if not verdict.allowed:
+            return self.refuse(addr, verdict)
+        return Admitted(self, self._record(addr, verdict), verdict, addr)
+
+    def carried(self, addr: IAddress, key: str) -> Protocol | None:
+        """A stream has come on a connection that :meth:`judge` has allowed, and that counts for all on it.
+
+        :param key: whom that was counted for.
+        :return: its protocol; ``None`` when as many wait for a place as may: it is to be reset.
+        """
+        waiting = len(self._held)
+        if waiting >= BACKLOG:
+            return self.refuse(
+                addr, Verdict(False, "connections", f"{waiting} streams wait already", key=key)
+            )
+        verdict = Verdict(True, key=key)
+        return Admitted(self, self._record(addr, verdict), verdict, addr)
+
+    def judge(self, addr: IAddress) -> Verdict:
+        """What the limits by address say of one more; one that is allowed counts until it is released."""
+        verdict = self.limiter.admit(getattr(addr, "host", ""), self.clock.seconds())
+        if verdict.allowed and verdict.limit:
+            self._dry_run.note(verdict)
+        return verdict
+
+    def refuse(self, addr: IAddress, verdict: Verdict, speaks: bool = True) -> Protocol | None:
+        """Count and tell that one was refused, and give what becomes of it: ``None`` closes it.
+
+        :param speaks: whether it would understand the words of the service.
+        """
+        record = self._record(addr, verdict)
         record.because(Reason.LIMITED, verdict.reason)
-        record.ended = now
+        record.ended = record.started
         self._ledger.refuse(self._listener, verdict.limit)
         self._ended(record)
-        return None if self._refusal is None else self._refusal.of(verdict)
+        return None if self._refusal is None else self._refusal.of(verdict, speaks)
+
+    def _record(self, addr: IAddress, verdict: Verdict) -> Connection:
+        host, peer = getattr(addr, "host", ""), address_text(addr)
+        return Connection(
+            id=next(self._ids), peer=peer, host=host, listener=self._listener, service=self._service_name,
+            started=self.clock.seconds(), opened_at=time.time(), limited_as=verdict.key,
+        )  # fmt: skip
 
     def limit_handshake(self, late: Callable[[], object]) -> Deadline:
         """Have ``late`` called when the time for a TLS handshake that begins now is over."""
@@ -309,25 +193,25 @@ class Admission(Factory):
         record = admitted.record
         self._ledger.open(record)
         self._open[record] = admitted
-        if self._ceiling.enter():
+        if not self.resting and self.ceiling.enter():
             admitted.begin()
         else:
             # Accepted in the same breath as the last that fitted: it waits as it would have in the backlog.
             admitted.waiting = True
             admitted.transport.pauseProducing()
             self._held.append(admitted)
-        self._pause(self._ceiling.full)
+        self._pause(self.ceiling.full)
 
     def gone(self, admitted: Admitted) -> None:
         """A connection ended."""
         del self._open[admitted.record]
         self.limiter.release(admitted.verdict)
-        self._ledger.close(admitted.record, self._clock.seconds())
+        self._ledger.close(admitted.record, self.clock.seconds())
         self._ended(admitted.record)
         if admitted.waiting:
             self._held.remove(admitted)
         else:
-            self._ceiling.leave()
+            self.ceiling.leave()
             self.look()
         if not self._open:
             waiting, self._empty = self._empty, []
@@ -339,7 +223,7 @@ class Admission(Factory):
         for its peer, or the end would wait behind it, and with a reset elsewhere.  What is still there at the
         next call is reset too.
         """
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         for record, admitted in tuple(self._open.items()):
             if not admitted.waiting and (admitted.closing or record.stalled(now, timeout)):
                 end = admitted.cut if admitted.closing or record.stuck else admitted.close
@@ -349,7 +233,7 @@ class Admission(Factory):
         """Cut the connections whose clients have taken nothing for ``timeout`` seconds of what is left for
         them.
         """
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         for admitted in tuple(self._open.values()):
             if not (admitted.waiting or admitted.record.may_rest) and admitted.untaken(now) >= timeout:
                 detail = f"took nothing for {timeout:g} s of what was sent to it"
@@ -370,22 +254,10 @@ class Admission(Factory):
 
     def look(self) -> None:
         """Serve those who wait for a place, as far as there are any; accept again, or rest."""
-        while self._held and self._ceiling.enter():
+        while self._held and not self.resting and self.ceiling.enter():
             admitted = self._held.popleft()
             admitted.waiting = False
-            admitted.record.touch(self._clock.seconds())
+            admitted.record.touch(self.clock.seconds())
             admitted.transport.resumeProducing()
             admitted.begin()
-        self._pause(self._ceiling.full)
-
-
-@lru_cache(maxsize=64)
-def _provided(inner: Any, secure: bool) -> Any:
-    """What one who stands before a protocol that provides ``inner`` provides; there are few of these."""
-    told = [IHandshakeListener] if secure else []
-    return Provides(Admitted, inner, *told)
-
-
-def _name(address: IAddress) -> tuple[str, str]:
-    """The host that limits count, and the peer as people write it."""
-    return getattr(address, "host", ""), address_text(address)
+        self._pause(self.ceiling.full)

@@ -46,6 +46,10 @@ def server_endpoint(
     """
     endpoint = clientFromString(reactor, text)
     parts = Parts.of(text)
+    if parts.type == "mux":
+        # All who name it share its connections, health checks too: they are as the last upstream wants them.
+        endpoint.trunk.set_up(server_endpoint(reactor, endpoint.carrier, options), options.high_water)
+        return SetUpEndpoint(endpoint, options)
     match parts.type, parts.given(*_ORDER.get(parts.type, ())):
         case "unix", {"path": path, **others} if not others:
             return StraightEndpoint(reactor, UNIXAddress(path), options)

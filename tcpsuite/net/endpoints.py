@@ -30,6 +30,9 @@ _ORDER = {
 """What the arguments by place are, of the endpoints that take a backlog."""
 
 
+_MUX = "mux"
+
+
 @frozen
 class Parts:
     """An endpoint string taken apart: its type, what is given by place, what is given by name.
@@ -75,12 +78,22 @@ def listen_endpoint(
         from twisted.protocols.haproxy import proxyEndpoint  # seldom wanted, and not small
 
         return proxyEndpoint(listen_endpoint(reactor, _behind(text), socket))
+    if carrier := carrier_of(text):
+        from tcpsuite.net.mux.endpoints import MuxServerEndpoint  # which not everybody wants either
+
+        return MuxServerEndpoint(listen_endpoint(reactor, carrier, socket), reactor)
     if parts.type in _ORDER and _backlog(parts) is None:
         text = f"{text}:backlog={socket.backlog}"
     endpoint = serverFromString(reactor, text)
     if isinstance(endpoint, TunedEndpoint):
         return evolve(endpoint, options=socket)
     return TunedEndpoint(endpoint, socket)
+
+
+def carrier_of(text: str) -> str:
+    """The endpoint string of what carries the streams of a ``mux:`` string; empty for another one."""
+    parts = Parts.of(text)
+    return _behind(text) if parts.type == _MUX and not parts.proxied else ""
 
 
 def backlog_of(text: str) -> int | None:

@@ -10,7 +10,8 @@ from twisted.internet.task import LoopingCall
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import StartError
-from tcpsuite.net.endpoints import address_text, listen_endpoint, listen_failure
+from tcpsuite.net.endpoints import address_text, carrier_of, listen_endpoint, listen_failure
+from tcpsuite.net.mux.options import MuxTable
 from tcpsuite.net.socket_options import LONGEST_BACKLOG, OF_LISTENERS, ListenerSocketOptions
 from tcpsuite.net.transport import count
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
 
     from tcpsuite.net.admission import Admission
+    from tcpsuite.net.mux.door import MuxDoor
 
 SWEEP_INTERVAL = 1.0
 """Seconds between two looks for room that another listener has made."""
@@ -64,6 +66,8 @@ class Listener:
     :param socket: how its sockets are set up.
     :param write_timeout: seconds for which a client may take nothing of what is sent to it, before it is cut,
         an eighth of that later at most, or two seconds; 0 for ever.
+    :param mux: what is asked of connections that carry streams, on endpoints where they do.
+    :ivar doors: what serves such connections, of each of those endpoints.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Listener:
         reactor: Any,
         socket: ListenerSocketOptions = OF_LISTENERS,
         write_timeout: float = 0.0,
+        mux: MuxTable = MuxTable(),  # noqa: B008 (nobody can change it)
     ) -> None:
         self.name = name
         self.service = service
@@ -85,6 +90,8 @@ class Listener:
         self._untaken = _Looks(write_timeout, WRITE_LOOKS)
         self._reactor = reactor
         self._socket = socket
+        self._mux = mux
+        self.doors: list[MuxDoor] = []
         self._ports: list[IListeningPort] = []
         self._causes: set[str] = set()  # why accepting rests
         self._sweep = LoopingCall(self._look)
@@ -118,7 +125,7 @@ class Listener:
         """
         for text in self.endpoints:
             try:
-                port = await listen_endpoint(self._reactor, text, self._socket).listen(self.admission)
+                port = await self._listen(text)
             except Exception as error:
                 await self._close_ports()
                 raise StartError(f"listener {self.name}: {text}: {listen_failure(text, error)}") from error
@@ -135,6 +142,8 @@ class Listener:
             return
         before = bool(self._causes)
         (self._causes.add if wanted else self._causes.remove)(cause)
+        if cause != FULL:
+            self._hold_streams(bool(self._causes - {FULL}))
         if bool(self._causes) != before:
             for port in self._ports:
                 (port.pauseProducing if wanted else port.resumeProducing)()  # type: ignore[attr-defined]
@@ -146,9 +155,13 @@ class Listener:
         if not self._causes:
             self._accept_who_waits()
         self.draining = True
+        self._hold_streams(False)
         await self._close_ports()
         late = self._reactor.callLater(deadline, self.cut, Reason.DRAINED, "the drain's time was over")
         await self.admission.when_empty()
+        left = late.getTime() - self._reactor.seconds() if late.active() else 0.0
+        for door in self.doors:
+            await door.end(left)
         if late.active():
             late.cancel()
         if self._sweep.running:
@@ -157,6 +170,23 @@ class Listener:
     def cut(self, reason: Reason, detail: str) -> None:
         """End every connection now, for that reason."""
         self.admission.cut(reason, detail)
+
+    def _hold_streams(self, wanted: bool) -> None:
+        """A port that rests keeps no stream from coming, on a connection that is there."""
+        if self.doors:
+            self.admission.resting = wanted
+            self.admission.look()
+
+    async def _listen(self, text: str) -> IListeningPort:
+        carrier = carrier_of(text)
+        if not carrier:
+            return await listen_endpoint(self._reactor, text, self._socket).listen(self.admission)
+        from tcpsuite.net.mux.door import MuxDoor  # which is not wanted everywhere
+
+        door = MuxDoor(self.admission, self._mux.settings(self._socket.high_water))
+        port = await listen_endpoint(self._reactor, carrier, self._socket).listen(door)
+        self.doors.append(door)
+        return port
 
     def _accept_who_waits(self) -> None:
         """Closing a port resets the clients in its backlog, who are connected as far as they can know."""

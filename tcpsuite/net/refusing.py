@@ -81,14 +81,17 @@ class Refusal:
         """How many are held."""
         return len(self._open)
 
-    def of(self, verdict: Verdict) -> Protocol | None:
-        """What serves a connection that ``verdict`` refuses; ``None`` closes it."""
+    def of(self, verdict: Verdict, speaks: bool = True) -> Protocol | None:
+        """What serves a connection that ``verdict`` refuses; ``None`` closes it.
+
+        :param speaks: whether it would understand the words of the service.
+        """
         match self.way:
             case "reset":
                 return Reset()
             case "tarpit":
                 return _Held(self, b"")
-            case "answer":
+            case "answer" if speaks:
                 return _Held(self, self._service.last_words(verdict))
         return None
 

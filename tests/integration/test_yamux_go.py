@@ -119,17 +119,6 @@ class Asking(Protocol):
         self.gone.callback(None)
 
 
-async def finish(trunk: Trunk) -> None:
-    """Close its connections, and wait until they are."""
-    waiting = []
-    for connection in trunk.connections:
-        gone: Deferred[None] = Deferred()
-        waiting.append(gone)
-        connection._on_lost = lambda *_, gone=gone: gone.callback(None)
-        connection.close()
-    await gatherResults(waiting)
-
-
 @pytest.mark.parametrize(
     ("streams", "size", "times"), [(1_000, 100, 100), (20, 50_000, 100), (1, 1_000_000, 100)]
 )
@@ -145,7 +134,7 @@ async def test_go_as_server(go_server: tuple[Program, int], streams: int, size: 
     await gatherResults([each.gone for each in asking])
     (connection,) = trunk.connections
     assert connection.mux.streams == {}
-    await finish(trunk)
+    await trunk.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -164,7 +153,7 @@ async def test_windows_run_out_and_are_filled_again(go_server: tuple[Program, in
     slow.transport.resumeProducing()
     await slow.end
     assert slow.digest.hexdigest() == sent
-    await finish(trunk)
+    await trunk.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -195,7 +184,7 @@ async def test_reset_ping_and_go_away(go_server: tuple[Program, int]) -> None:
     third.send(bytes(1000), 3)
     await third.end
     assert third.length == 3005
-    await finish(trunk)
+    await trunk.close()
 
 
 def turn() -> Deferred[None]:

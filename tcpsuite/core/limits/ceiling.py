@@ -55,6 +55,10 @@ class Ceiling:
         """Whether accepting rests."""
         return self.active >= self.limit or self._room.taken + self._size > self._room.total
 
+    def beside(self, size: int) -> Ceiling:
+        """Another one of the same height, over the same room, of which each takes ``size``."""
+        return Ceiling(self.limit, self._room, size)
+
     def enter(self) -> bool:
         """Take a place; whether there was one."""
         if self.full:

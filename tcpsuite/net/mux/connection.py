@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,7 +17,11 @@ from zope.interface import implementer
 from tcpsuite.core.mux.events import MuxLimits, What
 from tcpsuite.core.mux.mux import Mux
 from tcpsuite.errors import Closed
+from tcpsuite.net.endpoints import address_text
+from tcpsuite.net.mux.carriers import EVENTS
 from tcpsuite.net.mux.stream import StreamTransport
+from tcpsuite.net.socket_options import HIGH_WATER
+from tcpsuite.net.wrappers import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 128 * 1024
 """Bytes that are given to the connection at once: as much as small messages wait for behind large ones."""
+NOT_SENT = AT_ONCE
+"""Bytes that the kernel holds unsent (TCP_NOTSENT_LOWAT): nothing overtakes what it has taken."""
 DATA = What.DATA
 
 
@@ -47,10 +54,14 @@ class MuxOptions:
     """A stream that the other side has not accepted for so long is reset."""
     close_timeout: float = 300.0
     """A stream that is closed here, and not there for so long, is reset."""
+    idle_timeout: float = 0.0
+    """A connection of ours without a stream, on which none was opened for so long, goes away; 0: never."""
+    high_water: int = HIGH_WATER
+    """Bytes queued on a stream past which who produces them is told to wait."""
     limits: MuxLimits = field(factory=MuxLimits)
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class MuxConnection(Protocol):
     """The protocol of a connection that carries streams.
 
@@ -60,6 +71,8 @@ class MuxConnection(Protocol):
     :param lost: called with this and why when the connection is lost.
     :ivar mux: the streams.
     :ivar why: why this side gave it up, for people; empty while it did not.
+    :ivar cause: the same in one word, to count by.
+    :ivar shaken: whether TLS has begun, where it is to.
     """
 
     log = Logger()
@@ -76,7 +89,8 @@ class MuxConnection(Protocol):
     ) -> None:
         self.options = options or MuxOptions()
         self.mux = Mux(client, self.options.limits)
-        self.why = ""
+        self.why = self.cause = ""
+        self.shaken = False
         self.connected_now = False
         self._factory = factory
         self._clock = clock
@@ -92,6 +106,7 @@ class MuxConnection(Protocol):
         self._pings = 0
         self._missed = 0
         self._stuck: IDelayedCall | None = None
+        self._used = 0.0  # when a stream of ours was opened last
 
     def __repr__(self) -> str:
         return f"<MuxConnection {self.mux!r}>"
@@ -101,9 +116,15 @@ class MuxConnection(Protocol):
         self.connected_now = True
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+            _hold_little(beneath(self.transport))
+        self._used = self._clock.seconds()
         self.transport.registerProducer(self, True)
         self._set_ping()
         self.send_soon()
+
+    def handshakeCompleted(self) -> None:
+        """TLS has begun."""
+        self.shaken = True
 
     def dataReceived(self, data: bytes) -> None:
         """Frames have come."""
@@ -152,7 +173,7 @@ class MuxConnection(Protocol):
             stream = self.mux.open(None)
             transport = stream.owner = StreamTransport(self, stream)
             transport.protocol = protocol
-            stream.since = self._clock.seconds()
+            self._used = stream.since = self._clock.seconds()
             protocol.makeConnection(transport)
             self.send_soon()
         return protocol
@@ -178,6 +199,26 @@ class MuxConnection(Protocol):
         """Take no more streams, and close when the last one is over."""
         self.mux.go_away()
         self._send()
+
+    def end(self) -> None:
+        """Close it behind what is queued, with all streams that are still there."""
+        self.mux.go_away()
+        self._send()
+        if self.connected_now and not self._closing:
+            self._close()
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know of it, as plain data."""
+        mux = self.mux
+        return {
+            "peer": address_text(self.transport.getPeer()),
+            "streams": len(mux.streams),
+            "unread": mux.unread,
+            "queued": sum(stream.queued for stream in mux.streams.values()),
+            "round_trip": mux.round_trip or None,
+            "going": mux.going or mux.gone,
+            **{event: mux.counts[event] for event in EVENTS},
+        }
 
     def ping(self) -> None:
         """Ask for a sign of life now; the answer is a measure of the round trip."""
@@ -276,9 +317,12 @@ class MuxConnection(Protocol):
         if not (mux.going or mux.gone) or mux.streams or mux.has_work or self._busy:
             return
         if self.connected_now and not self._closing:
-            self._closing = True
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self._close()
+
+    def _close(self) -> None:
+        self._closing = True
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def _sweep(self) -> None:
         """Reset the streams for which the other side takes too long."""
@@ -299,10 +343,14 @@ class MuxConnection(Protocol):
     def _on_ping(self) -> None:
         self._ping = None
         if self._missed >= self.options.pings_missed:
-            self.abort(f"{self._missed} pings were not answered, and nothing else came")
+            self.abort(f"{self._missed} pings were not answered, and nothing else came", "silent")
             return
         self._missed += 1
         self._sweep()
+        idle = self.options.idle_timeout
+        if idle and not self.mux.streams and self._clock.seconds() - self._used >= idle:
+            self.close()
+            return
         self._set_ping()
         self.ping()
 
@@ -321,21 +369,30 @@ class MuxConnection(Protocol):
         if left != before:
             self._stuck = self._clock.callLater(self.options.write_timeout, self._is_stuck, left)
         else:
-            self.abort(f"nothing left for {self.options.write_timeout:g} s, and bytes wait")
+            self.abort(f"nothing left for {self.options.write_timeout:g} s, and bytes wait", "write_timeout")
 
     def _refuse(self, why: str) -> None:
         """Give it up for what the other side has sent: that hears so, if it reads."""
-        self.why = why
+        self.why, self.cause = why, "protocol_error"
         self.transport.write(b"".join(self.mux.take(0)))
         self.connected_now = False
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        self._close()
         if self._stuck is not None:
             self._stuck.cancel()
         self._stuck = self._clock.callLater(self.options.write_timeout, self.transport.abortConnection)
 
-    def abort(self, why: str) -> None:
-        """Give the connection up, with all that is on it."""
+    def abort(self, why: str, cause: str) -> None:
+        """Give the connection up, with all that is on it.
+
+        :param why: for people.
+        :param cause: the same in one word.
+        """
         if self.connected_now and not self.why:
-            self.why = why
+            self.why, self.cause = why, cause
             self.transport.abortConnection()
+
+
+def _hold_little(stream: Any) -> None:
+    """Have the kernel take no more than it can soon send: what waits here is sent in turns."""
+    if isinstance(sock := getattr(stream, "socket", None), socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)

@@ -14,9 +14,8 @@ and again when they are lost, and on each of them ``maxStreams`` streams at once
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, quoteStringArgument, serverFromString
 from twisted.internet.error import NoProtocol
@@ -26,13 +25,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tcpsuite.errors import Closed
+from tcpsuite.net.mux.carriers import Carriers
 from tcpsuite.net.mux.connection import MuxConnection, MuxOptions
+from tcpsuite.net.mux.trunks import trunks_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IProtocolFactory
 
 MAX_STREAMS = 10_000
 """Streams that one connection carries at once, unless the string says otherwise."""
+IDLE = 300.0
+"""Seconds without a stream after which a connection of a trunk is closed: another one is soon made."""
+OF_TRUNKS = MuxOptions(idle_timeout=IDLE)
 
 
 class MuxFactory(Factory):
@@ -48,7 +52,7 @@ class MuxFactory(Factory):
         self._factory = factory
         self._clock = clock
         self._options = options
-        self.connections: set[MuxConnection] = set()
+        self.connections = Carriers(clock)
 
     def __repr__(self) -> str:
         return f"<MuxFactory {len(self.connections)} connections for {self._factory!r}>"
@@ -59,7 +63,7 @@ class MuxFactory(Factory):
 
     def doStop(self) -> None:
         """A port was closed: those who are connected open no more streams."""
-        for connection in tuple(self.connections):
+        for connection in self.connections:
             connection.close()
         self._factory.doStop()
 
@@ -70,7 +74,7 @@ class MuxFactory(Factory):
         return connection
 
     def _lost(self, connection: MuxConnection, _reason: Failure) -> None:
-        self.connections.discard(connection)
+        self.connections.lost(connection)
 
 
 @implementer(IStreamServerEndpoint)
@@ -90,7 +94,7 @@ class MuxServerEndpoint:
         return listening
 
 
-class _Carriers(Factory):
+class _Ends(Factory):
     """Makes the protocol of the connections that this side makes."""
 
     noisy = False
@@ -120,12 +124,12 @@ class Trunk:
         clock: Any,
         connections: int = 1,
         max_streams: int = MAX_STREAMS,
-        options: MuxOptions | None = None,
+        options: MuxOptions = OF_TRUNKS,
     ) -> None:
         self.endpoint = endpoint
         self.clock = clock
         self.options = options
-        self.connections: list[MuxConnection] = []
+        self.connections = Carriers(clock)
         self._most = connections
         self._max_streams = max_streams
         self._dialing: list[Deferred[Any]] = []
@@ -136,6 +140,11 @@ class Trunk:
             f"<Trunk connections={len(self.connections)} dialing={len(self._dialing)}"
             f" waiting={len(self._waiting)}>"
         )
+
+    def set_up(self, endpoint: IStreamClientEndpoint, high_water: int) -> None:
+        """From now on have connections made by ``endpoint``, and streams on them with that mark."""
+        self.endpoint = endpoint
+        self.options = evolve(self.options, high_water=high_water)
 
     def open(self, factory: IProtocolFactory) -> Deferred[Any]:
         """A stream.
@@ -159,8 +168,15 @@ class Trunk:
 
     def lost(self, connection: MuxConnection, _reason: Failure) -> None:
         """A connection was lost."""
-        if connection in self.connections:
-            self.connections.remove(connection)
+        self.connections.lost(connection)
+
+    def close(self) -> Deferred[None]:
+        """Close all connections behind what is queued on them, and make none for those who wait.  Fires when
+        none is left.  Who asks for a stream behind that has one made again.
+        """
+        for dialing in tuple(self._dialing):
+            dialing.cancel()
+        return self.connections.end()
 
     def _has_room(self, connection: MuxConnection) -> bool:
         return connection.mux.can_open and len(connection.mux.streams) < self._max_streams
@@ -170,14 +186,14 @@ class Trunk:
         open_ones = sum(each.mux.can_open for each in self.connections)
         if open_ones + len(self._dialing) >= self._most:
             return False
-        dialing = self.endpoint.connect(_Carriers(self))
+        dialing = self.endpoint.connect(_Ends(self))
         self._dialing.append(dialing)
         dialing.addCallbacks(self._connected, self._failed, callbackArgs=(dialing,), errbackArgs=(dialing,))
         return True
 
     def _connected(self, connection: MuxConnection, dialing: Deferred[Any]) -> None:
         self._dialing.remove(dialing)
-        self.connections.append(connection)
+        self.connections.add(connection)
         self._serve(None)
 
     def _failed(self, failure: Failure, dialing: Deferred[Any]) -> None:
@@ -216,15 +232,13 @@ class MuxClientEndpoint:
     """Opens a stream of a trunk."""
 
     trunk: Trunk
+    carrier: str = ""
+    """The endpoint string of what carries it."""
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Fires with the stream's protocol, connected."""
         protocolFactory.doStart()
         return self.trunk.open(protocolFactory)
-
-
-_trunks: WeakKeyDictionary[Any, dict[str, Trunk]] = WeakKeyDictionary()
-"""Of each reactor those that were asked for, by what was asked for."""
 
 
 def parse(reactor: Any, *places: str, **names: str) -> MuxServerEndpoint:
@@ -237,8 +251,14 @@ def parse_client(
 ) -> MuxClientEndpoint:
     """What ``mux:`` and these arguments describe, to connect to."""
     text = _text(places, names)
-    key = f"{connections} {maxStreams} {text}"
-    trunks = _trunks.setdefault(reactor, {})
+    key = f"mux:{text}"
+    for name, given, usual in (
+        ("connections", connections, "1"),
+        ("maxStreams", maxStreams, str(MAX_STREAMS)),
+    ):
+        if given != usual:
+            key += f":{name}={given}"
+    trunks = trunks_of(reactor)
     if key not in trunks:
         trunks[key] = Trunk(
             clientFromString(reactor, text),
@@ -246,7 +266,7 @@ def parse_client(
             _positive("connections", connections),
             _positive("maxStreams", maxStreams),
         )
-    return MuxClientEndpoint(trunks[key])
+    return MuxClientEndpoint(trunks[key], text)
 
 
 def _positive(name: str, text: str) -> int:

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tcpsuite.net.socket_options import HIGH_WATER
 from tcpsuite.net.stream import Counting
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class StreamTransport(Counting):
         self.stream = stream
         self.protocol: Any = None
         self.connected = True
-        self.bufferSize = HIGH_WATER
+        self.bufferSize = connection.options.high_water
         self.bytes_in = self.bytes_out = self.reads = 0
         self._held: bytearray | None = None  # one piece: many small ones would take a multiple of their size
         self._paused = False

@@ -191,10 +191,8 @@ async def test_on_real_sockets():
     for protocol in protocols:
         protocol.transport.loseConnection()
     await gatherResults([protocol.gone for protocol in protocols])
-    gone: Deferred[Any] = Deferred()
-    connection._on_lost = lambda *_: gone.callback(None)
     await port.stopListening()
-    await gone
+    await endpoint.trunk.connections.when_empty()
     gc.collect()
 
 
