@@ -78,6 +78,11 @@ class StreamTransport(Counting):
         """Whether it is to be closed."""
         return self._closing
 
+    @property
+    def producer(self) -> Any:
+        """Who produces what is written; ``None`` for nobody.  A pool asks whether a stream is at rest."""
+        return self._producer
+
     def unsent(self) -> int:
         """Bytes that it was given, and that have not left: beyond that nothing is known of one stream."""
         return self.stream.queued
