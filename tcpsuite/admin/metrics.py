@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import twisted
 from tcpsuite import __version__
 from tcpsuite.admin.limits import shared_families
+from tcpsuite.admin.mux import mux_families
 from tcpsuite.admin.sessions import session_families
 from tcpsuite.core.connections import Reason
 from tcpsuite.core.metrics import Family, Kind, Sample
@@ -74,6 +75,7 @@ def families(
         _admin(changes, refusals),
         session_families(status.sessions),
         shared_families(status.shared_limits),
+        mux_families(status.mux),
         _process(process),
     )
     return [family for group in groups for family in group if family.samples]

@@ -13,8 +13,10 @@ from attrs import asdict, frozen
 
 from tcpsuite import __version__
 from tcpsuite.admin.limits import shared_data
+from tcpsuite.admin.mux import mux_data
 from tcpsuite.admin.sessions import sessions_data
 from tcpsuite.core.connections import Totals
+from tcpsuite.net.mux.trunks import trunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Sized
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from tcpsuite.admin.limits import SharedLimitsView
+    from tcpsuite.admin.mux import DoorView
     from tcpsuite.admin.sessions import SessionsView
     from tcpsuite.core.connections import Connection, Ledger
     from tcpsuite.core.limits import Tables, Use
@@ -47,6 +50,9 @@ class ListenerView(Protocol):
 
     @property
     def state(self) -> str: ...
+
+    @property
+    def doors(self) -> Sequence[DoorView]: ...
 
 
 class ChangeView(Protocol):
@@ -219,6 +225,8 @@ class Status:
     """Their figures; empty when nothing serves sessions."""
     shared_limits: Mapping[str, Any]
     """How it stands with those that it shares limits with; empty when it shares none."""
+    mux: Mapping[str, dict[str, Any]]
+    """Connections that carry streams: of ``listeners``, and of ``trunks``, those that were made."""
     overload: Mapping[str, dict[str, Any]]
     """Of ``memory`` and of ``lag``: how they are, and what is done about it."""
 
@@ -240,6 +248,7 @@ class Status:
             "upstreams": self.upstreams,
             "sessions": self.sessions,
             "shared_limits": self.shared_limits,
+            "mux": self.mux,
             "overload": self.overload,
         }
 
@@ -281,6 +290,7 @@ async def gather(suite: SuiteView, clock: IReactorTime) -> Status:
         upstreams={name: upstream_data(upstream) for name, upstream in suite.upstreams.items()},
         sessions=sessions,
         shared_limits=shared_data(suite.shared_limits),
+        mux=mux_data({name: each.doors for name, each in suite.listeners.items()}, trunks_of(clock)),
         overload=suite.overload.status(),
     )
 

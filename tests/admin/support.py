@@ -48,6 +48,7 @@ class FakeListener:
     endpoints: tuple[str, ...]
     state: str = "listening"
     admission: FakeAdmission = FakeAdmission()
+    doors: tuple[Any, ...] = ()
 
     @property
     def addresses(self) -> list[str]:

@@ -34,7 +34,7 @@ class Cutter:
         self._to = port
         self._cuts = deque(sorted(cuts))
         self._passed = 0
-        self._cut_now = self._over = False
+        self._cut_now = self._cut_one = self._over = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._events = selectors.DefaultSelector()
@@ -72,6 +72,11 @@ class Cutter:
         self._cut_now = True
         self._bell.send(b"!")
 
+    def cut_oldest(self) -> None:
+        """Reset the oldest connection, soon; the others go on."""
+        self._cut_one = True
+        self._bell.send(b"!")
+
     def _run(self) -> None:
         while not self._over:
             for key, events in self._events.select():
@@ -86,6 +91,10 @@ class Cutter:
             if self._cut_now:
                 self._cut_now = False
                 self._cut()
+            if self._cut_one:
+                self._cut_one = False
+                self.made += 1
+                self._close(next(iter(self._others)))
 
     def _accept(self) -> None:
         near, _ = self._listening.accept()
