@@ -3,7 +3,7 @@
 A play is what a fuzzer changes: its bytes choose between frames of the other side, right or wrong, and what
 whoever drives the mux does with it.  Whatever they choose, what the mux promises holds.
 
-``corpus.txt`` has plays that together reach all that ten minutes of ``fuzz.py`` did, and those that failed once.
+``corpus.txt`` has plays that together reach all that ten minutes of ``fuzz.py`` did, and such as failed once.
 """
 
 from __future__ import annotations

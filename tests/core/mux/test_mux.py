@@ -97,6 +97,23 @@ class StreamTests(SynchronousTestCase):
         settle(self.client, self.server)
         self.assertEqual(self.server.read[1], b"".join(pieces))
 
+    def test_pieces_as_large_as_frames(self) -> None:
+        """Where a piece ends with a frame, the next one begins the next."""
+        ours, _ = self.opened()
+        self.client.mux.write(ours, bytes(MAX_FRAME))
+        self.client.mux.write(ours, b"next")
+        self.assertEqual([each[3] for each in frames(sent(self.client.mux))], [MAX_FRAME, 4])
+
+    def test_emptied(self) -> None:
+        """Of a stream that is watched it is told when all that was queued has left, and not before."""
+        ours, _ = self.opened()
+        ours.watched = True
+        self.client.mux.write(ours, bytes(MAX_FRAME + 1))
+        sent(self.client.mux, 1)
+        self.assertEqual(self.client.mux.emptied, [])
+        sent(self.client.mux, 1)
+        self.assertEqual(self.client.mux.emptied, [ours])
+
     def test_window(self) -> None:
         """No more is sent than the other side has room for; when it takes some, the rest goes."""
         ours, theirs = self.opened()
