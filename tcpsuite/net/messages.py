@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -14,7 +15,7 @@ from tcpsuite.core.messages.framing import LENGTH, MAX_MESSAGE, MessageReader
 from tcpsuite.core.messages.outbox import MAX_BYTES, MAX_MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from twisted.python.failure import Failure
 
@@ -136,12 +137,18 @@ class MessageProtocol(Protocol):
 
     def collect(self, messages: list[bytes]) -> None:
         """Have these heard, and what is said meanwhile leave together."""
-        if self._said is not None:
+        with self.together():
             self.heard(messages)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is said meanwhile leaves behind it."""
+        if self._said is not None:
+            yield
             return
         self._said = []
         try:
-            self.heard(messages)
+            yield
         finally:
             self.flush()
             self._said = None

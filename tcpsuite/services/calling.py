@@ -17,7 +17,7 @@ from tcpsuite.core.messages.wire import (
     LEAVING,
     Kind,
     name,
-    note_head,
+    notes,
     read_note,
     read_number,
     read_request,
@@ -186,15 +186,15 @@ class Caller(MessageProtocol):
 
     def ran(self, running: Running, answer: bytes) -> None:
         """A method that took its time has ended."""
-        del self._running[running.number]
-        if running.number > 0:
+        del self._running[running.key]
+        if running.number:
             self.say(answer)
         self._close_if_done()
 
     def take_over(self, running: Running, number: int, seconds: float) -> None:
         """A request has come again, here, while its method is at it."""
         if running.caller is not None:
-            running.caller._running.pop(running.number, None)
+            running.caller._running.pop(running.key, None)
         running.caller = self
         self._running[number] = running
         running.limit(self._service, seconds)
@@ -203,8 +203,7 @@ class Caller(MessageProtocol):
         """Send the client notes; fires when there is room for more."""
         if self._closing:
             return fail(RemoteError("the client is gone"))
-        word = name(method)
-        self.say(b"".join([part for body in bodies for part in (note_head(word, len(body)), body)]))
+        self.say(notes(name(method), bodies))
         if not self.full:
             return succeed(None)
         sending: Deferred[None] = Deferred(self._sending.remove)
@@ -263,9 +262,10 @@ class Caller(MessageProtocol):
         return None
 
     def _call(
-        self, number: int, method: Method, called: bytes, body: bytes, seconds: float, kept: Repeatable | None
+        self, key: int, method: Method, called: bytes, body: bytes, seconds: float, kept: Repeatable | None
     ) -> None:
         method.calls += 1
+        number = max(key, 0)
         try:
             if method.wants_call:
                 due = self.seconds() + seconds if seconds else 0.0
@@ -273,13 +273,13 @@ class Caller(MessageProtocol):
             else:
                 result = method.function(body)
             if result.__class__ is bytes and kept is None:
-                if number > 0:
+                if number:
                     self.say_with(reply_head(number, len(result)), result)
                 return
             if iscoroutine(result):
                 result = Deferred.fromCoroutine(result)
             if isinstance(result, Deferred):
-                running = self._running[number] = Running(self, number, method, kept)
+                running = self._running[key] = Running(self, key, method, kept)
                 if kept is not None:
                     kept.owner = running
                 running.start(result, self._service, seconds)
@@ -290,7 +290,7 @@ class Caller(MessageProtocol):
             answer = self._service.refusal_of(number, Failure())
         if kept is not None:
             self._service.repeats.answered(kept, answer, self.seconds())
-        if number > 0:
+        if number:
             self.say(answer)
 
     def _close_if_done(self) -> None:

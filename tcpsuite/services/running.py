@@ -22,15 +22,17 @@ class Running:
     """A method that takes its time.
 
     :ivar caller: who is to have the answer; ``None`` when that one is gone.
-    :ivar number: of the request; below 0 for a note, which has no answer.
+    :ivar key: by which its caller knows it: the number of a request; below 0 for a note.
+    :ivar number: that its answer has; 0 for a note, whose answer nobody is told.
     :ivar kept: what a repeat finds, of a request that may be repeated.
     """
 
-    __slots__ = ("_deadline", "_deferred", "_over", "caller", "kept", "method", "number")
+    __slots__ = ("_deadline", "_deferred", "_over", "caller", "kept", "key", "method", "number")
 
-    def __init__(self, caller: Caller, number: int, method: Method, kept: Repeatable | None) -> None:
+    def __init__(self, caller: Caller, key: int, method: Method, kept: Repeatable | None) -> None:
         self.caller: Caller | None = caller
-        self.number = number
+        self.key = key
+        self.number = max(key, 0)
         self.method = method
         self.kept = kept
         self._deadline: Deadline | None = None

@@ -72,6 +72,13 @@ def note_head(method: bytes, size: int) -> bytes:
     return NOTE_HEAD.pack(_NOTE.size + len(method) + size, Kind.NOTE, len(method)) + method
 
 
+def notes(method: bytes, bodies: tuple[bytes, ...]) -> bytes:
+    """Notes, one for each body."""
+    if len(bodies) == 1:
+        return note_head(method, len(bodies[0])) + bodies[0]
+    return b"".join([part for body in bodies for part in (note_head(method, len(body)), body)])
+
+
 LEAVING = b"\0\0\0\1" + bytes([Kind.LEAVING])
 """The service takes no more requests on this stream than are under way."""
 

@@ -57,6 +57,8 @@ class WireTests(SynchronousTestCase):
         """A note: a method and a body."""
         message = only(wire.note_head(method, len(body)) + body)
         self.assertEqual((message[0], wire.read_note(message)), (Kind.NOTE, (method, body)))
+        self.assertEqual(only(wire.notes(method, (body,))), message)
+        self.assertEqual(MessageReader().feed(wire.notes(method, (body,) * 3)), [message] * 3)
 
     def test_others(self) -> None:
         """A cancel has a number; who leaves says no more than that."""
