@@ -137,19 +137,18 @@ class Admission(Factory):
             return self.refuse(addr, verdict)
         return Admitted(self, self._record(addr, verdict), verdict, addr)
 
-    def carried(self, addr: IAddress, key: str) -> Protocol | None:
+    def carried(self, addr: IAddress, verdict: Verdict, peer: str) -> Protocol | None:
         """A stream has come on a connection that :meth:`judge` has allowed, and that counts for all on it.
 
-        :param key: whom that was counted for.
+        :param verdict: names whom that was counted for, and is not the one that is released.
+        :param peer: what its address is called.
         :return: its protocol; ``None`` when as many wait for a place as may: it is to be reset.
         """
         waiting = len(self._held)
         if waiting >= BACKLOG:
-            return self.refuse(
-                addr, Verdict(False, "connections", f"{waiting} streams wait already", key=key)
-            )
-        verdict = Verdict(True, key=key)
-        return Admitted(self, self._record(addr, verdict), verdict, addr)
+            why = f"{waiting} streams wait already"
+            return self.refuse(addr, Verdict(False, "connections", why, key=verdict.key))
+        return Admitted(self, self._record(addr, verdict, peer), verdict, addr)
 
     def judge(self, addr: IAddress) -> Verdict:
         """What the limits by address say of one more; one that is allowed counts until it is released."""
@@ -170,10 +169,10 @@ class Admission(Factory):
         self._ended(record)
         return None if self._refusal is None else self._refusal.of(verdict, speaks)
 
-    def _record(self, addr: IAddress, verdict: Verdict) -> Connection:
-        host, peer = getattr(addr, "host", ""), address_text(addr)
+    def _record(self, addr: IAddress, verdict: Verdict, peer: str = "") -> Connection:
         return Connection(
-            id=next(self._ids), peer=peer, host=host, listener=self._listener, service=self._service_name,
+            id=next(self._ids), peer=peer or address_text(addr), host=getattr(addr, "host", ""),
+            listener=self._listener, service=self._service_name,
             started=self.clock.seconds(), opened_at=time.time(), limited_as=verdict.key,
         )  # fmt: skip
 

@@ -111,7 +111,7 @@ def test_redis(gateways: Callable[..., Gateways], running: ExitStack, tmp_path: 
     need("redis-server", "redis-benchmark")
     redis = running.enter_context(Redis(free_port(), tmp_path)).started()
     both = gateways(server=redis.port)
-    done = run("redis-benchmark", "-q", "-n", "20000", "-c", "200", "-P", "4", "-p", str(both.port))
+    done = run("redis-benchmark", "-q", "-n", "5000", "-c", "200", "-P", "4", "-p", str(both.port))
     assert "requests per second" in done.stdout
     assert "rror" not in done.stdout
     assert 1 <= both.carriers()["open"] <= 2

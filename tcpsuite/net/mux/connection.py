@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -14,13 +14,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tcpsuite.core.mux.events import MuxLimits, What
+from tcpsuite.core.mux.events import What
 from tcpsuite.core.mux.mux import Mux
 from tcpsuite.errors import Closed
 from tcpsuite.net.endpoints import address_text
 from tcpsuite.net.mux.carriers import EVENTS
+from tcpsuite.net.mux.options import MuxOptions
 from tcpsuite.net.mux.stream import StreamTransport
-from tcpsuite.net.socket_options import HIGH_WATER
 from tcpsuite.net.wrappers import beneath
 
 if TYPE_CHECKING:
@@ -37,28 +37,6 @@ AT_ONCE = 128 * 1024
 NOT_SENT = AT_ONCE
 """Bytes that the kernel holds unsent (TCP_NOTSENT_LOWAT): nothing overtakes what it has taken."""
 DATA = What.DATA
-
-
-@frozen
-class MuxOptions:
-    """How a mux connection behaves; times in seconds."""
-
-    ping_interval: float = 15.0
-    ping_jitter: float = 0.2
-    """By so much of itself an interval varies: thousands of connections do not ping together."""
-    pings_missed: int = 3
-    """So many unanswered, without any other traffic, and the connection is lost."""
-    write_timeout: float = 10.0
-    """Bytes wait, and none leave for so long: the connection is lost, and all on it."""
-    open_timeout: float = 75.0
-    """A stream that the other side has not accepted for so long is reset."""
-    close_timeout: float = 300.0
-    """A stream that is closed here, and not there for so long, is reset."""
-    idle_timeout: float = 0.0
-    """A connection of ours without a stream, on which none was opened for so long, goes away; 0: never."""
-    high_water: int = HIGH_WATER
-    """Bytes queued on a stream past which who produces them is told to wait."""
-    limits: MuxLimits = field(factory=MuxLimits)
 
 
 @implementer(IPushProducer, IHandshakeListener)
@@ -100,7 +78,7 @@ class MuxConnection(Protocol):
         self._closing = False
         self._busy = False  # a read is handled: what is written leaves behind it
         self._sending: IDelayedCall | None = None
-        self._losing: list[tuple[StreamTransport, Failure]] = []
+        self._later: list[Callable[[], object]] = []
         self._ping: IDelayedCall | None = None
         self._pinged_at: dict[int, float] = {}
         self._pings = 0
@@ -155,7 +133,7 @@ class MuxConnection(Protocol):
         for stream in tuple(self.mux.streams.values()):
             if stream.owner is not None:
                 stream.owner.lose(lost)
-        self._lose_them()
+        self._tell()
         self.mux.streams.clear()
         if self._on_lost is not None:
             self._on_lost(self, reason)
@@ -236,7 +214,11 @@ class MuxConnection(Protocol):
 
     def lose_soon(self, transport: StreamTransport, reason: Failure) -> None:
         """Tell a stream's protocol that it is lost, when whoever is at work has returned."""
-        self._losing.append((transport, reason))
+        self.later(partial(transport.lose, reason))
+
+    def later(self, told: Callable[[], object]) -> None:
+        """Call ``told`` when whoever is at work has returned."""
+        self._later.append(told)
         self._soon()
 
     def lost_stream(self, stream: Stream) -> None:
@@ -293,8 +275,8 @@ class MuxConnection(Protocol):
 
     def _send(self) -> None:
         mux = self.mux
-        if self._losing:
-            self._lose_them()
+        if self._later:
+            self._tell()
         while not self._full and mux.has_work and self.connected_now:
             self.transport.write(b"".join(mux.take(AT_ONCE)))
             if mux.emptied:
@@ -304,13 +286,15 @@ class MuxConnection(Protocol):
                     if (owner := stream.owner) is not None:
                         self.call(owner, owner.emptied)
                 self._busy = False
-                self._lose_them()
+                self._tell()
         self._close_if_done()
 
-    def _lose_them(self) -> None:
-        losing, self._losing = self._losing, []
-        for transport, reason in losing:
-            transport.lose(reason)
+    def _tell(self) -> None:
+        later, self._later = self._later, []
+        self._busy = True
+        for told in later:
+            told()
+        self._busy = False
 
     def _close_if_done(self) -> None:
         mux = self.mux

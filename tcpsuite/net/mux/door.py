@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from tcpsuite.interfaces import Verdict
 from tcpsuite.net.admitted import HANDSHAKE_TIMEOUT
+from tcpsuite.net.endpoints import address_text
 from tcpsuite.net.mux.carriers import Carriers
 from tcpsuite.net.mux.connection import MuxConnection
 from tcpsuite.net.transport import counted
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tcpsuite.net.admission import Admission
     from tcpsuite.net.deadlines import Deadline
-    from tcpsuite.net.mux.connection import MuxOptions
+    from tcpsuite.net.mux.options import MuxOptions
 
 
 class MuxDoor(Factory):
@@ -76,7 +77,7 @@ class MuxDoor(Factory):
             admission.limiter.release(verdict)
             why = f"{len(self.carriers)} connections carry streams already"
             return admission.refuse(addr, Verdict(False, "connections", why, key=verdict.key), speaks=False)
-        return _Carrier(self, verdict, self._options)
+        return _Carrier(self, verdict, address_text(addr), self._options)
 
     def end(self, seconds: float) -> Deferred[None]:
         """Close the connections behind what is left to be sent, in so many seconds.  Fires when none is."""
@@ -92,9 +93,11 @@ class MuxDoor(Factory):
 class _Carrier(MuxConnection):
     """One that was admitted."""
 
-    def __init__(self, door: MuxDoor, verdict: Verdict, options: MuxOptions) -> None:
+    def __init__(self, door: MuxDoor, verdict: Verdict, peer: str, options: MuxOptions) -> None:
         admission = door.admission
-        super().__init__(False, _Streams(admission, verdict.key), admission.clock, options)
+        super().__init__(
+            False, _Streams(admission, Verdict(True, key=verdict.key), peer), admission.clock, options
+        )
         self.verdict = verdict
         self._door = door
         self._deadline: Deadline | None = None
@@ -129,11 +132,12 @@ class _Carrier(MuxConnection):
 class _Streams:
     """Makes the protocols of the streams of one connection.
 
-    :param key: whom that was counted for.
+    What is the same for all of them is kept once.
     """
 
     admission: Admission
-    key: str
+    verdict: Verdict
+    peer: str
 
     def doStart(self) -> None:
         """The port's own says so."""
@@ -143,4 +147,4 @@ class _Streams:
 
     def buildProtocol(self, addr: IAddress) -> Protocol | None:
         """A stream; ``None`` resets it."""
-        return self.admission.carried(addr, self.key)
+        return self.admission.carried(addr, self.verdict, self.peer)

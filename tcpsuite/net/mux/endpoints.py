@@ -26,7 +26,8 @@ from zope.interface import implementer
 
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.carriers import Carriers
-from tcpsuite.net.mux.connection import MuxConnection, MuxOptions
+from tcpsuite.net.mux.connection import MuxConnection
+from tcpsuite.net.mux.options import MuxOptions
 from tcpsuite.net.mux.trunks import trunks_of
 
 if TYPE_CHECKING:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from tcpsuite.core.mux.events import MuxLimits
 from tcpsuite.core.mux.frames import INITIAL_WINDOW
+from tcpsuite.net.socket_options import HIGH_WATER
 from tcpsuite.options import Duration, Size, between, format_size, option
-
-if TYPE_CHECKING:
-    from tcpsuite.net.mux.connection import MuxOptions
 
 _LIMITS = MuxLimits()
 _LARGEST = 2**30
 _sizes = between(INITIAL_WINDOW, _LARGEST, f"bytes: yamux begins with {format_size(INITIAL_WINDOW)}")
+
+
+@frozen
+class MuxOptions:
+    """How a mux connection behaves; times in seconds."""
+
+    ping_interval: float = 15.0
+    ping_jitter: float = 0.2
+    """By so much of itself an interval varies: thousands of connections do not ping together."""
+    pings_missed: int = 3
+    """So many unanswered, without any other traffic, and the connection is lost."""
+    write_timeout: float = 10.0
+    """Bytes wait, and none leave for so long: the connection is lost, and all on it."""
+    open_timeout: float = 75.0
+    """A stream that the other side has not accepted for so long is reset."""
+    close_timeout: float = 300.0
+    """A stream that is closed here, and not there for so long, is reset."""
+    idle_timeout: float = 0.0
+    """A connection of ours without a stream, on which none was opened for so long, goes away; 0: never."""
+    high_water: int = HIGH_WATER
+    """Bytes queued on a stream past which who produces them is told to wait."""
+    limits: MuxLimits = field(factory=MuxLimits)
 
 
 @frozen
@@ -65,8 +83,6 @@ class MuxTable:
 
         :param high_water: bytes queued on a stream past which who produces them is told to wait.
         """
-        from tcpsuite.net.mux.connection import MuxOptions
-
         return MuxOptions(
             ping_interval=self.ping_interval,
             pings_missed=self.pings_missed,

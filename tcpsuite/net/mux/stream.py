@@ -36,6 +36,7 @@ class StreamTransport(Counting):
         "_aborted",
         "_closing",
         "_connection",
+        "_end_told",
         "_ended",
         "_held",
         "_paused",
@@ -63,6 +64,7 @@ class StreamTransport(Counting):
         self._held: bytearray | None = None  # one piece: many small ones would take a multiple of their size
         self._paused = False
         self._ended = False  # whether their end has come; while it is paused, the protocol does not know
+        self._end_told = False
         self._closing = False
         self._write_closing = False
         self._aborted = False
@@ -181,14 +183,11 @@ class StreamTransport(Counting):
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Hand on what came meanwhile, and what comes."""
-        self._paused = False
-        while self._held and not self._paused and self.connected:
-            held, self._held = self._held, None
-            self._deliver(bytes(held))
-        if self._ended and not self._paused and self.connected:
-            self._tell_end()
-        self._connection.send_soon()
+        """Hand on what came meanwhile, soon, and then what comes."""
+        if self._paused:
+            self._paused = False
+            if self._held or self._ended:
+                self._connection.later(self._go_on)  # as a socket does: never from in here
 
     def stopProducing(self) -> None:
         """Nobody wants what comes."""
@@ -200,7 +199,7 @@ class StreamTransport(Counting):
         """Bytes have come."""
         if self._closing or self._aborted:
             self._connection.mux.took(self.stream, len(data))
-        elif self._paused:
+        elif self._paused or self._held:
             if self._held is None:
                 self._held = bytearray()
             self._held += data
@@ -210,7 +209,7 @@ class StreamTransport(Counting):
     def ended(self) -> None:
         """Their end has come."""
         self._ended = True
-        if not self._paused:
+        if not (self._paused or self._held):
             self._tell_end()
 
     def emptied(self) -> None:
@@ -260,6 +259,13 @@ class StreamTransport(Counting):
         except Exception:
             self.log.failure("a protocol failed as its stream was lost")
 
+    def _go_on(self) -> None:
+        while self._held and not self._paused and self.connected:
+            held, self._held = self._held, None
+            self._deliver(bytes(held))
+        if self._ended and not self._paused and self.connected:
+            self._tell_end()
+
     def _deliver(self, data: bytes) -> None:
         self.bytes_in += len(data)
         self.reads += 1
@@ -272,6 +278,9 @@ class StreamTransport(Counting):
             self.abortConnection()
 
     def _tell_end(self) -> None:
+        if self._end_told:
+            return
+        self._end_told = True
         protocol = self.protocol
         if not IHalfCloseableProtocol.providedBy(protocol):
             self._connection.mux.finish(self.stream)

@@ -13,7 +13,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tcpsuite.net.mux.connection import MuxConnection, MuxOptions
+from tcpsuite.net.mux.connection import MuxConnection
+from tcpsuite.net.mux.options import MuxOptions
 
 
 class Wire(StringTransport):

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.mux.events import MuxLimits
 from tcpsuite.errors import Closed
-from tcpsuite.net.mux.connection import MuxOptions
+from tcpsuite.net.mux.options import MuxOptions
 from tests.core.mux.wire import ACK, DATA, GO_AWAY, PING, SYN, WINDOW, frames, wire
 from tests.net.mux.ends import Echo, Ends, Heard, Made
 

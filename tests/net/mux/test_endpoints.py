@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import ConnectError, NoProtocol
 from twisted.internet.protocol import Factory
@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.connection import MuxConnection
-from tcpsuite.net.mux.endpoints import Trunk
+from tcpsuite.net.mux.endpoints import IDLE, Trunk
+from tests.core.mux.wire import ACK, WINDOW, wire
 from tests.net.mux.ends import Echo, Ends, Heard, Made, Wire
 
 
@@ -139,6 +140,55 @@ class TrunkTests(SynchronousTestCase):
         waiting.cancel()
         connection = self.dialled.made()
         self.assertEqual(connection.mux.streams, {})
+
+    def test_close(self) -> None:
+        """Closed, its connections end whatever is on them, and who waits hears so; it may be used again."""
+        trunk = self.trunk(connections=2)
+        opened = trunk.open(Made(Heard))
+        first = self.dialled.made()
+        self.successResultOf(opened)
+        trunk.open(Made(Heard))
+        closed = trunk.close()
+        transport: Any = first.transport
+        self.assertTrue(transport.closed)
+        self.assertNoResult(closed)
+        first.connectionLost()
+        self.successResultOf(closed)
+        self.successResultOf(trunk.close())
+        waiting = trunk.open(Made(Heard))
+        self.successResultOf(trunk.close())
+        self.failureResultOf(waiting, CancelledError)
+        self.dialled.asked.clear()
+        again = trunk.open(Made(Heard))
+        self.dialled.made()
+        self.successResultOf(again)
+        self.assertEqual(trunk.connections.status()["made"], 2)
+
+    def test_idle(self) -> None:
+        """A connection on which no stream was opened for long, and none is open, goes away."""
+        trunk = self.trunk()
+        protocol = trunk.open(Made(Heard))
+        connection = self.dialled.made()
+        transport: Any = connection.transport
+        self.clock.advance(0)
+        connection.dataReceived(wire(WINDOW, ACK, 1))
+        self.pass_time(connection, 2 * IDLE)
+        self.assertFalse(transport.closed)
+        self.successResultOf(protocol).transport.abortConnection()
+        self.successResultOf(trunk.open(Made(Heard))).transport.abortConnection()
+        self.pass_time(connection, IDLE - 30)
+        self.assertFalse(transport.closed)
+        self.pass_time(connection, 60)
+        self.assertTrue(transport.closed)
+        again = trunk.open(Made(Heard))
+        self.dialled.made()
+        self.successResultOf(again)
+
+    def pass_time(self, connection: MuxConnection, seconds: float) -> None:
+        """While the other side answers."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1)
+            connection._missed = 0
 
     def test_no_protocol(self) -> None:
         """A factory that gives nothing is told so, as other endpoints do."""

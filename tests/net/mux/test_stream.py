@@ -158,6 +158,35 @@ class StreamTransportTests(SynchronousTestCase):
         self.carry()
         self.assertEqual((len(self.theirs.data), self.theirs.told), (2 * INITIAL_WINDOW, ["their end"]))
 
+    def test_resumed(self) -> None:
+        """What came meanwhile is told in order, and behind the call that resumes it; the end is told once."""
+        self.theirs.transport.pauseProducing()
+        self.ours.transport.write(b"first ")
+        self.carry()
+        self.theirs.transport.resumeProducing()
+        self.assertEqual(self.theirs.data, b"")
+        self.ours.transport.write(b"second")
+        self.ours.transport.loseWriteConnection()
+        self.carry()
+        self.assertEqual((self.theirs.data, self.theirs.told), (b"first second", ["their end"]))
+        self.theirs.transport.pauseProducing()
+        self.theirs.transport.resumeProducing()
+        self.carry()
+        self.assertEqual(self.theirs.told, ["their end"])
+
+    def test_paused_again(self) -> None:
+        """Who is paused again before it was told hears nothing."""
+        self.theirs.transport.pauseProducing()
+        self.ours.transport.write(b"later")
+        self.carry()
+        self.theirs.transport.resumeProducing()
+        self.theirs.transport.pauseProducing()
+        self.carry()
+        self.assertEqual(self.theirs.data, b"")
+        self.theirs.transport.resumeProducing()
+        self.carry()
+        self.assertEqual(self.theirs.data, b"later")
+
     def test_stop_producing(self) -> None:
         """Who wants nothing more closes it."""
         self.theirs.transport.stopProducing()
