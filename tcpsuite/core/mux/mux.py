@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from typing import Any
 
 from tcpsuite.core.mux.events import Event, MuxLimits, What
@@ -55,10 +55,11 @@ class Mux:
         self._next_id = 1 if client else 2
         self._theirs = 0
         self._unacknowledged = 0
-        self._unopened: deque[Stream] = deque()
+        self._unopened: OrderedDict[Stream, None] = OrderedDict()
         self._control: list[bytes] = []
         self._replies = 0
         self._ready: deque[Stream] = deque()
+        self._gone_ready = 0  # of those, such as are gone: to look for each at once takes too long
         self._rest = b""  # of a header that has not come whole
         self._left = 0  # bytes of the payload in hand that are still to come
         self._into: Stream | None = None  # whose they are; nobody's are skipped
@@ -83,6 +84,7 @@ class Mux:
             data, self._rest = self._rest + data, b""
         at, end = 0, len(data)
         try:
+            self._expect_reading()
             while at < end:
                 if left := self._left:
                     taken = left if left <= end - at else end - at
@@ -113,7 +115,7 @@ class Mux:
             self._unacknowledged += 1
             self._make_ready(stream)
         else:
-            self._unopened.append(stream)
+            self._unopened[stream] = None
         return stream
 
     @property
@@ -130,14 +132,14 @@ class Mux:
         else:
             stream.queue.append(data)
         stream.queued += len(data)
-        if not stream.ready and stream.window and not self._is_unopened(stream):
+        if not stream.ready and stream.window and stream not in self._unopened:
             self._make_ready(stream)
 
     def finish(self, stream: Stream) -> None:
         """Write nothing more on it; its end goes behind what is queued."""
         if not stream.finished:
             stream.finished = True
-            if not stream.ready and not stream.queued and not self._is_unopened(stream):
+            if not stream.ready and not stream.queued and stream not in self._unopened:
                 self._make_ready(stream)
 
     def reset(self, stream: Stream) -> None:
@@ -184,6 +186,9 @@ class Mux:
         ready = self._ready
         while ready and limit > 0:
             stream = ready.popleft()
+            if not stream.ready:
+                self._gone_ready -= 1
+                continue
             count = stream.queued
             if count > MAX_FRAME:
                 count = MAX_FRAME
@@ -236,7 +241,7 @@ class Mux:
         """The header of data; of a stream that is gone, or of ours and not announced yet, it is skipped."""
         if stream is not None and not stream.flags & SYN:
             if length > stream.room or stream.their_end:
-                raise self._too_much(stream, length)
+                raise stream.too_much(length)
             stream.room -= length
         else:
             stream = None
@@ -323,7 +328,7 @@ class Mux:
         if stream.window + more > MAX_ID:
             raise ProtocolError("window", f"stream {stream.id}: a window of {stream.window} + {more} bytes")
         stream.window += more
-        if stream.queued and stream.window and not stream.ready and not self._is_unopened(stream):
+        if stream.queued and stream.window and not stream.ready and stream not in self._unopened:
             self._make_ready(stream)
 
     def _pinged(self, flags: int, number: int, events: list[Event]) -> None:
@@ -332,10 +337,12 @@ class Mux:
         elif flags & ACK:
             events.append((What.PONG, None, number))
 
-    def _reply(self, answer: bytes) -> None:
-        self._replies += 1
+    def _expect_reading(self) -> None:
         if self._replies > self.limits.max_replies:
             raise ProtocolError("flood", f"{self._replies} answers wait, and nobody reads them")
+
+    def _reply(self, answer: bytes) -> None:
+        self._replies += 1
         self._control.append(answer)
 
     def _their_end(self, stream: Stream, events: list[Event]) -> None:
@@ -354,17 +361,14 @@ class Mux:
 
     def _opened_one(self, stream: Stream) -> None:
         """The other side knows of a stream of ours, or never will: another one may be opened."""
-        if self._is_unopened(stream):
-            self._unopened.remove(stream)
+        if stream in self._unopened:
+            del self._unopened[stream]
             return
         stream.acknowledged = True
         self._unacknowledged -= 1
         if self._unopened:
             self._unacknowledged += 1
-            self._make_ready(self._unopened.popleft())
-
-    def _is_unopened(self, stream: Stream) -> bool:
-        return bool(self._unopened) and bool(stream.flags & SYN) and not stream.ready
+            self._make_ready(self._unopened.popitem(last=False)[0])
 
     def _make_ready(self, stream: Stream) -> None:
         stream.ready = True
@@ -388,11 +392,7 @@ class Mux:
         stream.flags = 0
         if stream.ready:
             stream.ready = False
-            self._ready.remove(stream)
-
-    def _too_much(self, stream: Stream, length: int) -> ProtocolError:
-        if stream.their_end:
-            return ProtocolError("state", f"stream {stream.id}: data behind its end")
-        return ProtocolError(
-            "window", f"stream {stream.id}: expected at most {stream.room} bytes, got {length}"
-        )
+            self._gone_ready += 1
+            if 2 * self._gone_ready > len(self._ready):
+                self._ready = deque(each for each in self._ready if each.ready)
+                self._gone_ready = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tcpsuite.core.mux.frames import INITIAL_WINDOW
+from tcpsuite.errors import ProtocolError
 
 
 class Stream:
@@ -55,6 +56,12 @@ class Stream:
         self.ready = False  # whether it stands among those that have their turn
         self.finished = False  # whether nothing more is written here; its FIN may still wait
         self.their_end = False  # whether the other side's FIN has come
+
+    def too_much(self, length: int) -> ProtocolError:
+        """Why so many more bytes break the protocol."""
+        if self.their_end:
+            return ProtocolError("state", f"stream {self.id}: data behind its end")
+        return ProtocolError("window", f"stream {self.id}: expected at most {self.room} bytes, got {length}")
 
     def __repr__(self) -> str:
         ends = f"{' finished' if self.finished else ''}{' their end' if self.their_end else ''}"

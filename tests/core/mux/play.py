@@ -182,7 +182,10 @@ class Play:
         mine = [stream for stream in streams if stream.id % 2 == mux.client]
         waiting = [stream for stream in mine if not stream.acknowledged]
         assert mux._unacknowledged == len(waiting) - len(mux._unopened) <= LIMITS.max_unacknowledged
-        assert sorted(stream.id for stream in mux._ready) == sorted(each.id for each in streams if each.ready)
+        turns = [stream for stream in mux._ready if stream.ready]
+        assert {*turns} == {stream for stream in streams if stream.ready}
+        assert len({*turns}) == len(turns)
+        assert len(mux._ready) - len(turns) == mux._gone_ready <= len(mux._ready) / 2
         for stream in streams:
             held = b"".join(stream.queue or ())
             assert stream.queued == len(held)

@@ -79,10 +79,11 @@ class FaultTests(SynchronousTestCase):
         """Who asks and asks, and does not read the answers, is cut off; who reads them is not."""
         side = Side(client=False, limits=MuxLimits(max_replies=10))
         for _ in range(3):
-            side.receive(10 * wire(PING, SYN, 0))
-            self.assertEqual(len(sent(side.mux)), 120)
+            side.receive(11 * wire(PING, SYN, 0))
+            self.assertEqual(len(sent(side.mux)), 132)
+        side.receive(11 * wire(PING, SYN, 0))
         self.assertEqual(
-            self.fault(11 * wire(PING, SYN, 0), side), "flood: 11 answers wait, and nobody reads them"
+            self.fault(wire(PING, SYN, 0), side), "flood: 11 answers wait, and nobody reads them"
         )
 
     def test_many_streams(self) -> None:
@@ -95,6 +96,15 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(side.mux.counts, {"refused": 1})
         side.receive(wire(WINDOW, RST, 1) + wire(WINDOW, SYN, 7))
         self.assertEqual(sorted(side.mux.streams), [3, 7])
+
+    def test_reset_in_their_turn(self) -> None:
+        """Streams that are reset before their turn are not looked for, nor kept; the others have theirs."""
+        side = Side(client=False)
+        numbers = range(1, 201, 2)
+        side.receive(b"".join(wire(WINDOW, SYN, number) for number in numbers))
+        side.receive(b"".join(wire(WINDOW, RST, number) for number in numbers if number % 10 != 9))
+        self.assertLessEqual(len(side.mux._ready), 40)
+        self.assertEqual([each[2] for each in frames(sent(side.mux))], list(range(9, 201, 10)))
 
     def test_nobody_reads(self) -> None:
         """The stream that holds most of what nobody reads is reset when all hold too much; others go on."""
