@@ -14,16 +14,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer, providedBy
+from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
 from tcpsuite.net.gate import Gate
+from tcpsuite.net.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from twisted.internet.interfaces import IDelayedCall
 
     from tcpsuite.core.limits.bandwidth import Bucket, Flow
     from tcpsuite.net.stream import Stream
@@ -43,6 +41,7 @@ class Throttle:
 
     _twin: Stream | None = None  # what may be joined
     _fences = (0, 0)  # of the transport and the twin, while they are joined
+    _gate: Gate | None = None  # made when something must wait, which most never do
     _unwanted = False  # the protocol does not want to read
     _handing = False  # the protocol is being handed something
     _resting = False  # the transport is not read
@@ -53,10 +52,9 @@ class Throttle:
         self.hand_on: Callable[[bytes], object]
         self._flow = arriving
         self._clock = clock
-        self._gate = Gate(arriving, clock, self._go_on)
         self._kept = bytearray()
-        self._outlet = _Outlet(transport, leaving, clock, high_water)
-        self.write: Callable[[bytes], None] = self._outlet.write
+        self._outlet = Outlet(transport, leaving, clock, high_water)
+        self.write = self._outlet.write
         self.__provides__ = _provided(providedBy(transport))
         transport.registerProducer(self._outlet, True)
 
@@ -73,7 +71,7 @@ class Throttle:
 
     def held_back(self) -> bool:
         """Whether something that came, or is to leave, waits for bandwidth."""
-        return self._gate.waits or self._outlet.waits
+        return self._flow.waits or self._outlet.flow.waits
 
     def begin(self, now: float) -> None:
         """Let pass what may pass without asking, if anything."""
@@ -93,7 +91,7 @@ class Throttle:
         socket, past both protocols: see :meth:`tcpsuite.net.stream.Stream.join`.
         """
         self._twin = twin
-        self.write = self._write
+        self._outlet.then = self._hurry
         self._hurry()
 
     def received(self, data: bytes) -> None:
@@ -110,8 +108,11 @@ class Throttle:
         """The connection is gone.  What had come before its end is handed on."""
         self._gone = True
         self._twin = None
-        self.write = self._outlet.write  # who knows each other in a circle is not forgotten at once
-        self._gate.end()
+        self._outlet.then = None  # who knows each other in a circle is not forgotten at once
+        if self._gate is not None:
+            self._gate.end()
+        elif self._flow.ahead:
+            self._flow.stay()
         self._outlet.end()
         if self._kept:
             data = bytes(self._kept)
@@ -157,22 +158,21 @@ class Throttle:
     def abortConnection(self) -> None:
         """Reset it, whatever waits."""
         self._kept.clear()
-        self._gate.rest()
+        self._rest()
         self._outlet.end()
         self.transport.abortConnection()
-
-    def _write(self, data: bytes) -> None:
-        self._outlet.write(data)
-        self._hurry()
 
     def _go_on(self) -> None:
         """Hand on what may pass; read when nothing waits, and the protocol wants more."""
         if self._handing:
             return  # a protocol that pauses and resumes while it is handed something comes here, and is next
+        gate = self._gate
         if self._kept:
             self._flow.stay()
-        while self._kept and not (self._unwanted or self._gone or self._gate.timed):
-            size = self._gate.take(len(self._kept))
+            if gate is None:
+                gate = self._gate = Gate(self._flow, self._clock, self._go_on)
+        while gate is not None and self._kept and not (self._unwanted or self._gone or gate.timed):
+            size = gate.take(len(self._kept))
             if not size:
                 break
             data = bytes(self._kept[:size])
@@ -183,13 +183,18 @@ class Throttle:
             finally:
                 self._handing = False
         if self._unwanted and self._kept:
-            self._gate.rest()
+            self._rest()
         resting = self._unwanted or bool(self._kept)
         if resting != self._resting and not self._gone:
             self._resting = resting
             (self.transport.pauseProducing if resting else self.transport.resumeProducing)()
         if not self._kept:
             self._hurry()
+
+    def _rest(self) -> None:
+        """Nothing that came is to pass for now."""
+        if self._gate is not None:
+            self._gate.rest()
 
     def _hurry(self) -> None:
         """Take what there is room for ahead; join what can be joined, when there is room both ways."""
@@ -226,145 +231,6 @@ class Throttle:
         here, there = self._fences
         self._flow.ahead = here - self.transport.bytes_in
         self._outlet.flow.ahead = there - twin.bytes_in
-
-
-@implementer(IPushProducer)
-class _Outlet:
-    """What waits to leave, and the one producer that the transport beneath knows.
-
-    :ivar passed_by: whether what leaves goes from socket to socket.
-    """
-
-    passed_by = False
-    _producer: Any = None
-    _streaming = False
-    _held = False  # the producer was told to wait
-    _full = False  # the transport takes no more
-    _close: Callable[[], object] | None = None
-    _asking: IDelayedCall | None = None
-    _ended = False
-
-    def __init__(self, transport: Any, flow: Flow, clock: Any, high_water: int) -> None:
-        self.flow = flow
-        self._transport = transport
-        self._clock = clock
-        self._high_water = high_water
-        self._gate = Gate(flow, clock, self._go_on)
-        self._queue = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    @property
-    def closing(self) -> bool:
-        return self._close is not None
-
-    @property
-    def waits(self) -> bool:
-        return self._gate.waits
-
-    def write(self, data: bytes) -> None:
-        flow = self.flow
-        if (left := flow.ahead - len(data)) >= 0 and not self._full:  # nothing is queued then
-            flow.ahead = left
-            self._transport.write(data)
-            if self._producer is not None and not self._streaming:
-                self._direct()
-        elif data and not self._ended:
-            self._queue += data
-            self._go_on()
-
-    def run_ahead(self) -> bool:
-        """Take what there is room for ahead: whether there is any."""
-        held = self._queue or self._ended or self.passed_by
-        return not held and self.flow.run_ahead(self._clock.seconds())
-
-    def register(self, producer: Any, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(f"{self._producer!r} is registered already")
-        if self._ended:
-            producer.stopProducing()
-            return
-        self._producer, self._streaming, self._held = producer, streaming, False
-        self._go_on()
-
-    def unregister(self) -> None:
-        self._producer = None
-        self._go_on()
-
-    def close(self, close: Callable[[], object]) -> None:
-        self._close = close
-        self._go_on()
-
-    def end(self) -> None:
-        """Nothing leaves any more."""
-        self._ended = True
-        self._queue.clear()
-        self._gate.end()
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
-
-    def pauseProducing(self) -> None:
-        """The transport takes no more."""
-        self._full = True
-        self._go_on()
-
-    def resumeProducing(self) -> None:
-        """The transport has sent what it had."""
-        self._full = False
-        self._go_on()
-
-    def stopProducing(self) -> None:
-        """The transport is gone."""
-        producer, self._producer = self._producer, None
-        self.end()
-        if producer is not None:
-            producer.stopProducing()
-
-    def _go_on(self) -> None:
-        """Send what may leave; then have more produced, or close."""
-        if self._queue:
-            self.flow.stay()
-        while self._queue and not (self._full or self._ended or self._gate.timed):
-            size = self._gate.take(len(self._queue))
-            if not size:
-                break
-            data = bytes(self._queue[:size])
-            del self._queue[:size]
-            self._transport.write(data)
-        if self._ended:
-            return
-        if self._full and self._queue:
-            self._gate.rest()
-        self.run_ahead()
-        if self._producer is not None:
-            self._direct()
-        elif self._close is not None and not self._queue:
-            close, self._close = self._close, None
-            self._transport.unregisterProducer()  # which would be waited for
-            close()
-
-    def _direct(self) -> None:
-        """Have the producer wait, or go on."""
-        room = not self._full and not self._queue
-        if not self._streaming:
-            if room and self._asking is None:
-                # Not from in here: it may have all at hand, and each write comes back here.
-                self._asking = self._clock.callLater(0, self._ask)
-        elif self._held:
-            if room:
-                self._held = False
-                self._producer.resumeProducing()
-        elif self._full or len(self._queue) > self._high_water:
-            self._held = True
-            self._producer.pauseProducing()
-
-    def _ask(self) -> None:
-        """Ask a producer for more that waits to be asked."""
-        self._asking = None
-        if self._producer is not None and not (self._full or self._queue):
-            self._producer.resumeProducing()
 
 
 def abort_behind(transport: Any, clock: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 
 from tcpsuite.core.limits import user_key
 from tcpsuite.core.limits.bandwidth import Flow, Shared
@@ -20,7 +20,7 @@ class _Member:
     """A connection that is throttled."""
 
     throttle: Throttle
-    keys: list[str] = field(factory=list)
+    keys: tuple[str, ...] = ()
     """Whose buckets it takes from, beside its own."""
 
 
@@ -38,24 +38,23 @@ class Throttling:
         self._limiter = limiter
         self._clock = clock
         self._high_water = high_water
-        self._arriving = Shared()
-        self._leaving = Shared()
+        self._shared = Shared()
         self._members: dict[Connection, _Member] = {}
 
     def __repr__(self) -> str:
-        return f"<Throttling connections={len(self._members)} buckets={len(self._arriving)}>"
+        return f"<Throttling connections={len(self._members)} buckets={len(self._shared)}>"
 
     def begin(self, record: Connection, transport: Any) -> Throttle | None:
         """What a connection is served through; ``None`` when nothing bounds it."""
-        key, now = record.limited_as, self._clock.seconds()
+        key = record.limited_as
         limits = self._limiter.limits_of(key)
         own, shared = limits.bandwidth_per_connection, limits.bandwidth_per_ip
         if not key or not (own or shared or self._limiter.throttles_users):
             return None
-        throttle = Throttle(transport, Flow(own), Flow(own), self._clock, self._high_water)
-        member = self._members[record] = _Member(throttle)
-        if shared:
-            self._join(member, key, shared)
+        now = self._clock.seconds()
+        here, there = self._shared.join(key, shared, now) if shared else (None, None)
+        throttle = Throttle(transport, Flow(own, here), Flow(own, there), self._clock, self._high_water)
+        self._members[record] = _Member(throttle, (key,) if shared else ())
         record.held_back = throttle.held_back
         throttle.begin(now)
         return throttle
@@ -64,7 +63,8 @@ class Throttling:
         """``user`` has logged in on a connection."""
         member, rate = self._members.get(record), self._limiter.limits_of(user_key(user)).bandwidth_per_user
         if member is not None and rate and user_key(user) not in member.keys:
-            self._join(member, user_key(user), rate)
+            member.throttle.add(*self._shared.join(user_key(user), rate, self._clock.seconds()))
+            member.keys += (user_key(user),)
 
     def end(self, record: Connection) -> None:
         """A connection is gone; to be called before its service hears of that."""
@@ -72,10 +72,4 @@ class Throttling:
         if member is not None:
             member.throttle.lost()
             for key in member.keys:
-                self._arriving.leave(key)
-                self._leaving.leave(key)
-
-    def _join(self, member: _Member, key: str, rate: int) -> None:
-        now = self._clock.seconds()
-        member.throttle.add(self._arriving.join(key, rate, now), self._leaving.join(key, rate, now))
-        member.keys.append(key)
+                self._shared.leave(key)

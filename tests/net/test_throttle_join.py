@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from tcpsuite.core.limits.bandwidth import HOLDS, Bucket, Flow
+from tcpsuite.core.limits.bandwidth import HOLDS, Bucket, Flow, Share
 from tcpsuite.net.throttle import Throttle
 from tests.support.stage import RESET, Actor, stage
 
@@ -62,13 +63,15 @@ class Scene:
             flow.add(bucket)
         self.throttle: Any = Throttle(self.stream, *flows, on.reactor, 65536)
 
+        write = self.throttle.write  # as who learns it before they are joined
+
         def from_client(data: bytes) -> None:
             self.heard["one"] += len(data)
             self.twin.write(data)
 
         def from_server(_: object, data: bytes) -> None:
             self.heard["other"] += len(data)
-            self.throttle.write(data)
+            write(data)
 
         self.throttle.hand_on = from_client
         one.deeds["dataReceived"] = lambda _, data: self.throttle.received(data)
@@ -107,6 +110,22 @@ def test_with_room(on: Stage) -> None:
     scene.exchange()
     assert scene.heard == {"one": 0, "other": 0}
     assert scene.stream.bytes_in == scene.twin.bytes_in == len(LARGE)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_room_one_way_first(on: Stage, late: int) -> None:
+    """It is joined as soon as there is room both ways, whichever way had it first."""
+    scene = Scene(on, FAST)
+    bucket = scene.buckets[late]
+    bucket.take(Share(bucket), int(FAST * HOLDS))
+    scene.throttle.join(scene.twin)
+    on.until(lambda: scene.levels()[late] > 0.9)
+    for one, other in ((scene.client, scene.server), (scene.server, scene.client)):
+        one.send(b"x")
+        on.until(partial(len, other.received))
+    heard = dict(scene.heard)
+    scene.exchange()
+    assert scene.heard == heard
 
 
 def test_without_room(on: Stage) -> None:

@@ -1,8 +1,10 @@
 """So many bytes a second: buckets that fill at a rate, and are taken from in small slices.
 
-A bucket begins empty, so that who comes again and again gets a slice more at most than who stays.  It holds
-what comes in :data:`HOLDS` seconds: so long may be slept without losing any.  What passes leaves in slices of
-:data:`SLICE` seconds' worth, so that each tenth of a second has its share.
+A bucket begins empty, and holds what comes in :data:`HOLDS` seconds: so long may be slept without losing any.
+What passes leaves in slices of :data:`SLICE` seconds' worth, so that each tenth of a second has its share.
+
+Who is new is lent a slice, so that nobody waits for his first bytes.  Who comes again finds the bucket as he
+left it, with what he owes, unless very many have left since: he gains nothing by having gone.
 
 Who finds too little waits, and of those who wait for the same bucket the one goes next who has had least of
 it: so all who want much have the same, a slice at a time, and who wants little waits for one slice at most.
@@ -16,6 +18,7 @@ its way than it allows.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -28,6 +31,10 @@ SLICE = 0.02
 """Seconds whose bytes pass together, or none: so often a connection that could be faster sets a timer."""
 LEAST_AHEAD = 16 * 1024
 """Bytes from which on it is worth while to take ahead."""
+MOST_AHEAD = 1 << 20
+"""Bytes beyond which it would save nothing that can be seen."""
+REMEMBERED = 1000
+"""Keys whose buckets are kept when the last who took from them has gone: 700 bytes each."""
 UNBOUNDED = 1 << 62
 """More bytes than ever pass."""
 _GRAIN = 0.01  # bytes by which the fraction of a second that a timer is for may miss; they are owed then
@@ -67,12 +74,13 @@ class Bucket:
     :ivar takers: how many take from it.
     """
 
-    __slots__ = ("_at", "_level", "_most", "_turn", "_waiting", "rate", "slice", "takers")
+    __slots__ = ("_at", "_lent", "_level", "_most", "_turn", "_waiting", "rate", "slice", "takers")
 
     def __init__(self, rate: float, now: float) -> None:
         self.change(rate)
         self.takers = 1
         self._level = 0.0
+        self._lent = 0.0  # of what was lent, what is left
         self._at = now
         self._turn = 0.0  # the mark of whom it gave to last
         self._waiting: list[tuple[float, int, Share]] = []  # a heap; some may have left
@@ -88,6 +96,11 @@ class Bucket:
         self.slice = max(1.0, rate * SLICE)
         self._most = max(1.0, rate * HOLDS)
 
+    def lend(self) -> None:
+        """Have a slice more in it, which may be taken ahead however empty it is."""
+        self._level += self.slice
+        self._lent = self.slice
+
     def level(self, now: float) -> float:
         """Bytes that may pass now."""
         if now > self._at:
@@ -97,10 +110,13 @@ class Bucket:
         return self._level
 
     def spare(self, now: float) -> float:
-        """Bytes that one who takes from it may take ahead; 0 when it is less than half full, or one waits."""
-        if self.level(now) * 2 < self._most or self.first is not None:
+        """Bytes that one who takes from it may take ahead; 0 when it is less than half full, but for what was
+        lent, or one waits.
+        """
+        if self._waiting and self.first is not None:
             return 0.0
-        return self.slice / self.takers
+        ahead = min(self.slice / self.takers, MOST_AHEAD)
+        return ahead if self.level(now) * 2 >= self._most else min(ahead, self._lent)
 
     @property
     def first(self) -> Share | None:
@@ -133,7 +149,10 @@ class Bucket:
 
     def take(self, share: Share, size: int) -> None:
         """So many bytes are the share's, as :meth:`spare` allowed."""
-        self._turn = max(share.mark, self._turn)
+        if self._lent > 0.0:
+            self._lent = max(0.0, self._lent - size)
+        if share.mark > self._turn:
+            self._turn = share.mark
         share.mark = self._turn + size
         self._level -= size
 
@@ -148,14 +167,15 @@ class Flow:
 
     :param own: bytes a second of its own bucket; 0: it has none.  Its first slice is lent, so that who has
         little to say waits for nothing.
+    :param bucket: the first of those that it shares with others.
     :ivar ahead: bytes that were taken already: so many may pass without asking, if they are counted off here.
     :ivar who: is to be told when its turn comes, of whatever kind that is.
     """
 
     __slots__ = ("_lent", "_own", "_shares", "_waits_for", "ahead", "who")
 
-    def __init__(self, own: float = 0.0) -> None:
-        self._shares: list[Share] = []
+    def __init__(self, own: float = 0.0, bucket: Bucket | None = None) -> None:
+        self._shares = [] if bucket is None else [Share(bucket)]
         self._waits_for: Share | None = None
         self._own = own  # until its bucket is needed
         self._lent = False
@@ -262,29 +282,44 @@ class Flow:
 
 
 class Shared:
-    """The buckets of keys: those who come while others of the key are there take from the same."""
+    """The buckets of keys, two of each: for what arrives, and for what leaves.  All of a key take from the
+    same two.
 
-    def __init__(self) -> None:
-        self._buckets: dict[str, Bucket] = {}
+    :param remembered: so many keys are not forgotten when the last of them has left.
+    """
+
+    def __init__(self, remembered: int = REMEMBERED) -> None:
+        self._taken: dict[str, tuple[Bucket, Bucket]] = {}
+        self._left: OrderedDict[str, tuple[Bucket, Bucket]] = OrderedDict()  # who left first is first
+        self._remembered = remembered
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self._taken)
 
-    def join(self, key: str, rate: float, now: float) -> Bucket:
-        """One more takes from the bucket of ``key``, which has this rate from now on."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = Bucket(rate, now)
-            return bucket
-        if bucket.rate != rate:
-            bucket.level(now)
-            bucket.change(rate)
-        bucket.takers += 1
-        return bucket
+    def join(self, key: str, rate: float, now: float) -> tuple[Bucket, Bucket]:
+        """One more takes from the buckets of ``key``, which have this rate from now on."""
+        both = self._taken.get(key)
+        if both is None:
+            both = self._left.pop(key, None)
+            if both is None:
+                both = self._taken[key] = Bucket(rate, now), Bucket(rate, now)
+                for bucket in both:
+                    bucket.lend()
+                return both
+            self._taken[key] = both
+        for bucket in both:
+            if bucket.rate != rate:
+                bucket.level(now)
+                bucket.change(rate)
+            bucket.takers += 1
+        return both
 
     def leave(self, key: str) -> None:
-        """One who had joined is gone; the bucket goes with the last."""
-        bucket = self._buckets[key]
-        bucket.takers -= 1
-        if not bucket.takers:
-            del self._buckets[key]
+        """One who had joined is gone."""
+        both = self._taken[key]
+        for bucket in both:
+            bucket.takers -= 1
+        if not both[0].takers:
+            self._left[key] = self._taken.pop(key)
+            if len(self._left) > self._remembered:
+                self._left.popitem(last=False)

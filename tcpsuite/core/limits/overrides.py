@@ -184,9 +184,16 @@ class Policies:
         self._exempt_loopback = exempt_loopback
         # By the line, when somebody comes whom it is for: not all of a long file at once.
         self._own: dict[int, Limits] = {}
+        # Who has just been let in is asked for again.
+        self._last: tuple[str | None, Limits | None] = None, None
 
     def find(self, key: str) -> Limits | None:
         """The limits of a key; ``None`` when it has none."""
+        if key != self._last[0]:
+            self._last = key, self._look_up(key)
+        return self._last[1]
+
+    def _look_up(self, key: str) -> Limits | None:
         number = self._overrides.find(key)
         if self._exempt_loopback and number not in self._overrides.here and _is_here(key):
             return None

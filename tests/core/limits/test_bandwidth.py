@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tcpsuite.core.limits.bandwidth import HOLDS, LEAST_AHEAD, SLICE, UNBOUNDED, Bucket, Flow, Shared
+from tcpsuite.core.limits.bandwidth import (
+    HOLDS,
+    LEAST_AHEAD,
+    MOST_AHEAD,
+    SLICE,
+    UNBOUNDED,
+    Bucket,
+    Flow,
+    Shared,
+)
 from tcpsuite.errors import LocalError
 
 FAST = 1_000_000
@@ -243,10 +252,16 @@ class AheadTests(SynchronousTestCase):
     def test_shared(self) -> None:
         """All who take from a bucket have one slice ahead between them."""
         shared = Shared()
-        flows = [flow_through(shared.join("a", 10 * FAST, 0.0)) for _ in range(10)]
+        flows = [flow_through(shared.join("a", 10 * FAST, 0.0)[0]) for _ in range(10)]
         for flow in flows:
             self.assertTrue(flow.run_ahead(HOLDS))
         self.assertEqual([flow.ahead for flow in flows], [20_000] * 10)
+
+    def test_enough(self) -> None:
+        """However fast a bucket is, no more is taken ahead than saves something."""
+        flow = flow_through(Bucket(1e10, 0.0))
+        self.assertTrue(flow.run_ahead(HOLDS))
+        self.assertEqual(flow.ahead, MOST_AHEAD)
 
     def test_too_little(self) -> None:
         """So little that it would not be worth while is not taken ahead; nor is anything lent of it."""
@@ -286,7 +301,7 @@ class AheadTests(SynchronousTestCase):
     def test_the_rate_is_kept(self, takers: int, steps: list[tuple[int, int, float]]) -> None:
         """All together never pass more than the rate, what a bucket holds, and a read each on top."""
         shared, now, passed = Shared(), 0.0, 0
-        flows = [flow_through(shared.join("a", 2 * FAST, 0.0)) for _ in range(takers)]
+        flows = [flow_through(shared.join("a", 2 * FAST, 0.0)[0]) for _ in range(takers)]
         for number, size, pause in steps:
             flow = flows[number % takers]
             if flow.run_ahead(now):
@@ -302,15 +317,58 @@ class SharedTests(SynchronousTestCase):
     """Buckets of keys."""
 
     def test_shared(self) -> None:
-        """Those of one key take from the same, at the rate that was named last; it goes with the last."""
+        """Those of one key take from the same, at the rate that was named last; those of others do not."""
         shared = Shared()
         first = shared.join("a", 1000, 0.0)
         self.assertIs(shared.join("a", 500, 0.1), first)
-        self.assertEqual(first.rate, 500)
+        self.assertEqual([bucket.rate for bucket in first], [500, 500])
         self.assertIsNot(shared.join("b", 1000, 0.0), first)
+        self.assertIsNot(first[0], first[1])
         shared.leave("a")
         self.assertIs(shared.join("a", 500, 0.1), first)
+        self.assertEqual([bucket.takers for bucket in first], [2, 2])
         shared.leave("a")
         shared.leave("a")
         self.assertEqual(len(shared), 1)
-        self.assertIsNot(shared.join("a", 500, 0.1), first)
+
+    def test_who_is_new(self) -> None:
+        """Who is new is lent a slice, which may be taken ahead; that is all, until the bucket has filled."""
+        for bucket in Shared().join("a", FAST, 5.0):
+            self.assertEqual(round(bucket.level(5.0)), FAST * SLICE)
+            first, second = flow_through(bucket), flow_through(bucket)
+            self.assertEqual((first.run_ahead(5.0), first.ahead), (True, FAST * SLICE))
+            self.assertEqual((second.run_ahead(5.0), second.take(1, 5.0)), (False, 0))
+            second.rest()
+            self.assertFalse(second.run_ahead(5.0 + HOLDS / 2 - 0.001))
+            self.assertTrue(second.run_ahead(5.0 + HOLDS / 2 + 0.001))
+
+    def test_many_who_are_new(self) -> None:
+        """All who come at once have the slice between them."""
+        shared = Shared()
+        flows = [flow_through(shared.join("a", 10 * FAST, 5.0)[0]) for _ in range(10)]
+        self.assertEqual([flow.run_ahead(5.0) for flow in flows], [True] * 10)
+        self.assertEqual(sum(flow.ahead for flow in flows), 10 * FAST * SLICE)
+
+    def test_who_comes_again(self) -> None:
+        """Who left is lent nothing when he comes again: he has what he had, and owes what he owed."""
+        shared, now, passed = Shared(), 5.0, 0
+        for _ in range(1000):
+            arriving, _ = shared.join("a", FAST, now)
+            flow = flow_through(arriving)
+            if flow.run_ahead(now):
+                flow.ahead -= 60_000
+                passed += 60_000
+                flow.stay()
+            shared.leave("a")
+            now += 0.01
+        self.assertLessEqual(passed, FAST * (now - 5.0 + SLICE) + 60_000)
+        self.assertGreater(passed, FAST * (now - 5.0) * 0.9)
+
+    def test_forgotten(self) -> None:
+        """Of those who left so many are remembered, the last ones; of those who are there, all."""
+        shared = Shared(remembered=2)
+        buckets = {key: shared.join(key, 1000, 0.0) for key in "abcd"}
+        for key in "abc":
+            shared.leave(key)
+        again = [key for key in "bcda" if shared.join(key, 1000, 0.0) is buckets[key]]
+        self.assertEqual(again, ["b", "c", "d"])
