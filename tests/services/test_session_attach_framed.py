@@ -56,18 +56,33 @@ class FramedTests(AttachCase):
         for said, reason in (
             (END, Reason.CLIENT_CLOSED), (broken("reset"), Reason.CLIENT_RESET), (None, Reason.SERVER_CLOSED)
         ):  # fmt: skip
+            was_reset = reason is Reason.CLIENT_RESET
             guest, server, _ = self.attached("ATTACH new 0 500")
             if said is None:
                 server.finish()
                 guest.say(END.encode())
             else:
                 guest.say(said.encode())
-            self.assertEqual(server.finished or server.disconnected, True)
+            self.assertFalse(server.disconnecting)  # or it could not be reset any more
+            self.clock.advance(0)
+            self.assertEqual((server.finished, server.disconnected), (not was_reset, was_reset))
             server.finish()
             guest.say(passed(1).encode())
             self.assertTrue(guest.transport.disconnecting, reason)
             self.assertEqual(guest.record.reason, reason)
             server.settle()
+        self.assertEqual((self.figure("attached"), self.figure("detached")), (0, 0))
+
+    def test_reset_behind_a_fin(self) -> None:
+        """A client that has finished, and then takes nothing any more, resets a server that speaks on."""
+        guest, server, _ = self.attached("ATTACH new 0 500")
+        guest.say(END.encode())
+        self.assertTrue(server.finished)
+        guest.say(broken("reset").encode())
+        self.clock.advance(0)
+        self.assertTrue(server.disconnected)
+        self.assertEqual((guest.transport.disconnecting, guest.record.reason), (True, Reason.CLIENT_RESET))
+        server.settle()
         self.assertEqual((self.figure("attached"), self.figure("detached")), (0, 0))
 
     def test_servers_reset(self) -> None:

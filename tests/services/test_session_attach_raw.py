@@ -120,6 +120,30 @@ class RawTests(AttachCase):
         self.assertEqual(self.sessions.figures()["connected"], 0)
         self.assertEqual(self.resumed(session_id).ask(f"ATTACH {FIRST}"), LOST)
 
+    def test_server_closed_as_a_whole(self) -> None:
+        """A server that has said goodbye and is reset when the client speaks on resets the client."""
+        guest, server, session_id = self.attached()
+        self.assertTrue(guest.record.may_rest)
+        server.say(b"bye")
+        server.finish()
+        self.assertFalse(guest.record.may_rest)
+        self.assertEqual(guest.say(b"and another thing"), b"bye")
+        server.lose(ConnectionLost())
+        self.clock.advance(0)
+        self.assertTrue(guest.transport.disconnected)
+        self.assertEqual(guest.record.reason, Reason.SERVER_RESET)
+        self.assertEqual(self.resumed(session_id).ask(f"ATTACH {FIRST}"), LOST)
+
+    def test_server_that_takes_nothing(self) -> None:
+        """Over TLS a server closes both halves at once: what a client says then resets the client."""
+        guest, server, _ = self.attached()
+        server.lose()
+        self.assertTrue(guest.transport.finished)
+        guest.say(b"and another thing")
+        self.clock.advance(0)
+        self.assertTrue(guest.transport.disconnected)
+        self.assertEqual(guest.record.reason, Reason.SERVER_RESET)
+
     def test_clients_fin(self) -> None:
         """The client's FIN is not passed on: it has its answers, and may come back; the server's ends all."""
         guest, server, session_id = self.attached()

@@ -141,13 +141,13 @@ class FakeSuite:
         """Make an upstream connection."""
         self._made += 1
         self.mark = f"{self._made:016x}"
-        self.attached = Attached(lambda: None, lambda: None)
+        self.attached = Attached(self.clock, lambda: None, lambda: None)
         self.server = connected(self.attached)
 
     def run(self) -> None:
         """Carry to and fro what was said, until nobody says more."""
         while any(visit.run() for visit in self.visits):
-            pass
+            self.clock.advance(0)
 
     def lose(self) -> None:
         """Its connections are lost, with all that is under way on them."""

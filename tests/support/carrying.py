@@ -12,6 +12,25 @@ from tcpsuite.net.attaching.carriers import FramedCarrier
 from tcpsuite.testing.endpoints import ScriptedTransport
 
 
+class Leaving(ScriptedTransport):
+    """A connection on which what is written leaves when the turn is over, unless it is reset before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 0
+
+    def turn(self) -> None:
+        """A turn is over."""
+        self._left = len(self.value())
+
+    def abortConnection(self) -> None:
+        """Reset it: what has not left never does."""
+        if not self.disconnected:
+            self.io.seek(self._left)
+            self.io.truncate()
+        super().abortConnection()
+
+
 class End:
     """One half: what lasts, and the connection that it is the protocol of.
 
@@ -20,12 +39,12 @@ class End:
     :ivar over: how often it was told to be over; ``left``, that a carrier was lost.
     """
 
-    def __init__(self, bound: int, window: int) -> None:
+    def __init__(self, bound: int, window: int, clock: Clock) -> None:
         self.over = self.left = 0
         self.said = bytearray()
         self.finished = self.was_reset = False
-        self.attached = Attached(self._is_over, self._has_left, bound, window)
-        self.transport = ScriptedTransport()
+        self.attached = Attached(clock, self._is_over, self._has_left, bound, window)
+        self.transport = Leaving()
         self.transport.protocol = self.attached
         self.attached.makeConnection(self.transport)
 
@@ -129,7 +148,7 @@ class Pair:
 
     def __init__(self, bound: int = 1000, window: int = 100) -> None:
         self.clock = Clock()
-        self.ends = End(bound, window), End(bound, window)
+        self.ends = End(bound, window, self.clock), End(bound, window, self.clock)
         self.lines: list[Line] = []
 
     def join(self) -> Line | None:
@@ -155,6 +174,9 @@ class Pair:
         """Let all arrive that is under way."""
         busy = True
         while busy:
+            for end in self.ends:
+                end.transport.turn()
+            self.clock.advance(0)
             moved = [line.deliver(to, 1_000_000) for line in self.lines for to in (0, 1)]
             closed = [line.settle() for line in self.lines] + [end.settle() for end in self.ends]
             busy = any(moved + closed)

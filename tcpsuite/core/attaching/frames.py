@@ -12,7 +12,7 @@ kind  payload                 says
 ===== ======================= ==========================================================================
 ``D`` bytes                   the next bytes of this way
 ``E`` nothing                 this way has ended, behind its last byte: a FIN
-``B`` why, in UTF-8           the connection at this end was lost, behind the last byte: a reset
+``B`` why, in UTF-8           the connection at this end was lost, behind the last byte or an E: a reset
 ``A`` a place, 8 octets       so much has come the other way and was passed on: no more than its window may be
                               under way beyond it; also a sign of life
 ``T`` nothing                 somebody else has attached: this carrier has no more part in it

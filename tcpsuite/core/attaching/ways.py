@@ -9,6 +9,8 @@ from tcpsuite.errors import ProtocolError
 
 BOUND = 256 * 1024
 """Bytes of one way that are kept while nobody has said that they arrived."""
+SMALL = 1024
+"""Bytes that are kept as one, in however many pieces they came: a piece by itself takes a hundred more."""
 ENDLESS = 2**63
 """A window that nothing fills: of a carrier whose other end says nothing of what arrived."""
 
@@ -48,13 +50,13 @@ class Outgoing:
         return self.last is not None and self.start == self.end
 
     def push(self, frame: Frame) -> None:
-        """Something more goes this way; nothing does behind its end."""
-        if self.last is not None:
+        """Something more goes this way; nothing does behind its end, but for a reset behind a FIN."""
+        if not _may_follow(frame, self.last):
             return
         if frame.kind is not Kind.DATA:
             self.last = frame
         self.end += frame.size
-        self._waiting.append(frame)
+        _append(self._waiting, frame)
 
     def next(self) -> Frame | None:
         """The next frame for the carrier, which has it from now on; ``None`` when the window is full, or
@@ -71,7 +73,7 @@ class Outgoing:
                 self._waiting.appendleft(Frame(Kind.DATA, rest))
                 if not frame.payload:
                     return None
-        self._kept.append(frame)
+        _append(self._kept, frame)
         self.sent += frame.size
         self._furthest = max(self._furthest, self.sent)
         return frame
@@ -146,7 +148,7 @@ class Incoming:
 
         :raises ProtocolError: ``frame``, when it is more than the window, or behind the end.
         """
-        if self.last is not None:
+        if not _may_follow(frame, self.last):
             raise ProtocolError("frame", f"{frame.kind.value.decode()} behind the end")
         if frame.kind is not Kind.DATA:
             self.last = frame
@@ -168,3 +170,17 @@ class Incoming:
         """What is told of it now."""
         self._told = self._passed
         return passed(self._told)
+
+
+def _may_follow(frame: Frame, last: Frame | None) -> bool:
+    """Whether it may come behind the end of its way, if there is one.
+
+    Who closes a connection as a whole sends a FIN, and a reset to whatever comes then.
+    """
+    return last is None or (frame.kind is Kind.BROKEN and last.kind is Kind.END)
+
+
+def _append(frames: deque[Frame], frame: Frame) -> None:
+    if frames and frame.kind is Kind.DATA is frames[-1].kind and frames[-1].size + frame.size <= SMALL:
+        frame = Frame(Kind.DATA, frames.pop().payload + frame.payload)
+    frames.append(frame)

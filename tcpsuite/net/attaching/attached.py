@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
@@ -12,6 +12,7 @@ from zope.interface import implementer
 from tcpsuite.core.attaching.frames import END, Frame, Kind, broken
 from tcpsuite.core.attaching.ways import BOUND, Incoming, Outgoing
 from tcpsuite.net.endpoints import failure_text
+from tcpsuite.net.throttle import abort_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ class Attached(Protocol):
 
     What it reads is kept until it has arrived at the other half; while too much is kept, it is not read.
 
+    :param clock: an ``IReactorTime``.
     :param over: called, once, when both ways have ended and both halves know.
     :param left: called when a carrier was lost, and no other has taken over.
     :param bound: bytes that are kept of what it reads.
@@ -40,6 +42,7 @@ class Attached(Protocol):
 
     def __init__(
         self,
+        clock: Any,
         over: Callable[[], object],
         left: Callable[[], object],
         bound: int = BOUND,
@@ -50,6 +53,7 @@ class Attached(Protocol):
         self.window = window
         self.carrier: Carrier | None = None
         self.is_over = False
+        self._clock = clock
         self._over = over
         self._left = left
         self._reading = True
@@ -83,7 +87,10 @@ class Attached(Protocol):
         self._lost = True
         self._go_on()
         self._pass_on()
-        self._push(END if reason.check(ConnectionDone) else broken(failure_text(reason)))
+        if reason.check(ConnectionDone):
+            self._push(END)
+        else:
+            self._break(failure_text(reason))
 
     def pauseProducing(self) -> None:
         """It takes no more of what arrives."""
@@ -127,8 +134,8 @@ class Attached(Protocol):
                 self.transport.write(frame.payload)
             elif frame.kind is Kind.END:
                 self._finish_writing()
-            else:
-                self.transport.abortConnection()
+        elif frame.kind is Kind.DATA:
+            self._break("it was closed, and takes nothing")
         if not self._full or self._lost or frame.kind is Kind.BROKEN:
             self._pass_on()
 
@@ -160,6 +167,13 @@ class Attached(Protocol):
         if self.carrier is not None:
             self.carrier.push()
         self._look()
+
+    def _break(self, why: str) -> None:
+        """A reset, for the other half; behind our FIN too, but not when it has said its last word as well:
+        then nothing is missing.
+        """
+        if self.outgoing.last is None or self.incoming.last is None:
+            self._push(broken(why))
 
     def _pass_on(self) -> None:
         self.incoming.pass_on()
@@ -195,7 +209,10 @@ class Attached(Protocol):
         self.is_over = True
         if not self._lost:
             self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            if self.incoming.last is not None and self.incoming.last.kind is Kind.BROKEN:
+                abort_behind(self.transport, self._clock)
+            else:
+                self.transport.loseConnection()
         if self.carrier is not None:
             self.carrier.finish()
         self._over()

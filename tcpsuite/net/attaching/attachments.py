@@ -106,7 +106,9 @@ class Attachments:
             raise ProtocolError("attach", str(error)) from None
         pool = self.upstream.pools[lease.server.name]  # its server may be removed before it is over
         mark = self._random_bytes(MARK_BYTES).hex()
-        end = ServerEnd(mark, holder, lease, pool, record, self._ends.discard, self._left, self._buffer)
+        end = ServerEnd(
+            mark, holder, lease, pool, record, self.clock, self._ends.discard, self._left, self._buffer
+        )
         try:
             lease.attach(end)
         except BaseException:

@@ -92,19 +92,25 @@ class AttachClient(Factory):
         """Attach a protocol of this process.
 
         :return: fires with it when it is attached; fails with :class:`~tcpsuite.errors.RemoteError` when it
-            cannot be.  To the protocol a reset looks like an end, as ever on UNIX sockets: events tell of it.
+            cannot be, or all is stopped before.  To the protocol a reset looks like an end, as ever on UNIX
+            sockets: events tell of it.
         """
         near, far = socketpair()
         for each in (near, far):
             each.setblocking(False)
         attachment = self._new()
-        attachment.begun = Deferred(lambda _: attachment.cut())
 
-        def give(_: object) -> IProtocol:
+        def cancel(_: object) -> None:
+            attachment.begun = None
+            attachment.cut()
+
+        def build(_: object) -> IProtocol:
             protocol = protocolFactory.buildProtocol(UNIXAddress(""))
             if protocol is None:
-                near.close()
                 raise NoProtocol
+            return protocol
+
+        def give(protocol: IProtocol) -> IProtocol:
             adopt(self.clock, near, protocol, "")
             return protocol
 
@@ -112,7 +118,8 @@ class AttachClient(Factory):
             near.close()
             return failure
 
-        connected: Deferred[Any] = attachment.begun.addCallbacks(give, close)
+        begun = attachment.begun = Deferred(cancel)
+        connected: Deferred[Any] = begun.addCallback(build).addCallbacks(give, close)
         adopt(self.clock, far, attachment.program, "")
         return connected
 

@@ -51,11 +51,11 @@ class ProgramAttachment:
     """
 
     def __init__(self, client: AttachClient, number: int, dialogue: Dialogue, turns: Turns | None) -> None:
+        self.clock = client.clock
         self.program = Program(self)
         self.begun: Deferred[None] | None = None
         self.ended: Deferred[None] = Deferred(lambda _: self.cut())
         self._client = client
-        self._clock = client.clock
         self._number = number
         self._dialogue = dialogue
         self._turns = turns
@@ -93,7 +93,7 @@ class ProgramAttachment:
         if self._dialogue.connection == NEW:
             self._cancel()
         else:
-            self.program.transport.abortConnection()
+            self.program.give_up()
 
     def cut(self) -> None:
         """End at once, and tell nobody."""
@@ -131,19 +131,19 @@ class ProgramAttachment:
         if self._turns is not None:
             await self._turns.begin(self.program, self._client.patience)
         while not self.program.is_over:
-            self._since = self._clock.seconds()
+            self._since = self.clock.seconds()
             beginning = Deferred.fromCoroutine(self._begin())
-            link: Link = await beginning.addTimeout(self._client.patience, self._clock, self._too_long)
+            link: Link = await beginning.addTimeout(self._client.patience, self.clock, self._too_long)
             self._link = link
             self._begun()
             if self._away:
                 self._away = ""
-                self._tell(Back(self._number, self._clock.seconds() - self._since))
-            self._since, place = self._clock.seconds(), self._place
+                self._tell(Back(self._number, self.clock.seconds() - self._since))
+            self._since, place = self.clock.seconds(), self._place
             await link.lost
             self._link = None
             _check(link)
-            if self._place != place or self._clock.seconds() - self._since > LONGEST_PAUSE:
+            if self._place != place or self.clock.seconds() - self._since > LONGEST_PAUSE:
                 self._tries = 1  # it was good for something
         theirs = self.program.incoming.last
         if theirs is not None and theirs.kind is Kind.BROKEN:
@@ -170,7 +170,7 @@ class ProgramAttachment:
     async def _pause(self, tries: int) -> None:
         """Behind so many tries."""
         if tries:
-            await deferLater(self._clock, self._client.chance() * _longest(tries - 1))
+            await deferLater(self.clock, self._client.chance() * _longest(tries - 1))
 
     async def _try(self) -> Link:
         link = await self._connect()
@@ -184,11 +184,11 @@ class ProgramAttachment:
         return link
 
     async def _connect(self) -> Link:
-        factory = Factory.forProtocol(partial(Link, self._clock))
+        factory = Factory.forProtocol(partial(Link, self.clock))
         factory.noisy = False
         connecting: Deferred[Any] = self._client.endpoint.connect(factory)
         connecting.addErrback(_failed)
-        link: Link = await connecting.addTimeout(STEP, self._clock, late)
+        link: Link = await connecting.addTimeout(STEP, self.clock, late)
         return link
 
     async def _close_session(self) -> None:
@@ -226,7 +226,7 @@ class ProgramAttachment:
             if error is not None:
                 code = f" ({error.code})" if isinstance(error, ProtocolError) else ""
                 self._tell(Cut(self._number, f"{error}{code}"))
-                self._begun(error)
+        self._begun(error or ConnectFailed("it was ended here"))
         self.over()
         if link is not None:
             link.reset()
@@ -254,7 +254,7 @@ class Program(Attached):
     """The protocol of a program's connection."""
 
     def __init__(self, attachment: ProgramAttachment) -> None:
-        super().__init__(attachment.over, lambda: None)
+        super().__init__(attachment.clock, attachment.over, lambda: None)
         self._attachment = attachment
 
     def connectionMade(self) -> None:
@@ -266,6 +266,13 @@ class Program(Attached):
         """It is gone."""
         super().connectionLost(reason)
         self._attachment.program_lost()
+
+    def give_up(self) -> None:
+        """Reset it, and have the other half told, though the program is gone and its server speaks on."""
+        if self._lost:
+            self._break("it was ended")
+        else:
+            self.transport.abortConnection()
 
     def end(self) -> None:
         """It is over: what is left is written to the program, and then it is closed."""

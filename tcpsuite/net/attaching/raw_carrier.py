@@ -50,8 +50,8 @@ class RawCarrier(Carrier):
 
     @property
     def lasts(self) -> bool:
-        """Whether the client, however silent, may yet say something."""
-        return not (self._closing or self._finished)
+        """Whether both, however silent, may yet say something."""
+        return not (self._closing or self._finished or self._last is not None)
 
     def start(self, received: int, _window: int) -> None:
         """The client has ``received`` so much, and has no window but that of its connection."""

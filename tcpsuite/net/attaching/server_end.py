@@ -38,6 +38,7 @@ class ServerEnd(Attached):
     :param lease: is attached to it by whoever makes it.
     :param pool: the lease's.
     :param record: of the client that it is made for.
+    :param clock: an ``IReactorTime``.
     :param over: called with this when it is over.
     :param left: called with this when its client is gone.
     :param bound: bytes of either way that are kept.
@@ -52,11 +53,12 @@ class ServerEnd(Attached):
         lease: ILease,
         pool: IConnectionPool,
         record: Connection,
+        clock: Any,
         over: Callable[[ServerEnd], object],
         left: Callable[[ServerEnd], object],
         bound: int,
     ) -> None:
-        super().__init__(self._finish, lambda: left(self), bound, bound)
+        super().__init__(clock, self._finish, lambda: left(self), bound, bound)
         self.mark = mark
         self.holder = holder
         self.server = lease.server.name
@@ -80,6 +82,7 @@ class ServerEnd(Attached):
             self._first.server_fault = MUTE
         self._note_end()
         super().connectionLost(reason)
+        self._give_back()
 
     def attend(self, record: Connection) -> None:
         """From now on it is for the client of ``record``."""
@@ -108,8 +111,12 @@ class ServerEnd(Attached):
             self.because(Reason.SERVER_RESET, ours.payload.decode(errors="replace"))
         else:
             self.because(Reason.SERVER_CLOSED if self._server_first else Reason.CLIENT_CLOSED)
-        self._pool.release(self._lease, reusable=False)
+        if theirs is None or theirs.kind is not Kind.BROKEN:
+            self._give_back()  # which closes it: of one that is about to be reset that would be a FIN
         self._tell_over(self)
+
+    def _give_back(self) -> None:
+        self._pool.release(self._lease, reusable=False)
 
 
 @implementer(IHalfCloseableProtocol)

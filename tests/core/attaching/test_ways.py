@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.attaching.frames import END, MAX_PAYLOAD, Frame, Kind, broken, passed
-from tcpsuite.core.attaching.ways import ENDLESS, Incoming, Outgoing
+from tcpsuite.core.attaching.ways import ENDLESS, SMALL, Incoming, Outgoing
 from tcpsuite.errors import ProtocolError
 
 
@@ -29,13 +29,40 @@ class OutgoingTests(SynchronousTestCase):
 
     def test_in_order(self) -> None:
         """What goes in comes out, up to the end, and nothing behind it."""
-        for frame in (data(b"one"), data(b"two"), END, data(b"late"), broken("late")):
+        for frame in (data(b"one"), data(b"two"), END, data(b"late"), END):
             self.way.push(frame)
-        self.assertEqual(all_of(self.way), [data(b"one"), data(b"two"), END])
+        self.assertEqual(all_of(self.way), [data(b"onetwo"), END])
         self.assertEqual(repr(self.way), "<Outgoing 0 kept, 7 sent, 7 in all END>")
         self.assertFalse(self.way.done)
         self.way.passed(7)
         self.assertTrue(self.way.done)
+
+    def test_reset_behind_a_fin(self) -> None:
+        """A reset may follow a FIN, and nothing follows a reset."""
+        self.way.push(END)
+        all_of(self.way)
+        self.way.passed(1)
+        for frame in (broken("late"), broken("later"), END, data(b"late")):
+            self.way.push(frame)
+        self.assertFalse(self.way.done)
+        self.assertEqual(all_of(self.way), [broken("late")])
+        self.way.resume(1)
+        self.assertEqual(all_of(self.way), [broken("late")])
+        self.way.passed(2)
+        self.assertTrue(self.way.done)
+
+    def test_small_pieces(self) -> None:
+        """What came in small pieces is kept in larger ones, whether it was sent or not."""
+        for number in range(SMALL + 1):
+            self.way.push(data(bytes([number % 256])))
+        whole = bytes(number % 256 for number in range(SMALL + 1))
+        self.assertEqual(all_of(self.way), [data(whole[:SMALL]), data(whole[SMALL:])])
+        self.way = Outgoing()
+        for number in range(SMALL + 1):
+            self.way.push(data(bytes([number % 256])))
+            self.assertEqual(all_of(self.way), [data(bytes([number % 256]))])
+        self.way.resume(1)
+        self.assertEqual(all_of(self.way), [data(whole[1:SMALL]), data(whole[SMALL:])])
 
     def test_full(self) -> None:
         """It is full while it keeps its bound, sent or not, and has room when some of it has arrived."""
@@ -79,7 +106,7 @@ class OutgoingTests(SynchronousTestCase):
             self.way.push(data(payload))
         all_of(self.way)
         self.way.resume(4)
-        self.assertEqual(all_of(self.way), [data(b"ef"), data(b"ghi")])
+        self.assertEqual(all_of(self.way), [data(b"efghi")])
         self.assertEqual(self.way.start, 4)
         self.way.resume(9)
         self.assertEqual(all_of(self.way), [])
@@ -208,11 +235,15 @@ class IncomingTests(SynchronousTestCase):
         self.way.take(END)
 
     def test_behind_the_end(self) -> None:
-        """Nothing comes behind the end."""
+        """Nothing comes behind the end, but for a reset behind a FIN."""
+        self.way.take(END)
+        self.assertRaises(ProtocolError, self.way.take, END)
         self.way.take(broken("reset"))
         with self.assertRaises(ProtocolError) as caught:
             self.way.take(data(b"x"))
         self.assertEqual(str(caught.exception), "D behind the end")
+        self.assertRaises(ProtocolError, self.way.take, broken("again"))
+        self.assertEqual((self.way.received, self.way.last), (2, broken("reset")))
 
 
 class TogetherTests(SynchronousTestCase):

@@ -56,7 +56,7 @@ class JoinedTests(SynchronousTestCase):
         self.finish()
 
     def test_reset(self) -> None:
-        """A reset becomes a reset, behind what was said before it, and all is over."""
+        """A reset becomes a reset, behind what was said before it and comes with it, and all is over."""
         self.near.say(b"last words")
         self.near.reset()
         self.pair.run()
@@ -66,15 +66,48 @@ class JoinedTests(SynchronousTestCase):
         self.assertEqual(self.pair.timers(), [])
 
     def test_closed_as_a_whole(self) -> None:
-        """An end that closes both its halves at once is a FIN to the other one."""
+        """An end that closes both its halves at once is a FIN to the other one, who may close as well."""
         self.near.say(b"bye")
         self.near.transport.lose()
         self.pair.run()
         self.assertEqual((self.far.heard, self.far.transport.finished), (b"bye", True))
-        self.far.say(b"too late")
         self.far.finish()
         self.pair.run()
         self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
+        self.assertFalse(self.far.transport.disconnected)
+
+    def test_too_late(self) -> None:
+        """Who speaks on to an end that has closed both its halves is reset."""
+        self.near.say(b"bye")
+        self.near.transport.lose()
+        self.pair.run()
+        self.assertTrue(self.far.transport.connected)
+        self.far.say(b"too late")
+        self.pair.run()
+        self.assertEqual((self.far.heard, self.far.transport.disconnected), (b"bye", True))
+        self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
+
+    def test_reset_behind_a_fin(self) -> None:
+        """An end that has finished, and is reset when it is spoken to, resets whoever speaks."""
+        self.near.say(b"bye")
+        self.near.finish()
+        self.pair.run()
+        self.near.reset()
+        self.pair.run()
+        self.assertEqual((self.far.heard, self.far.transport.disconnected), (b"bye", True))
+        self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
+
+    def test_reset_behind_all(self) -> None:
+        """A reset that comes when both have said their last word spoils nothing."""
+        self.near.finish()
+        self.pair.run()
+        self.far.say(b"answer")
+        self.far.finish()
+        self.line.deliver(0, 1_000_000)
+        self.near.reset()
+        self.pair.run()
+        self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
+        self.assertFalse(self.far.transport.disconnected)
 
     def test_tls(self) -> None:
         """TLS has no half-close: a FIN closes the whole."""
@@ -259,7 +292,7 @@ class LostTests(SynchronousTestCase):
         first = self.pair.join()
         assert first is not None
         self.pair.run()
-        other = End(1000, 100)
+        other = End(1000, 100, self.pair.clock)
         second = Line((self.near, other), self.pair.clock)
         self.pair.lines.append(second)
         for carrier in second.carriers:
@@ -359,7 +392,8 @@ class MachineTests(SynchronousTestCase):
             if resets[number] and not resets[1 - number]:
                 other = pair.ends[1 - number]
                 assert other.heard == pair.ends[number].said
-                assert other.transport.disconnected or pair.ends[number].finished
+                both_finished = pair.ends[number].finished and other.finished
+                assert other.transport.disconnected or both_finished
 
 
 class BrokenTests(SynchronousTestCase):

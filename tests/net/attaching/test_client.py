@@ -158,6 +158,18 @@ class CarriedTests(AttachCase):
         self.suite.server.settle()
         self.assertEqual((self.suite.said[-1], self.client.attachments, self.events), ("CLOSE", set(), []))
 
+    def test_killed(self) -> None:
+        """Of a program that is killed while its server speaks the server is reset."""
+        program = self.program()
+        program.finish()
+        self.suite.run()
+        self.assertFalse(self.suite.server.disconnected)
+        self.from_server(b"still")
+        program.lose(ConnectionLost())
+        self.suite.run()
+        self.assertTrue(self.suite.server.disconnected)
+        self.assertEqual((self.suite.said[-1], self.client.attachments), ("CLOSE", set()))
+
     def test_reset_before(self) -> None:
         """Of a program that was gone before the suite knew of it, that hears nothing."""
         self.suite.away = True

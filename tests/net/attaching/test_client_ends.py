@@ -196,6 +196,19 @@ class EndTests(AttachCase):
         self.successResultOf(stopped)
         self.nothing_left()
 
+    def test_stop_behind_a_program(self) -> None:
+        """The server of a program that is gone, and that speaks on, is reset as well."""
+        program = self.program()
+        program.finish()
+        program.lose()
+        self.suite.run()
+        self.assertFalse(self.suite.server.disconnected)
+        stopped = self.client.stop()
+        self.suite.run()
+        self.assertTrue(self.suite.server.disconnected)
+        self.successResultOf(stopped)
+        self.nothing_left()
+
     def test_stop_without_suite(self) -> None:
         """A suite that is away is not waited for longer than the grace."""
         program = self.program()

@@ -22,7 +22,7 @@ class ThrottledTests(SynchronousTestCase):
     def test_a_reset_of_the_server(self) -> None:
         """It comes behind all that the server has said."""
         clock: Any = Clock()
-        end, client = End(1 << 20, 0), ScriptedTransport()
+        end, client = End(1 << 20, 0, clock), ScriptedTransport()
         flows = Flow(), Flow()
         for flow in flows:
             flow.add(Bucket(RATE, 0.0))
