@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.mux.events import MuxLimits, What
 from tcpsuite.core.mux.frames import INITIAL_WINDOW
 from tests.core.mux.wire import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW, Side, frames, sent, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tcpsuite.core.mux.stream import Stream
 
 
 class FaultTests(SynchronousTestCase):
@@ -96,6 +103,38 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(side.mux.counts, {"refused": 1})
         side.receive(wire(WINDOW, RST, 1) + wire(WINDOW, SYN, 7))
         self.assertEqual(sorted(side.mux.streams), [3, 7])
+
+    def test_reset_in_every_state(self) -> None:
+        """However far a stream is, its reset ends it once, takes all of it along, and leaves others alone."""
+        states: dict[str, Callable[[Side, Stream], object]] = {
+            "announced": lambda side, stream: None,
+            "accepted": lambda side, stream: side.receive(wire(WINDOW, ACK, stream.id)),
+            "ended here": lambda side, stream: side.mux.finish(stream),
+            "ended there": lambda side, stream: side.receive(wire(WINDOW, FIN, stream.id)),
+            "queued": lambda side, stream: side.mux.write(stream, bytes(INITIAL_WINDOW + 1)),
+            "unread": lambda side, stream: side.receive(wire(DATA, 0, stream.id, payload=b"x"), take=False),
+        }
+        for one, first in states.items():
+            for other, second in states.items():
+                for leaves in (True, False):
+                    if (one, other) == ("ended there", "unread"):
+                        continue  # that is a fault of its own
+                    side = Side(client=True)
+                    stream, neighbour = side.mux.open(None), side.mux.open(None)
+                    sent(side.mux)
+                    for act in (first, second) if one != other else (first,):
+                        act(side, stream)
+                        if leaves:
+                            sent(side.mux)
+                    over = stream.id not in side.mux.streams  # for it has ended both here and there
+                    side.receive(2 * wire(WINDOW, RST, stream.id))
+                    where = f"{one}, {other}"
+                    self.assertEqual(side.told(What.RESET), [] if over else [stream], where)
+                    self.assertEqual((side.mux.unread, stream.queued), (0, 0), where)
+                    self.assertEqual(side.mux.counts, {"skipped": 1 + over}, where)
+                    side.mux.write(neighbour, b"goes on")
+                    self.assertEqual(frames(sent(side.mux))[-1][4], b"goes on", where)
+                    self.assertEqual(side.mux.streams, {neighbour.id: neighbour}, where)
 
     def test_reset_in_their_turn(self) -> None:
         """Streams that are reset before their turn are not looked for, nor kept; the others have theirs."""
