@@ -41,7 +41,7 @@ class Told(Heard):
 @pytest.fixture
 def way(tmp_path):
     """A port that serves TLS on streams, what leads there, and what trusts it."""
-    pem = write_certificate(tmp_path).read_text()
+    pem: Any = write_certificate(tmp_path).read_text()
     factory = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, Factory.forProtocol(Echo))
     listening = serverFromString(reactor, "mux:tcp:0:interface=127.0.0.1").listen(factory)
     port = pytest_twisted.blockon(listening)
@@ -55,7 +55,7 @@ def way(tmp_path):
 async def test_tls_on_streams(way: tuple[Any, Any]) -> None:
     """What is said in TLS on several streams of one connection comes back whole, and closes as TLS does."""
     endpoint, trust = way
-    several = await gatherResults(
+    several: Any = await gatherResults(
         [wrapClientTLS(trust, endpoint).connect(Factory.forProtocol(Told)) for _ in range(5)]
     )
     (connection,) = endpoint.trunk.connections
@@ -74,7 +74,7 @@ async def test_tls_on_streams(way: tuple[Any, Any]) -> None:
 async def test_a_stream_that_speaks_no_tls(way: tuple[Any, Any]) -> None:
     """Who speaks no TLS where it is wanted is let go, and others on the connection go on."""
     endpoint, trust = way
-    good = await wrapClientTLS(trust, endpoint).connect(Factory.forProtocol(Told))
+    good: Any = await wrapClientTLS(trust, endpoint).connect(Factory.forProtocol(Told))
     bad = await endpoint.connect(Factory.forProtocol(Told))
     bad.transport.write(b"GET / HTTP/1.0\r\n\r\n")
     await bad.gone
