@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tcpsuite.admin.explain import plain
 from tcpsuite.cli.words import seconds_of
@@ -23,10 +24,13 @@ SESSION = "TCPSUITE_SESSION"
 _LONGEST = 16 * 1024
 """Bytes of a line of a file that holds a secret."""
 _HOST_AND_PORT = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+):)?([0-9]+)")
+_SECRET = ("tls", "ssl", "unix")
+"""Endpoints on which nobody overhears what is said, wherever they lead; of others nothing is known."""
 _OPEN_TO_ALL = re.compile(r"unix:(?!.*:mode=)")
 
 
 @click.command()
+@click.pass_context
 @click.argument("endpoint")
 @click.option(
     "--listen",
@@ -43,6 +47,7 @@ _OPEN_TO_ALL = re.compile(r"unix:(?!.*:mode=)")
 @click.option("--allow-plaintext", is_flag=True, help="Send the password to another machine without TLS.")
 @click.option("--patience", default="2m", metavar="TIME", help="How long a connection waits for the suite.")
 def attach(
+    context: click.Context,
     endpoint: str,
     listen: str,
     session: str,
@@ -68,7 +73,13 @@ def attach(
     suite = _checked(check_client, _client_string(endpoint), "ENDPOINT")
     place = _checked(check_server, _server_string(listen), "--listen")
     if session_file is not None:
+        if context.get_parameter_source("session") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("a session has one id: --session, or --session-file")
+        if session_file == password_file == "-":
+            raise click.UsageError("standard input is for one of --session-file and --password-file")
         session = _first_line(session_file, "--session-file")
+        if not session:
+            raise click.BadParameter(f"{session_file}: no id in it", param_hint="--session-file")
     if password_file is not None and user is None:
         raise click.UsageError("a password is a user's: --user NAME")
     wait = seconds_of(patience, "--patience")
@@ -150,18 +161,20 @@ def _escaped(host: str) -> str:
 
 
 def _is_overheard(suite: str) -> bool:
-    """Whether what is said there crosses a network as it is said."""
+    """Whether what is said there may cross a network as it is said."""
     from ipaddress import ip_address
 
-    from tcpsuite.net.endpoints import Parts
+    from tcpsuite.net.endpoints import Parts, carrier_of
 
+    while carrier := carrier_of(suite):
+        suite = carrier
     parts = Parts.of(suite)
     host = parts.given("host", "port").get("host", "")
     try:
         here = ip_address(host).is_loopback
     except ValueError:
         here = host == "localhost"
-    return parts.type == "tcp" and not here
+    return parts.type not in _SECRET and not (parts.type == "tcp" and here)
 
 
 def _checked(check: Callable[[str], str], text: str, argument: str) -> str:

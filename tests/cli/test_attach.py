@@ -90,7 +90,11 @@ class CommandLineTests(SynchronousTestCase):
             self.asked(*place, *user, TCPSUITE_PASSWORD="open sesame"),
             self.asked(*place, *user, "--password-file", file),
             self.asked("127.0.0.1:1", *place[1:], *user, "--password-file", file),
+            self.asked("localhost:1", *place[1:], *user, "--password-file", file),
             self.asked("unix:/x", *place[1:], *user, "--password-file", file),
+            self.asked("mux:tls:h:1", *place[1:], *user, "--password-file", file),
+            self.asked("mux:tcp:127.0.0.1:1:connections=2", *place[1:], *user, "--password-file", file),
+            self.asked("mux:tcp:h:1", "--allow-plaintext", *place[1:], *user, "--password-file", file),
             self.asked("h:1", "--allow-plaintext", *place[1:], *user, "--password-file", file),
         ):
             self.assertEqual(asked[2], ALICE)
@@ -104,12 +108,17 @@ class CommandLineTests(SynchronousTestCase):
             (("h:1", "--listen", "70000"), {}, "a port from 0 to 65535"),
             ((*place, "--patience", "soon"), {}, "--patience"),
             ((*place, "--session-file", "/nowhere"), {}, "/nowhere: No such file"),
+            ((*place, "--session-file", self.write(b"\n")), {"TCPSUITE_SESSION": ID}, "no id in it"),
+            ((*place, "--session-file", self.write(ID.encode()), "--session", ID), {}, "one id"),
+            ((*place, "--user", "alice", "--session-file", "-", "--password-file", "-"), {}, "one of"),
             ((*place, "--user", "alice"), {}, "TCPSUITE_PASSWORD"),
             ((*place, "--user", "a b"), {"TCPSUITE_PASSWORD": "x"}, "'a b'"),
             ((*place, "--user", "alice", "--password-file", self.write(b"\xff\n")), {}, "not UTF-8"),
             ((*place, "--user", "alice", "--password-file", self.write(b"\n")), {}, "a password of one line"),
             ((*place, "--password-file", "x"), {}, "--user"),
             (("10.0.0.1:1", *place[1:], "--user", "alice"), {}, "--allow-plaintext"),
+            (("mux:tcp:10.0.0.1:1", *place[1:], "--user", "alice"), {}, "--allow-plaintext"),
+            (("mux:mux:tcp:10.0.0.1:1", *place[1:], "--user", "alice"), {}, "--allow-plaintext"),
         ):
             self.assertIn(why, self.refused(*words, **env))
 
