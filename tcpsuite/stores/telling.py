@@ -8,12 +8,15 @@ from twisted.internet.defer import Deferred
 
 
 def told(event: Deferred[Any]) -> Deferred[None]:
-    """Fires with nothing when ``event`` has fired.  Whoever asks has their own, which they may cancel."""
+    """Fires with nothing when ``event`` has fired, or failed, which stays its own matter.
+
+    Whoever asks has their own, which they may cancel.
+    """
     waiter: Deferred[None] = Deferred()
 
     def tell(result: Any) -> Any:
         waiter.callback(None)
         return result
 
-    event.addCallback(tell)
+    event.addBoth(tell)
     return waiter
