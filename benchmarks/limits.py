@@ -86,7 +86,8 @@ class Told:
 
     def tell(self) -> None:
         """A turn passes, and all that is asked is answered."""
-        self.sharing.turn(0.0)
+        for _ in self.sharing.turn(0.0):
+            pass
         heard = Heard(True, True, frozenset())
         while (question := self.sharing.ask(0.0)) is not None:
             claims = [(claim.wanted, claim.most) for claim in question.claims]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tcpsuite.core.limits import LIMITS, ResourceLimiter, Terms
+from tcpsuite.core.limits import ResourceLimiter, Terms
 
 if TYPE_CHECKING:
     from tcpsuite.core.limits import Sharing
@@ -44,9 +44,10 @@ class SharedLimiter(ResourceLimiter):
             options, exempt_loopback=options.exempt_loopback, dry_run=options.dry_run, shared=tables
         )
         asks = {limit: table.asks for limit, table in tables.given.items()}
-        self._of_clients, self._of_arrivals, self._of_users, self._of_messages = (
-            asks.get(limit, {}) for limit in LIMITS
-        )
+        self._of_clients = asks.get("connections_per_ip", {})
+        self._of_arrivals = asks.get("connection_rate", {})
+        self._of_users = asks.get("connections_per_user", {})
+        self._of_messages = asks.get("message_rate", {})
         self._wake = asking.wake
 
     def admit(self, client: str, now: float) -> Verdict:

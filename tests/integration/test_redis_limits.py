@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 
 from tcpsuite.core.limits import Limits, ResourceLimiter, Sharing, Terms
-from tcpsuite.core.limits.sharing import TURN, Question
+from tcpsuite.core.limits.sharing import TURN, Heard, Question
 from tcpsuite.errors import StoreFailed
 from tcpsuite.net.limit_options import LimitsOptions
 from tcpsuite.net.sharing import SharedLimiter
@@ -100,7 +100,7 @@ class Twins:
                 limiter.release(held.pop(0))
             case 9 | 10:
                 self._store.now += 0.05
-                self._processes[which].sharing.turn(self._store.now)
+                self._processes[which].turn()
             case 11 | 12 if (question := self._processes[which].lose()) is not None:
                 self._lost.append((which, question))
             case 13 | 14 if self._lost:
@@ -188,6 +188,52 @@ async def test_stops_in_good_order(redis: Redis) -> None:
         "<RedisLimits <Sharing <Standing together> peers=0 tables=1> <RedisClient "
     )
     await two.asking.stop()
+
+
+STRANGE = """
+for _, key in ipairs(KEYS) do
+  redis.call('DEL', key)
+  if ARGV[1] == 'text' then redis.call('SET', key, 'x')
+  elseif ARGV[1] == 'set' then redis.call('SADD', key, 'x')
+  else redis.call('HSET', key, 'a.0', ARGV[1], 'b.0', ARGV[1]) end
+end
+"""
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("value", ["text", "set", "x", "nan", "-5", "1e300"])
+async def test_strange_values(client: RedisClient, value: str) -> None:
+    """Whatever somebody else has put in a place of ours, each process is answered as if nothing were there;
+    and what is in the other places counts.
+    """
+    terms = dict.fromkeys(("connections_per_ip", "message_rate"), Terms(batch=0.2))
+    names = ["alive:a.0", "peers", "awaited", *(f"of:l:{limit}:{CLIENT}" for limit in terms)]
+    for name, places, peers, free in (
+        ("a", names, (), 7),
+        ("b", names[3:], ("a.0",), 7),
+        ("c", ["peers"], (), 4),  # what b has
+    ):
+        sharing = Sharing(9.0)
+        limiter = ResourceLimiter(
+            Limits(connections_per_ip=10, message_rate=1, message_burst=10), shared=sharing.tables("l", terms)
+        )
+        asking = RedisLimits(sharing, client, reactor, name)
+        assert limiter.admit(CLIENT, 0.0).allowed
+        assert limiter.spend(CLIENT, 1, 0.0).allowed
+        await client.run(STRANGE, [f"tcpsuite:limits:{each}" for each in places], [value])
+        question = sharing.ask(0.0)
+        assert question is not None
+        answer = await asking.say(question)
+        assert answer.heard == Heard(True, True, frozenset(peers))
+        assert answer.claims == [(3, free)]
+        ((given, _),) = answer.purchases
+        assert given == 2
+        left = await client.run(HELD, [f"tcpsuite:limits:{each}" for each in names[3:]], [f"{name}.0"])
+        assert left[0] == b"3"
+        assert float(left[1]) > 0
+
+
+HELD = "return {redis.call('HGET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[2])}"
 
 
 @pytest_twisted.ensureDeferred

@@ -55,6 +55,27 @@ class SharedLimiterTests(SynchronousTestCase):
                 self.asking.ask()
             self.assertEqual(self.asking.woken, number)
 
+    def test_one_alone(self) -> None:
+        """Of each limit that is shared alone those wake whom it counts, and nobody else."""
+        for limit, counted in (
+            ("connections_per_ip", 0),
+            ("connection_rate", 0),
+            ("connections_per_user", 1),
+            ("message_rate", 2),
+        ):
+            limiter = self.make(shared=(limit,), connection_rate=10.0)
+            woken = []
+            for step in (
+                lambda limiter=limiter: limiter.admit(CLIENT, 0.0),
+                lambda limiter=limiter: limiter.admit_user("ann", 0.0),
+                lambda limiter=limiter: limiter.spend(CLIENT, 1, 0.0),
+            ):
+                before = self.asking.woken
+                step()
+                woken.append(self.asking.woken - before)
+                self.asking.ask()
+            self.assertEqual(woken, [int(each == counted) for each in range(3)], limit)
+
     def test_what_is_not_shared(self) -> None:
         """What is counted here alone wakes nobody."""
         limiter = self.make(shared=("connections_per_user",))

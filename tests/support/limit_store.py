@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from math import floor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
 from tcpsuite.core.limits.places import Claim
 from tcpsuite.core.limits.sharing import Answer, Heard, Question, Sharing
 from tcpsuite.core.limits.tokens import Purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class TooLateError(Exception):
@@ -86,6 +89,19 @@ class Store:
         return float(floor(given)), self.paid[name] - self.now
 
 
+class Counted(dict[str, None]):
+    """Counts how often somebody begins to go through it.
+
+    :ivar begun: so often.
+    """
+
+    begun = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.begun += 1
+        return super().__iter__()
+
+
 class Process:
     """One of several that share limits by a store.
 
@@ -116,6 +132,10 @@ class Process:
             self.receive(question, self.send(question))
             number += 1
         return number
+
+    def turn(self) -> int:
+        """A turn passes; in how many steps."""
+        return 1 + sum(1 for _ in self.sharing.turn(self._store.now))
 
     def lose(self) -> Any:
         """Ask once, and get no answer."""

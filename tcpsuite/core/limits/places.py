@@ -9,15 +9,16 @@ more than one batch of each process.
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from tcpsuite.core.limits.counts import Counts
-from tcpsuite.core.limits.standing import RETRY, Round, Standing, Terms, Turns
+from tcpsuite.core.limits.standing import RETRY, STEP, Backlog, Recency, Round, Standing, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tcpsuite.interfaces import Verdict
 
@@ -59,18 +60,18 @@ class Places(Counts):
     :param standing: whether the others can be asked.
     :param terms: how much it takes and lets in.
     :ivar asks: the keys of which it would make claims.
-    :ivar untold: how many keys are still to be said since :meth:`tell_all`.
+    :ivar untold: the keys that are still to be said since :meth:`tell_all`.
     """
 
     def __init__(self, name: str, standing: Standing, terms: Terms) -> None:
         super().__init__()
         self.name = name
         self.terms = terms
-        self.untold = 0
+        self.untold = Backlog()
         self.standing = standing
         self._shares: dict[str, _Share] = {}
         self.asks: dict[str, None] = {}  # a set in order, the same object always
-        self._turns: Turns[_Share] = Turns()
+        self._recency: Recency[_Share] = Recency()
         self._round = Round(REFRESH)
 
     def __repr__(self) -> str:
@@ -89,7 +90,7 @@ class Places(Counts):
         share = self._shares.get(key)
         if share is None:
             share = self._shares[key] = _Share()
-        self._turns.note(key, share)
+        self._recency.note(key, share)
         if share.most != most:
             share.most, share.low = most, self.terms.batch_of(most) // 2
         left = share.held - used
@@ -117,37 +118,51 @@ class Places(Counts):
         found = super().give_back(verdict)
         share = self._shares.get(verdict.key)
         if found and share is not None:
-            self._turns.note(verdict.key, share)
+            self._recency.note(verdict.key, share)
         return found
 
-    def turn(self, now: float) -> None:
-        """Time has passed: give back what nobody uses, and say again what the store may have forgotten."""
-        heard, quiet = self._turns.turn(self._shares)
-        for key in heard:
-            share = self._shares[key]
-            if share.held - self.of(key) > 2 * self.terms.batch_of(share.most):
+    def turn(self, now: float) -> Iterator[None]:
+        """Time has passed: give back what nobody uses, and say again what the store may have forgotten.
+
+        It is done by going through this, and each step looks at :data:`~.standing.STEP` keys.
+        """
+        again = self._round.some(self._shares)
+        heard, before = self._recency.turn()
+        for number, key in enumerate(chain(again, heard, before), 1):
+            share = self._shares.get(key)
+            if share is not None and (number <= len(again) or self._too_many(key, share)):
                 self.asks[key] = None
-        for key in (*quiet, *self._round.some(self._shares)):
-            if (known := self._shares.get(key)) is None:
-                continue
-            self.asks[key] = None
-            if now > self.standing.valid_until and not self.of(key) and not self._turns.recent(known):
-                self._forget(key)  # nobody can be told, and nothing of it is reserved any more
+                if now > self.standing.valid_until and not self.of(key) and not self._recency.recent(share):
+                    self._forget(key)  # nobody can be told, and nothing of it is reserved any more
+            if not number % STEP:
+                yield
+
+    def _too_many(self, key: str, share: _Share) -> bool:
+        """Whether more is reserved than may be wanted soon."""
+        if not self._recency.recent(share):
+            return True
+        return share.held - self.of(key) > 2 * self.terms.batch_of(share.most)
 
     def claims(self, number: int) -> list[Claim]:
         """What is to be said next, of at most so many keys; from now on it counts as said."""
         found: list[Claim] = []
-        while self.asks and len(found) < number:
-            key = next(iter(self.asks))
+        for key in self.untold.some(number):
+            if (share := self._shares.get(key)) is not None:
+                share.full = False
+                self.asks.pop(key, None)
+                found.append(self._claim(key, share))
+        # All at once: a dict looks for its first key among all that were taken from its front.
+        for key in list(islice(self.asks, number - len(found))):
             del self.asks[key]
-            share = self._shares[key]
-            used = self.of(key)
-            spare = self.terms.batch_of(share.most) if self._turns.recent(share) else 0
-            wanted = max(used, min(share.most, used + spare))
-            share.held = min(share.held, wanted)  # the others may have it from here on
-            found.append(Claim(self, key, used, wanted, share.most))
-        self.untold = max(0, self.untold - len(found))
+            found.append(self._claim(key, self._shares[key]))
         return found
+
+    def _claim(self, key: str, share: _Share) -> Claim:
+        used = self.of(key)
+        spare = self.terms.batch_of(share.most) if self._recency.recent(share) else 0
+        wanted = max(used, min(share.most, used + spare))
+        share.held = min(share.held, wanted)  # the others may have it from here on
+        return Claim(self, key, used, wanted, share.most)
 
     def answer(self, claim: Claim, allowed: int, free: int, now: float) -> None:
         """What became of a claim.
@@ -163,7 +178,7 @@ class Places(Counts):
         share.full = free <= 0
         if share.full:
             share.again = now + RETRY
-        if not self.of(claim.key) and not self._turns.recent(share):
+        if not self.of(claim.key) and not self._recency.recent(share):
             self._forget(claim.key)
 
     def failed(self, claims: Iterable[Claim]) -> None:
@@ -173,10 +188,7 @@ class Places(Counts):
     def tell_all(self) -> None:
         """The store knows nothing of this process: say it all."""
         self.asks.clear()
-        self.asks.update(dict.fromkeys(self._shares))
-        self.untold = len(self.asks)
-        for share in self._shares.values():
-            share.full = False
+        self.untold.fill(self._shares)
 
     def _forget(self, key: str) -> None:
         del self._shares[key]

@@ -5,7 +5,7 @@
     ask        what is to be said and asked now, in one go
     answered   what came of it: from then on it counts with the others
     failed     nothing came: it counts alone until an answer comes again, and then says all anew
-    turn       a second has passed
+    turn       a second has passed: what that takes, step by step
 
 Nobody waits for an answer: see :mod:`~tcpsuite.core.limits.places` and :mod:`~tcpsuite.core.limits.tokens`.
 """
@@ -23,7 +23,7 @@ from tcpsuite.core.limits.standing import Standing, Terms
 from tcpsuite.core.limits.tokens import Purchase, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PLACES = ("connections_per_ip", "connections_per_user")
 """The limits of what is open at once; the others are rates."""
@@ -140,12 +140,16 @@ class Sharing:
     @property
     def wanting(self) -> bool:
         """Whether it has something to ask that should not wait."""
-        return not self._failed and (self._hurry or any(table.asks for table in self._tables))
+        return not self._failed and (self._hurry or any(table.asks or table.untold for table in self._tables))
 
-    def turn(self, now: float) -> None:
-        """:data:`TURN` seconds have passed."""
+    def turn(self, now: float) -> Iterator[None]:
+        """:data:`TURN` seconds have passed.
+
+        What is to be done then is done by going through this: each step takes a millisecond or so, and with
+        few keys there is none but the end.
+        """
         for table in self._tables:
-            table.turn(now)
+            yield from table.turn(now)
 
     def ask(self, now: float) -> Question | None:
         """What is to be asked now; ``None`` for nothing.  It has to be answered, or to fail, before the next.
@@ -160,12 +164,12 @@ class Sharing:
             self._life += 1
             self._number = self._acked = 0
             self._alone(now)
-            self._tell_all(now)
+            self._tell_all()
         if not self._failed:
             for each in self._places:
                 claims += each.claims(AT_ONCE - len(claims))
             for table in self._tokens:
-                purchases += table.purchases(AT_ONCE - len(purchases))
+                purchases += table.purchases(AT_ONCE - len(purchases), now)
             # The next time another one comes first.
             self._places = self._places[1:] + self._places[:1]
             self._tokens = self._tokens[1:] + self._tokens[:1]
@@ -188,7 +192,7 @@ class Sharing:
         self.peers = heard.peers
         if self._failed or not heard.known:
             self._failed = False
-            self._tell_all(now)
+            self._tell_all()
         if question.whole and heard.known and heard.settled:
             self.standing.away_since = None
             self._next_beat = question.at + self.lease / BEATS
@@ -205,12 +209,10 @@ class Sharing:
         for table in self._tokens:
             table.failed(asked for asked in question.purchases if asked.table is table)
 
-    def _tell_all(self, now: float) -> None:
+    def _tell_all(self) -> None:
         self._hurry = True
-        for each in self._places:
-            each.tell_all()
-        for table in self._tokens:
-            table.tell_all(now)
+        for table in self._tables:
+            table.tell_all()
 
     @property
     def _tables(self) -> list[Places | Tokens]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from math import ceil, inf
 from typing import Generic, Protocol, TypeVar
@@ -13,6 +13,8 @@ from tcpsuite.errors import LocalError
 
 RETRY = 0.1
 """Seconds from the word that there is no more of something to the next question about it."""
+STEP = 1000
+"""Keys that are looked at in one go: it takes less than a millisecond."""
 
 
 @frozen
@@ -63,19 +65,19 @@ class Standing:
 
     def words(self, now: float) -> str:
         """What a refusal adds to its reason."""
-        return "; Redis is away, and this process counts alone" if self.alone(now) else ""
+        return "; the others cannot be asked, and this process counts alone" if self.alone(now) else ""
 
 
-class Heard(Protocol):
+class Noted(Protocol):
     """What remembers in which turn one heard of it last."""
 
     heard: int
 
 
-Thing = TypeVar("Thing", bound=Heard)
+Thing = TypeVar("Thing", bound=Noted)
 
 
-class Turns(Generic[Thing]):
+class Recency(Generic[Thing]):
     """Of which keys one hears, turn by turn.  It costs an append for each key and turn, and nothing else.
 
     :ivar number: the turn that it is.
@@ -88,7 +90,7 @@ class Turns(Generic[Thing]):
         self._before: list[str] = []
 
     def __repr__(self) -> str:
-        return f"<Turns {self.number} heard={len(self.keys)}>"
+        return f"<Recency turn={self.number} heard={len(self.keys)}>"
 
     def note(self, key: str, thing: Thing) -> None:
         """One hears of ``key``, whose this is."""
@@ -100,16 +102,41 @@ class Turns(Generic[Thing]):
         """Whether one heard of it in this turn, or in the one before."""
         return thing.heard >= self.number - 1
 
-    def turn(self, things: Mapping[str, Thing]) -> tuple[list[str], list[str]]:
+    def turn(self) -> tuple[list[str], list[str]]:
         """The next turn begins.
 
-        :return: the keys of which one heard in the turn that ends, and those that are recent no more.
+        :return: the keys of which one heard in the turn that ends, and in the one before: of these many may
+            be recent no more.  Some may be gone.
         """
-        heard = [key for key in self.keys if key in things]
-        quiet = [key for key in self._before if key in things and things[key].heard < self.number]
-        self._before, self.keys = self.keys, []
+        heard, before = self.keys, self._before
+        self._before, self.keys = heard, []
         self.number += 1
-        return heard, quiet
+        return heard, before
+
+
+class Backlog:
+    """All keys that there were at one time, to be gone through some at a time."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<Backlog {len(self._keys)}>"
+
+    def __len__(self) -> int:
+        """How many are left."""
+        return len(self._keys)
+
+    def fill(self, keys: Iterable[str]) -> None:
+        """Begin anew, with these."""
+        self._keys = list(keys)
+
+    def some(self, number: int) -> list[str]:
+        """The next ones, at most so many, from the end; some may be gone."""
+        left = max(0, len(self._keys) - number)
+        found = self._keys[left:]
+        del self._keys[left:]
+        return found
 
 
 class Round:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from heapq import nlargest
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from tcpsuite.core.limits.rates import KEYS, Rates
-from tcpsuite.core.limits.standing import RETRY, Standing, Terms, Turns
+from tcpsuite.core.limits.standing import RETRY, STEP, Backlog, Recency, Standing, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 @frozen
@@ -61,6 +62,7 @@ class Tokens(Rates):
     :param terms: how much it takes and lets through.
     :param capacity: keys that are remembered, at least 1.
     :ivar asks: the keys that it would ask about.
+    :ivar untold: those that it would say something of since :meth:`tell_all`.
     """
 
     def __init__(self, name: str, standing: Standing, terms: Terms, capacity: int = KEYS) -> None:
@@ -70,7 +72,8 @@ class Tokens(Rates):
         self.standing = standing
         self._purses: OrderedDict[str, _Purse] = OrderedDict()
         self.asks: dict[str, None] = {}  # a set in order, the same object always
-        self._turns: Turns[_Purse] = Turns()
+        self.untold = Backlog()
+        self._recency: Recency[_Purse] = Recency()
 
     def __repr__(self) -> str:
         return f"<Tokens {self.name} purses={len(self._purses)} asks={len(self.asks)}>"
@@ -90,10 +93,10 @@ class Tokens(Rates):
             purse = self._purses[key] = _Purse()
             if len(self._purses) > self.capacity:
                 self._forget(next(iter(self._purses)))
-        if purse.heard != self._turns.number:
+        if purse.heard != self._recency.number:
             # Once in a turn will do, to know who was heard of longest ago.
             self._purses.move_to_end(key)
-            self._turns.note(key, purse)
+            self._recency.note(key, purse)
         if purse.rate != rate or purse.burst != burst:
             purse.rate, purse.burst, purse.low = rate, burst, self.terms.batch_of(burst) / 2
         if purse.have >= amount:
@@ -112,6 +115,8 @@ class Tokens(Rates):
             if not own:
                 return 1.0
             return super().spend(key, amount, purse.rate * self.terms.local_share, max(own, amount), now)
+        if key in self._paid_at:
+            self._settle(key, purse, now)
         if now < purse.empty_until:
             return purse.empty_until - now
         self.asks[key] = None
@@ -131,31 +136,49 @@ class Tokens(Rates):
         known = {key: self.spent(key, purse.rate, now) for key, purse in self._purses.items()}
         return nlargest(number, (key for key, spent in known.items() if spent > 0), key=known.__getitem__)
 
-    def turn(self, now: float) -> None:
-        """Time has passed: give back what nobody spends."""
-        _, quiet = self._turns.turn(self._purses)
-        self.asks.update(dict.fromkeys(quiet))
+    def turn(self, now: float) -> Iterator[None]:
+        """Time has passed: give back what nobody spends.
 
-    def purchases(self, number: int) -> list[Purchase]:
+        It is done by going through this, and each step looks at :data:`~.standing.STEP` keys.
+        """
+        _, before = self._recency.turn()
+        for number, key in enumerate(before, 1):
+            purse = self._purses.get(key)
+            if purse is not None and not self._recency.recent(purse):
+                self.asks[key] = None
+            if not number % STEP:
+                yield
+
+    def purchases(self, number: int, now: float) -> list[Purchase]:
         """What is to be asked next, of at most so many keys."""
-        found: list[Purchase] = []
-        while self.asks and len(found) < number:
-            key = next(iter(self.asks))
+        keys: list[str] = []
+        for key in self.untold.some(number):
+            if (purse := self._purses.get(key)) is not None:
+                self._settle(key, purse, now)
+                purse.empty_until = 0.0
+                self.asks.pop(key, None)
+                keys.append(key)
+        # All at once: a dict looks for its first key among all that were taken from its front.
+        asked = list(islice(self.asks, number - len(keys)))
+        for key in asked:
             del self.asks[key]
-            purse = self._purses[key]
-            purse.owed += purse.debt
-            debt, purse.debt = purse.owed, 0.0
-            if self._turns.recent(purse):
-                wanted = max(0.0, self.terms.batch_of(purse.burst) - purse.have)
-            else:
-                wanted = 0.0
-                debt -= purse.have
-                purse.have = 0.0
-            if debt or wanted:
-                found.append(Purchase(self, key, debt, wanted, purse.rate, purse.burst))
-            else:
-                self._forget(key)
-        return found
+        found = (self._purchase(key, self._purses[key]) for key in keys + asked)
+        return [each for each in found if each is not None]
+
+    def _purchase(self, key: str, purse: _Purse) -> Purchase | None:
+        """What is to be asked of one; if that is nothing, it is forgotten."""
+        purse.owed += purse.debt
+        debt, purse.debt = purse.owed, 0.0
+        wanted = 0.0
+        if self._recency.recent(purse):
+            wanted = max(0.0, self.terms.batch_of(purse.burst) - purse.have)
+        else:
+            debt -= purse.have
+            purse.have = 0.0
+        if debt or wanted:
+            return Purchase(self, key, debt, wanted, purse.rate, purse.burst)
+        self._forget(key)
+        return None
 
     def answer(self, asked: Purchase, given: float, backlog: float, now: float) -> None:
         """What became of a question.
@@ -172,7 +195,7 @@ class Tokens(Rates):
         if given < asked.wanted:
             # There is one more when the backlog is one less than a burst.
             purse.empty_until = now + max(RETRY, backlog + (1 - asked.burst) / asked.rate)
-        if self._turns.recent(purse):
+        if self._recency.recent(purse):
             return
         if purse.have or purse.debt:
             self.asks[asked.key] = None
@@ -185,14 +208,15 @@ class Tokens(Rates):
             if each.key in self._purses:
                 self.asks[each.key] = None
 
-    def tell_all(self, now: float) -> None:
+    def tell_all(self) -> None:
         """The store can be asked again: what was spent meanwhile, and is not paid for yet, is told."""
-        for key, purse in self._purses.items():
-            alone = super().spent(key, purse.rate * self.terms.local_share, now)
-            self._paid_at.pop(key, None)
-            purse.debt = max(purse.debt, alone)
-            purse.empty_until = 0.0
-            self.asks[key] = None
+        self.untold.fill(self._purses)
+
+    def _settle(self, key: str, purse: _Purse, now: float) -> None:
+        """What was spent while this process counted alone was spent on credit."""
+        alone = super().spent(key, purse.rate * self.terms.local_share, now)
+        self._paid_at.pop(key, None)
+        purse.debt = max(purse.debt, alone)
 
     def _forget(self, key: str) -> None:
         del self._purses[key]

@@ -10,13 +10,36 @@ all have said what they have, or a lease is over, nobody is given more than that
 
 from __future__ import annotations
 
-CLAIM = """
+_HELD = """
+-- What a key of ours holds; of a kind that we never put there, it makes room for ours.
+local function held(command, key)
+  local told = redis.pcall(command, key)
+  if type(told) == 'table' and told.err then
+    if string.find(told.err, 'WRONGTYPE', 1, true) then redis.call('DEL', key) end
+    told = redis.call(command, key)
+  end
+  return told
+end
+
+-- 0 for what is no number of places.
+local function places(text)
+  local number = tonumber(text)
+  if number and number >= 0 and number <= 1000000000 then return math.floor(number) end
+  return 0
+end
+"""
+
+CLAIM = (
+    _HELD
+    + """
 local mine, peers, epoch, awaited = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, number, acked, lease, alive, keep, whole, known_peers = unpack(ARGV)
-local stored = redis.call('GET', mine)
-if stored and tonumber(stored) >= tonumber(number) then return redis.error_reply('ERR asked too late') end
-local known = (stored or '0') == acked
+local stored = tonumber(held('GET', mine)) or 0
+if stored >= tonumber(number) then return redis.error_reply('ERR asked too late') end
+local known = stored == tonumber(acked)
 redis.call('SET', mine, number, 'PX', lease)
+held('SCARD', awaited)
+if redis.call('PTTL', awaited) == -1 then redis.call('DEL', awaited) end  -- ours ends, whoever is awaited
 local at = 8 + tonumber(known_peers)
 if redis.call('SET', epoch, id, 'NX') then
   for i = 9, at do
@@ -31,27 +54,30 @@ if known and whole == '1' then redis.call('SREM', awaited, id) end
 local settled = redis.call('EXISTS', awaited) == 0
 local grows = known and settled
 local living, others = {[id] = true}, {}
-redis.call('SADD', peers, id)
-for _, other in ipairs(redis.call('SMEMBERS', peers)) do
+local function lives(other)
+  if living[other] == nil then living[other] = redis.call('EXISTS', alive .. other) == 1 end
+  return living[other]
+end
+for _, other in ipairs(held('SMEMBERS', peers)) do
   if other ~= id then
-    if redis.call('EXISTS', alive .. other) == 1 then
-      living[other] = true
+    if lives(other) then
       others[#others + 1] = other
     else
       redis.call('SREM', peers, other)
     end
   end
 end
+redis.call('SADD', peers, id)
 local answer = {known and 1 or 0, settled and 1 or 0, others}
 for i = 5, #KEYS do
   local used, wanted, most = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 3
-  local reserved, all = 0, redis.call('HGETALL', KEYS[i])
+  local reserved, all = 0, held('HGETALL', KEYS[i])
   for j = 1, #all, 2 do
-    if not living[all[j]] then
+    if not lives(all[j]) then
       redis.call('HDEL', KEYS[i], all[j])
     elseif all[j] ~= id then
-      reserved = reserved + all[j + 1]
+      reserved = reserved + places(all[j + 1])
     end
   end
   if not grows then wanted = used end
@@ -68,6 +94,7 @@ for i = 5, #KEYS do
 end
 return answer
 """
+)
 """KEYS: alive:ID, peers, epoch, awaited, then those of the claims.  ARGV: id, number, number of the last
 question that was answered, milliseconds of a lease, what the names of living ones begin with, milliseconds
 after which claims are forgotten, whether all is said with this, how many processes this one knows, those,
@@ -82,7 +109,7 @@ for i = 1, #KEYS do
   local debt, wanted = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local rate, burst = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local longest = burst / rate
-  local paid = math.max(now, tonumber(redis.call('GET', KEYS[i]) or 0))
+  local paid = math.max(now, tonumber(redis.pcall('GET', KEYS[i])) or 0)
   -- Nobody waits much longer than for a whole burst, though the clock or the rate was another before.
   paid = math.max(now, math.min(paid, now + 2 * longest) + debt / rate)
   local given = math.max(0, math.min(wanted, math.floor((now + longest - paid) * rate + 0.000001)))

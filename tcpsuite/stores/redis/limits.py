@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
@@ -14,7 +14,7 @@ from tcpsuite.errors import StoreFailed
 from tcpsuite.stores.redis import limit_scripts as scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tcpsuite.core.limits.sharing import Question, Sharing
     from tcpsuite.core.limits.tokens import Purchase
     from tcpsuite.stores.redis.client import RedisClient
+
+Number = TypeVar("Number", int, float)
 
 PAUSE = 0.005
 """Seconds from one question to the next: what comes meanwhile is asked together, and a process under load
@@ -100,9 +102,16 @@ class RedisLimits:
         return self._asking.run(lambda: Deferred.fromCoroutine(self._leave()))
 
     def _turn(self) -> None:
-        self._turning = self._clock.callLater(TURN, self._turn)
-        self.sharing.turn(self._clock.seconds())
+        now = self._clock.seconds()
+        self._turn_on(self.sharing.turn(now), now + TURN)
+
+    def _turn_on(self, steps: Iterator[None], due: float) -> None:
+        """The next step, or the next turn; between two steps whatever else is waiting comes first."""
         self._look_soon()
+        for _ in steps:
+            self._turning = self._clock.callLater(0, self._turn_on, steps, due)
+            return
+        self._turning = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._turn)
 
     def _look_soon(self) -> None:
         if self._soon is None and self._running and not self._asking.locked:
@@ -172,13 +181,17 @@ class RedisLimits:
             arguments += str(claim.used), str(claim.wanted), str(claim.most)
         keys = [self._prefix + each for each in (f"alive:{name}", "peers", "epoch", "awaited")]
         keys += self._names(claims)
-        known, settled, living, *answers = await self.client.run(scripts.CLAIM, keys, arguments)
-        others = (each.decode() for each in living)
-        mine = f"{self._process}."  # a life before this one is nobody else
-        heard = Heard(
-            bool(known), bool(settled), frozenset(each for each in others if not each.startswith(mine))
-        )
-        return heard, list(zip(answers[::2], answers[1::2], strict=True))
+
+        def read(reply: Any) -> tuple[Heard, list[tuple[int, int]]]:
+            known, settled, living, *answers = reply
+            others = (each.decode() for each in living)
+            mine = f"{self._process}."  # a life before this one is nobody else
+            peers = frozenset(each for each in others if not each.startswith(mine))
+            return Heard(bool(known), bool(settled), peers), _pairs(answers, len(claims), int)
+
+        told: tuple[Heard, list[tuple[int, int]]]
+        told = await self.client.run(scripts.CLAIM, keys, arguments, read=read)
+        return told
 
     async def _spend(self, purchases: Sequence[Purchase]) -> list[tuple[float, float]]:
         if not purchases:
@@ -186,8 +199,13 @@ class RedisLimits:
         arguments: list[str] = []
         for each in purchases:
             arguments += repr(each.debt), repr(each.wanted), repr(each.rate), repr(each.burst)
-        answers = await self.client.run(scripts.SPEND, self._names(purchases), arguments)
-        return [(given, float(left)) for given, left in zip(answers[::2], answers[1::2], strict=True)]
+        told: list[tuple[float, float]] = await self.client.run(
+            scripts.SPEND,
+            self._names(purchases),
+            arguments,
+            read=lambda reply: _pairs(reply, len(purchases), float),
+        )
+        return told
 
     async def _leave(self) -> None:
         if self.questions:
@@ -202,3 +220,11 @@ class RedisLimits:
 
     def _names(self, things: Sequence[Claim] | Sequence[Purchase]) -> list[str]:
         return [f"{self._prefix}of:{each.table.name}:{each.key}" for each in things]
+
+
+def _pairs(told: Sequence[Any], number: int, read: Callable[[Any], Number]) -> list[tuple[Number, Number]]:
+    """What Redis told, two numbers of each of so many."""
+    if len(told) != 2 * number:
+        raise ValueError(f"{len(told)} numbers, not {2 * number}")
+    numbers = [read(each) for each in told]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.limits import Limits, ResourceLimiter, Terms
-from tcpsuite.core.limits.standing import Turns
+from tcpsuite.core.limits.sharing import AT_ONCE
+from tcpsuite.core.limits.standing import STEP, Backlog, Recency
 from tcpsuite.errors import LocalError
 from tcpsuite.interfaces import Verdict
 from tcpsuite.testing.limiters import LimiterContract
-from tests.support.limit_store import Process, Store
+from tests.support.limit_store import Counted, Process, Store
 
 CLIENT, OTHER = "192.0.2.1", "192.0.2.2"
 LIMIT, BATCH = 20, 4
@@ -55,7 +56,7 @@ class Server(Process):
     def turns(self, number: int) -> None:
         for _ in range(number):
             self.store.now += 1.0
-            self.sharing.turn(self.store.now)
+            self.turn()
             self.talk()
 
     @property
@@ -156,7 +157,7 @@ class PlacesTests(SynchronousTestCase):
         self.one.come_slowly(LIMIT)
         self.one.go(15)
         self.two.talk()
-        self.one.sharing.turn(self.store.now)
+        self.one.turn()
         question = self.one.ask()
         assert question is not None
         answer = self.one.send(question)
@@ -212,10 +213,39 @@ class PlacesTests(SynchronousTestCase):
         claim = self.one.ask().claims[0]  # type: ignore[union-attr]
         self.one.go(1)
         for _ in range(3):
-            self.one.sharing.turn(self.store.now)
+            self.one.turn()
         claim.table.answer(claim, 5, 5, self.store.now)
         claim.table.answer(claim, 5, 5, self.store.now)
         self.assertEqual(self.one.reserved, 0)
+
+    def test_many_at_once(self) -> None:
+        """However many keys claims are to be made of, a question begins once to look for them, and a turn
+        looks at so many in one step.
+        """
+        table = self.one.tables.connections_per_ip
+        assert table is not None
+        for number in range(2 * STEP):
+            self.one.come(1, f"10.0.{number // 250}.{number % 250}")
+        self.assertEqual([self.one.turn() for _ in range(2)], [3, 3])
+        table.asks = Counted(table.asks)
+        self.assertEqual(len(table.claims(AT_ONCE)), AT_ONCE)
+        self.assertEqual((table.asks.begun, len(table.asks)), (1, 2 * STEP - AT_ONCE))
+
+    def test_forgotten_before_it_was_said(self) -> None:
+        """Of whom nothing is left, since the store is back, no claim is made."""
+        table = self.one.tables.connections_per_ip
+        assert table is not None
+        self.one.come(1, CLIENT)
+        self.one.come(1, OTHER)
+        claims = table.claims(2)
+        self.one.go(1)
+        for _ in range(3):
+            self.one.turn()
+        table.tell_all()
+        for claim in claims:
+            table.answer(claim, 1, 9, self.store.now)
+        self.assertEqual([claim.key for claim in table.claims(9)], [CLIENT])
+        self.assertEqual(len(table.untold), 0)
 
 
 class TermsTests(SynchronousTestCase):
@@ -233,24 +263,34 @@ class TermsTests(SynchronousTestCase):
             self.assertRaises(LocalError, Terms, local_share=value)
 
 
-class TurnsTests(SynchronousTestCase):
+class RecencyTests(SynchronousTestCase):
     def test_two_turns(self) -> None:
         """A key is recent in the turn in which one hears of it, however often, and in the next."""
 
         class Thing:
             heard = 0
 
-        turns: Turns[Thing] = Turns()
-        things = {"a": Thing(), "b": Thing(), "gone": Thing()}
-        for key in ("a", "a", "gone"):
-            turns.note(key, things[key])
-        self.assertEqual(repr(turns), "<Turns 1 heard=2>")
-        del things["gone"]
-        self.assertEqual(turns.turn(things), (["a"], []))
-        self.assertTrue(turns.recent(things["a"]))
-        turns.note("b", things["b"])
-        self.assertEqual(turns.turn(things), (["b"], ["a"]))
-        self.assertFalse(turns.recent(things["a"]))
+        recency: Recency[Thing] = Recency()
+        first, second = Thing(), Thing()
+        recency.note("a", first)
+        recency.note("a", first)
+        self.assertEqual(repr(recency), "<Recency turn=1 heard=1>")
+        self.assertEqual(recency.turn(), (["a"], []))
+        self.assertTrue(recency.recent(first))
+        recency.note("b", second)
+        self.assertEqual(recency.turn(), (["b"], ["a"]))
+        self.assertEqual([recency.recent(each) for each in (first, second)], [False, True])
+
+
+class BacklogTests(SynchronousTestCase):
+    def test_some(self) -> None:
+        """All come once, some at a time, and none when none is wanted."""
+        backlog = Backlog()
+        backlog.fill("abcde")
+        self.assertEqual(backlog.some(0), [])
+        self.assertEqual(backlog.some(3), ["c", "d", "e"])
+        self.assertEqual(repr(backlog), "<Backlog 2>")
+        self.assertEqual((backlog.some(3), len(backlog), backlog.some(3)), (["a", "b"], 0, []))
 
 
 class ContractTests(LimiterContract, SynchronousTestCase):

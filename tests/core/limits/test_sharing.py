@@ -69,7 +69,7 @@ class SharingTests(SynchronousTestCase):
         self.assertEqual(
             verdict.reason,
             "192.0.2.1 has 10 connections open here, of 20 in all; it may have 10 here; "
-            "Redis is away, and this process counts alone",
+            "the others cannot be asked, and this process counts alone",
         )
         self.assertEqual(repr(self.one.sharing), "<Sharing <Standing alone> peers=1 tables=2>")
 
@@ -165,7 +165,7 @@ class SharingTests(SynchronousTestCase):
             self.one.come(1, f"198.51.100.{number}")
             self.one.go(1)
             self.store.now += 1.0
-            self.one.sharing.turn(self.store.now)
+            self.one.turn()
         table = self.one.tables.connections_per_ip
         assert table is not None
         self.assertLess(len(table._shares), 5)
@@ -190,6 +190,7 @@ class SharingTests(SynchronousTestCase):
             whole.append(question.whole)
             self.assertIsNotNone(self.away_for(self.one), whole)
             self.one.receive(question, self.one.send(question))
+            self.assertIs(self.one.sharing.wanting, not question.whole)
         self.assertEqual(whole, [False] * 5 + [True])
         self.assertIsNone(self.away_for(self.one))
 

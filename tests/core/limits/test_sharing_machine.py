@@ -101,7 +101,7 @@ class SharingMachine(RuleBasedStateMachine):
 
     @rule(which=PROCESSES)
     def turn(self, which):
-        self.servers[which].sharing.turn(self.store.now)
+        self.servers[which].turn()
 
     @rule(seconds=st.sampled_from([0.05, 0.2, 1.0, 2.9]))
     def time_passes(self, seconds):
@@ -142,7 +142,7 @@ class SharingMachine(RuleBasedStateMachine):
         for _ in range(14):
             self.store.now += 1.0
             for server in self.servers:
-                server.sharing.turn(self.store.now)
+                server.turn()
                 server.talk()
         for server in self.servers:
             assert server.sharing.standing.away_since is None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.limits import Limits, ResourceLimiter, Terms
+from tcpsuite.core.limits.sharing import AT_ONCE
+from tcpsuite.core.limits.standing import STEP
 from tcpsuite.core.limits.tokens import Tokens
-from tests.support.limit_store import Process, Store
+from tests.support.limit_store import Counted, Process, Store
 
 RATE, BURST, BATCH = 10.0, 20, 4
 KEY = "192.0.2.1"
@@ -83,7 +87,7 @@ class TokensTests(SynchronousTestCase):
         self.assertEqual(self.one.spend_slowly(1), 1)
         spent = self.store.paid[f"l:message_rate:{KEY}"]
         for _ in range(3):
-            self.one.sharing.turn(self.store.now)
+            self.one.turn()
             self.one.talk()
         self.assertAlmostEqual(self.store.paid[f"l:message_rate:{KEY}"], spent - BATCH / RATE)
         self.assertEqual(repr(self.one.table), "<Tokens l:message_rate purses=0 asks=0>")
@@ -92,14 +96,14 @@ class TokensTests(SynchronousTestCase):
         """Who has neither anything left nor anything to pay is forgotten without a word."""
         self.assertEqual(self.one.spend_slowly(1), 1)
         self.one.table.spend(KEY, BATCH, RATE, BURST, self.store.now)
-        self.one.sharing.turn(self.store.now)
+        self.one.turn()
         while self.one.table.reserved:
             self.one.spend()
         self.one.talk()
         self.one.spend(int(self.one.table.reserved))
         self.one.table.asks.clear()
         for _ in range(3):
-            self.one.sharing.turn(self.store.now)
+            self.one.turn()
         question = self.one.ask()
         assert question is None or question.purchases == []
         self.assertIn("purses=0", repr(self.one.table))
@@ -120,7 +124,7 @@ class TokensTests(SynchronousTestCase):
         question = self.one.ask()
         assert question is not None
         for _ in range(3):
-            self.one.sharing.turn(self.store.now)
+            self.one.turn()
         self.one.receive(question, self.one.send(question))
         self.assertEqual(self.one.table.reserved, BATCH)
         self.one.talk()
@@ -133,9 +137,9 @@ class TokensTests(SynchronousTestCase):
         for keys in ("ab", "a", "c"):
             for key in keys:
                 table.spend(key, 1, RATE, BURST, 0.0)
-            table.turn(0.0)
+            deque(table.turn(0.0), 0)
         self.assertEqual(sorted(table.top(9, 0.0)), ["a", "c"])
-        purchases = table.purchases(9)
+        purchases = table.purchases(9, 0.0)
         self.assertEqual([each.key for each in purchases], ["a", "c"])
         table.spend("d", 1, RATE, BURST, 0.0)
         table.spend("e", 1, RATE, BURST, 0.0)
@@ -167,14 +171,61 @@ class TokensTests(SynchronousTestCase):
         one.lose()
         self.assertEqual(one.spend(3), 0)
         verdict = limiter.spend(KEY, 1, self.store.now)
+        why = "the others cannot be asked, and this process counts alone"
         self.assertEqual(
             (verdict.allowed, verdict.reason, verdict.retry_after),
-            (
-                False,
-                "192.0.2.1 has more than 10 requests a second; Redis is away, and this process counts alone",
-                1.0,
-            ),
+            (False, f"{KEY} has more than 10 requests a second; {why}", 1.0),
         )
+
+    def test_many_at_once(self) -> None:
+        """However many keys are to be asked about, a question begins once to look for them."""
+        table = self.one.table
+        for number in range(3 * AT_ONCE):
+            table.spend(f"k{number}", 1, RATE, BURST, 0.0)
+        table.asks = Counted(table.asks)
+        purchases = table.purchases(AT_ONCE, 0.0)
+        self.assertEqual([each.key for each in purchases], [f"k{number}" for number in range(AT_ONCE)])
+        self.assertEqual((table.asks.begun, len(table.asks)), (1, 2 * AT_ONCE))
+
+    def test_many_are_quiet(self) -> None:
+        """A turn looks at so many keys in one step, and all of them are given back."""
+        for number in range(2 * STEP + 1):
+            self.one.table.spend(f"k{number}", 1, RATE, BURST, 0.0)
+        self.one.talk()
+        self.assertEqual([self.one.turn() for _ in range(3)], [1, 3, 1])
+        self.assertEqual(len(self.one.table.asks), 2 * STEP + 1)
+        self.one.talk()
+        self.assertEqual(repr(self.one.table), "<Tokens l:message_rate purses=0 asks=0>")
+
+    def test_many_while_alone(self) -> None:
+        """What many have spent while it counted alone is said some at a time; of whom it was not said yet
+        nothing more is let through on credit.
+        """
+        self.one.lose()
+        keys = [f"k{number}" for number in range(AT_ONCE + 2)]
+        for key in keys:
+            while not self.one.table.spend(key, 1, RATE, BURST, 0.0):
+                pass
+        for _ in range(2):
+            question = self.one.ask()
+            assert question is not None
+            self.one.receive(question, self.one.send(question))
+        self.assertIsNone(self.one.sharing.standing.away_since)
+        self.assertTrue(self.one.sharing.wanting)
+        self.assertNotIn("l:message_rate:k0", self.store.paid)
+        self.assertGreater(self.one.table.spend("k0", 1, RATE, BURST, 0.0), 0)
+        self.one.talk()
+        for key in keys:
+            self.assertGreaterEqual(self.store.paid[f"l:message_rate:{key}"], 0.7)
+
+    def test_forgotten_before_it_was_said(self) -> None:
+        """Who was forgotten since the store is back is not spoken of."""
+        table = Tokens("l", self.one.sharing.standing, Terms(), capacity=2)
+        for key in "ab":
+            table.spend(key, 1, RATE, BURST, 0.0)
+        table.tell_all()
+        table.spend("c", 1, RATE, BURST, 0.0)
+        self.assertEqual([each.key for each in table.purchases(9, 0.0)], ["b", "c"])
 
     def test_top(self) -> None:
         """Who has spent most, here and elsewhere, comes first."""
@@ -213,5 +264,5 @@ class TokensTests(SynchronousTestCase):
             for asker in askers:
                 if talks:
                     asker.talk()
-                asker.sharing.turn(store.now)
+                asker.turn()
             self.assertLessEqual(total, BURST + RATE * store.now + 3 * 2 * BATCH)
