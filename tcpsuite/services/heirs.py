@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class HandingOver(LineProtocol):
-    """A line protocol of which a command may :meth:`hand_over` the connection."""
+    """A line protocol of which a command may :meth:`hand_over` the connection.
+
+    A class of its own, though one service does so: the others hand nothing over, and what they read, and its
+    end, need not ask whose it is.
+    """
 
     _heir: Any = None
 

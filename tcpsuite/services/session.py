@@ -23,7 +23,8 @@ from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.options import Duration, at_least, between, option
 from tcpsuite.services.heirs import HandingOver
 from tcpsuite.services.lines import Command
-from tcpsuite.services.over_limit import check_verdict, refusal_line
+from tcpsuite.services.logins import Logins
+from tcpsuite.services.over_limit import refusal_line
 from tcpsuite.services.patience import (
     FIRST_BYTE,
     FIRST_BYTE_TIMEOUT,
@@ -101,7 +102,7 @@ class SessionProtocol(HandingOver):
         self._authenticator = authenticator
         self._anonymous = anonymous
         self._user = ""
-        self._login: Verdict | None = None
+        self._logins = Logins(limits)
         self._live: LiveSession | None = None
         self._login_timeout = login_timeout
         self._login_deadline: Deadline | None = None
@@ -117,8 +118,7 @@ class SessionProtocol(HandingOver):
         super().connectionLost(reason)
         self._expect_no_login()
         self._release()
-        if self.limits is not None and self._login is not None:
-            self.limits.logout(self._login)
+        self._logins.leave()
 
     async def login(self, user: str, password: str) -> str:
         """Say who you are.  The password is the rest of the line."""
@@ -133,12 +133,10 @@ class SessionProtocol(HandingOver):
             name = await authenticator.login(user, password, self.connection.host)
         except LoginFailed as error:
             raise ProtocolError("login", str(error)) from None
-        if self.limits is not None:
-            # Only now: who does not know the password takes nothing from who does.
-            self._login = check_verdict(self.limits.login(self.connection, name))
+        # Only now: who does not know the password takes nothing from who does.
+        self._logins.enter(self.connection, name)
         self._user = name
-        self.connection.user = self._user
-        return self._user
+        return name
 
     async def open_session(self, user: str = "") -> str:
         """Open a session; answers its id."""
