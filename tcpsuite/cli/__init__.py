@@ -18,6 +18,7 @@ class LazyGroup(click.Group):
         "check": ("tcpsuite.cli.config", "check"),
         "show-config": ("tcpsuite.cli.config", "show_config"),
         "passwd": ("tcpsuite.cli.passwd", "passwd"),
+        "call": ("tcpsuite.cli.call", "call"),
         "attach": ("tcpsuite.cli.attach", "attach"),
         "pool-size": ("tcpsuite.cli.pool", "pool_size"),
         "explain": ("tcpsuite.cli.looking", "explain"),

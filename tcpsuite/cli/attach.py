@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from tcpsuite.admin.explain import plain
-from tcpsuite.cli.words import seconds_of
+from tcpsuite.cli.words import HOST_AND_PORT, client_string, escaped, seconds_of
 from tcpsuite.core.attaching.dialogue import Login
 from tcpsuite.options import OptionError, Secret
 
@@ -23,7 +23,6 @@ SESSION = "TCPSUITE_SESSION"
 """The environment's words: a command line is for all to see."""
 _LONGEST = 16 * 1024
 """Bytes of a line of a file that holds a secret."""
-_HOST_AND_PORT = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+):)?([0-9]+)")
 _SECRET = ("tls", "ssl", "unix")
 """Endpoints on which nobody overhears what is said, wherever they lead; of others nothing is known."""
 _OPEN_TO_ALL = re.compile(r"unix:(?!.*:mode=)")
@@ -70,7 +69,7 @@ def attach(
     """
     from tcpsuite.config.endpoints import check_client, check_server
 
-    suite = _checked(check_client, _client_string(endpoint), "ENDPOINT")
+    suite = _checked(check_client, client_string(endpoint), "ENDPOINT")
     place = _checked(check_server, _server_string(listen), "--listen")
     if session_file is not None:
         if context.get_parameter_source("session") is ParameterSource.COMMANDLINE:
@@ -137,27 +136,17 @@ def _serve(suite: str, place: str, login: Login | None, session: str, patience: 
         raise click.ClickException(failures[0])
 
 
-def _client_string(text: str) -> str:
-    """``HOST:PORT`` as an endpoint string; anything else as it is."""
-    match = _HOST_AND_PORT.fullmatch(text)
-    return f"tcp:{_escaped(match[1])}:{match[2]}" if match and match[1] else text
-
-
 def _server_string(text: str) -> str:
     """``PORT`` and ``HOST:PORT`` as endpoint strings, and a UNIX socket for nobody else.
 
     Who connects there is the user who has logged in: so all that does not say otherwise is for this machine,
     and this user.
     """
-    match = _HOST_AND_PORT.fullmatch(text)
+    match = HOST_AND_PORT.fullmatch(text)
     if match and match[1] != "tcp":
         host = match[1] or "localhost"
-        return f"tcp:{match[2]}:interface={_escaped('127.0.0.1' if host == 'localhost' else host)}"
+        return f"tcp:{match[2]}:interface={escaped('127.0.0.1' if host == 'localhost' else host)}"
     return f"{text}:mode=600" if _OPEN_TO_ALL.match(text) else text
-
-
-def _escaped(host: str) -> str:
-    return host.strip("[]").replace(":", r"\:")
 
 
 def _is_overheard(suite: str) -> bool:

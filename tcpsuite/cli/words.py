@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 WIDE = 1000
 """Columns where there is no terminal: nobody's lines are broken."""
+HOST_AND_PORT = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+):)?([0-9]+)")
+"""What people write where an endpoint string is asked for."""
+
+
+def client_string(text: str) -> str:
+    """``HOST:PORT`` as an endpoint string; anything else as it is."""
+    match = HOST_AND_PORT.fullmatch(text)
+    return f"tcp:{escaped(match[1])}:{match[2]}" if match and match[1] else text
+
+
+def escaped(host: str) -> str:
+    """A host, of IPv6 too, as it stands in an endpoint string."""
+    return host.strip("[]").replace(":", r"\:")
 
 
 def seconds_of(text: str, argument: str) -> Duration:

@@ -247,7 +247,7 @@ class DemonstrationTests(SynchronousTestCase):
     """What runs when no file is named."""
 
     def test_ports(self) -> None:
-        """Gateway, echo, files, sessions and the admin page, on the ports that the README names."""
+        """Gateway, echo, files, sessions, messages and the admin page, on the ports that the README names."""
         loaded = load(None, environ={"STATE_DIRECTORY": "/s"}, machine=ROOMY)
         config = loaded.config
         ports = {
@@ -259,6 +259,7 @@ class DemonstrationTests(SynchronousTestCase):
             {
                 "gateway": ["7000"], "one": ["7001"], "two": ["7002"], "three": ["7003"], "echo": ["7007"],
                 "files": ["7080"], "file-lines": ["7081"], "sessions": ["7090"],
+                "messages": ["7070"],
             },
         )  # fmt: skip
         self.assertEqual(config.admin.endpoint, ("tcp:7099:interface=127.0.0.1",))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-LISTENERS = ("gateway", "one", "two", "three", "echo", "files", "file-lines", "sessions", "admin")
+LISTENERS = ("gateway", "one", "two", "three", "echo", "files", "file-lines", "sessions", "messages", "admin")
 
 
 def settings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
@@ -119,6 +119,7 @@ def tried(line: str) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         process_group=0,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
     )
     with process:
         assert process.stdin is not None

@@ -238,22 +238,21 @@ class Client:
     def lost(self, lane: Lane, why: str) -> None:
         """A connection is lost, and with it what was asked on it, unless it is asked again."""
         self._retired.discard(lane)
-        repeated = []
-        for asked in [each for each in self.asked.values() if each.lane is lane]:
-            if asked.repeat and self._closed is None:
-                asked.lane = None
-                self._is_over(asked, False)
-                repeated.append(asked)
-            else:
-                self._fail(asked, f"the connection was lost: {why}")
-        self._backlog.put_first(repeated)
         if lane is self._lane:
             self._is_away()
-        else:
-            self._flush()
+        gone = [each for each in self.asked.values() if each.lane is lane]
+        again = [each for each in gone if each.repeat and self._closed is None]
+        for asked in again:
+            asked.lane = None
+            self._is_over(asked, False)
+        self._backlog.put_first(again)
+        for asked in gone:
+            if asked.lane is lane and self.asked.get(asked.number) is asked:
+                self._fail(asked, f"the connection was lost: {why}")
+        self._flush()
         if self._gone is not None and not self._retired:
-            gone, self._gone = self._gone, None
-            gone.callback(None)
+            closed, self._gone = self._gone, None
+            closed.callback(None)
 
     def fail_unsent(self, asked: Asked, why: str) -> None:
         """A request that was not sent will not be."""
@@ -304,7 +303,8 @@ class Client:
         if started is not None and not started.called:
             started.errback(Closed("the client was closed"))
         self._backlog.clear()
-        for asked in tuple(self.asked.values()):
+        while self.asked:  # who hears of one may cancel another
+            asked = next(iter(self.asked.values()))
             if asked.lane is not None and not asked.lane.lost:
                 asked.lane.give_up(asked.number)
             self._fail(asked, "the client was closed")

@@ -181,6 +181,24 @@ class AwayTests(ClientCase):
         self.assertEqual((self.successResultOf(answer), pair.service.slow.bodies), (b"a", [b"b"]))
         self.over(pair)
 
+    def test_closed_from_within(self) -> None:
+        """Who hears that a request is lost may close the client at once, and cancel others."""
+        pair = Pair()
+        client = pair.start()
+        first, second = client.request("slow"), client.request("slow")
+        closed: list[Any] = []
+
+        def end(_: Any) -> None:
+            second.cancel()
+            client.close().addCallback(closed.append)
+
+        first.addErrback(end)
+        second.addErrback(lambda _: "cancelled")
+        pair.carry()
+        pair.lose()
+        self.assertEqual((closed, self.successResultOf(second)), ([None], "cancelled"))
+        self.over(pair)
+
     def test_leaving(self) -> None:
         """When the service goes, what it has in hand is answered, and all else is asked elsewhere."""
         pair = Pair()
