@@ -17,7 +17,7 @@ from tcpsuite.core.mux.frames import (
     Type,
     frame,
 )
-from tcpsuite.core.mux.stream import Stream
+from tcpsuite.core.mux.stream import Piece, Stream
 from tcpsuite.errors import ProtocolError
 
 SYN, ACK, FIN, RST = (int(flag) for flag in Flag)
@@ -56,7 +56,7 @@ class Mux:
         self._theirs = 0
         self._unacknowledged = 0
         self._unopened: OrderedDict[Stream, None] = OrderedDict()
-        self._control: list[bytes] = []
+        self._control: list[Piece] = []
         self._replies = 0
         self._ready: deque[Stream] = deque()
         self._gone_ready = 0  # of those, such as are gone: to look for each at once takes too long
@@ -127,11 +127,7 @@ class Mux:
         """Send some bytes of a stream, as soon as its window and its turn allow."""
         if stream.finished or not data:
             return
-        if stream.queue is None:
-            stream.queue = [data]
-        else:
-            stream.queue.append(data)
-        stream.queued += len(data)
+        stream.put(data)
         if not stream.ready and stream.window and stream not in self._unopened:
             self._make_ready(stream)
 
@@ -179,7 +175,7 @@ class Mux:
             self.going = True
             self._control.append(frame(Type.GO_AWAY, 0, 0, code))
 
-    def take(self, limit: int) -> list[bytes]:
+    def take(self, limit: int) -> list[Piece]:
         """What is to be sent now: about ``limit`` bytes, the streams in turn."""
         out, self._control = self._control, []
         self._replies = 0
@@ -197,7 +193,7 @@ class Mux:
             if count:
                 out.append(HEADER.pack(VERSION, DATA, stream.flags, stream.id, count))
                 stream.flags = 0
-                self._take_queued(stream, count, out)
+                stream.take(count, out)
                 stream.window -= count
                 limit -= count + HEADER_SIZE
             elif stream.flags:
@@ -217,25 +213,6 @@ class Mux:
                 if stream.their_end:
                     self._drop(stream)
         return out
-
-    def _take_queued(self, stream: Stream, count: int, out: list[bytes]) -> None:
-        queue = stream.queue
-        assert queue is not None
-        stream.queued -= count
-        if not stream.queued:
-            out.extend(queue)
-            queue.clear()
-            return
-        used = 0
-        while len(piece := queue[used]) <= count:
-            out.append(piece)
-            count -= len(piece)
-            used += 1
-        del queue[:used]
-        if count:
-            view = memoryview(queue[0])
-            out.append(view[:count])  # type: ignore[arg-type]
-            queue[0] = view[count:]  # type: ignore[call-overload]
 
     def _data(self, stream: Stream | None, length: int) -> None:
         """The header of data; of a stream that is gone, or of ours and not announced yet, it is skipped."""

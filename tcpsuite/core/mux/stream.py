@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tcpsuite.core.mux.frames import INITIAL_WINDOW
+from tcpsuite.core.mux.frames import INITIAL_WINDOW, MAX_FRAME
 from tcpsuite.errors import ProtocolError
+
+SMALL = 1024
+"""Bytes from which on a piece is kept apart from what waits before it."""
+Piece = bytes | bytearray | memoryview
+"""Some of the bytes that are to be sent."""
 
 
 class Stream:
@@ -50,12 +55,42 @@ class Stream:
         self.since = 0.0
         self.epoch = 0.0  # when room was filled last
         self.window = INITIAL_WINDOW
-        self.queue: list[bytes] | None = None  # an empty deque would be the largest part of an idle stream
+        self.queue: list[Piece] | None = None  # an empty deque would be the largest part of an idle stream
         self.queued = 0
         self.watched = False
         self.ready = False  # whether it stands among those that have their turn
         self.finished = False  # whether nothing more is written here; its FIN may still wait
         self.their_end = False  # whether the other side's FIN has come
+
+    def put(self, data: bytes) -> None:
+        """Queue some bytes to be sent.  Small pieces become one: each alone takes a multiple of its size."""
+        self.queued += len(data)
+        if self.queue is None:
+            self.queue = [data]
+        elif len(data) < SMALL and isinstance(last := self.queue[-1], bytearray) and len(last) < MAX_FRAME:
+            last += data
+        else:
+            self.queue.append(bytearray(data) if len(data) < SMALL else data)
+
+    def take(self, count: int, out: list[Piece]) -> None:
+        """Move so many of the bytes that are queued to ``out``."""
+        queue = self.queue
+        assert queue is not None
+        self.queued -= count
+        if not self.queued:
+            out.extend(queue)
+            self.queue = None  # an empty list would be a tenth of an idle stream
+            return
+        used = 0
+        while len(piece := queue[used]) <= count:
+            out.append(piece)
+            count -= len(piece)
+            used += 1
+        del queue[:used]
+        if count:
+            view = memoryview(queue[0])
+            out.append(view[:count])
+            queue[0] = view[count:]
 
     def too_much(self, length: int) -> ProtocolError:
         """Why so many more bytes break the protocol."""

@@ -104,6 +104,19 @@ class StreamTests(SynchronousTestCase):
         self.client.mux.write(ours, b"next")
         self.assertEqual([each[3] for each in frames(sent(self.client.mux))], [MAX_FRAME, 4])
 
+    def test_small_pieces(self) -> None:
+        """Small pieces that wait take little more than their bytes, and arrive in order with large ones."""
+        ours, _ = self.opened()
+        self.client.receive(wire(WINDOW, 0, ours.id, 2**20))
+        said = [bytes([number % 251]) * (2000 if number % 5000 == 0 else 3) for number in range(100_000)]
+        for piece in said:
+            self.client.mux.write(ours, piece)
+        self.assertLess(len(ours.queue or ()), 100)
+        while self.client.mux.has_work:
+            self.server.receive(sent(self.client.mux, 1000))
+            self.client.receive(sent(self.server.mux))
+        self.assertEqual(self.server.read[ours.id], b"".join(said))
+
     def test_emptied(self) -> None:
         """Of a stream that is watched it is told when all that was queued has left, and not before."""
         ours, _ = self.opened()
