@@ -31,6 +31,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from comparison.machine import free_port
+
 MIB = 1024 * 1024
 CONFIG = """
 [listener.gate]
@@ -52,15 +54,6 @@ servers = [{{ name = "only", address = "tcp:127.0.0.1:{server}" }}]
 """
 
 
-def free_ports(number: int) -> list[int]:
-    """Ports where nobody listens."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
-
-
 def connected(port: int, patience: float = 20.0) -> socket.socket:
     """A connection to that port, once somebody listens there."""
     until = time.monotonic() + patience
@@ -75,7 +68,9 @@ def connected(port: int, patience: float = 20.0) -> socket.socket:
 
 @contextmanager
 def running(port: int, folder: Path, *words: str) -> Iterator[None]:
-    """A program that listens on that port, until it is not needed any more."""
+    """A program that listens on that port, until it is not needed any more; on whatever processor is free,
+    for the ways differ in how many programs they take.
+    """
     env = {**os.environ, "STATE_DIRECTORY": str(folder)}
     with (folder / f"{port}.log").open("wb") as log:
         program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=env)
@@ -184,7 +179,7 @@ def cell(figures: list[float], direct: list[float]) -> str:
 @contextmanager
 def ways_to(server: int, folder: Path) -> Iterator[dict[str, int]]:
     """The port of each way to the server at that port."""
-    gateway, sessions, attach = free_ports(3)
+    gateway, sessions, attach = (free_port() for _ in range(3))
     config = folder / f"{server}.toml"
     config.write_text(CONFIG.format(server=server, gateway=gateway, sessions=sessions))
     tcpsuite = (sys.executable, "-m", "tcpsuite")
@@ -222,7 +217,7 @@ def main() -> int:
         options.file = folder / "rows"
         print(f"CPython {platform.python_version()}, {platform.system()} {platform.release()}\n")
         print(f"| | {' | '.join(WAYS)} |\n|---|---|---|---|")
-        (port,) = free_ports(1)
+        port = free_port()
         redis = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "")
         with running(port, folder, *redis), ways_to(port, folder) as ports:
             measure(OF_REDIS, ports, options)

@@ -14,9 +14,7 @@ left out.  The last column is the processor time of the process, without its sta
 from __future__ import annotations
 
 import argparse
-import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,11 +22,17 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
+from comparison import BenchError
+from comparison.machine import busy_seconds, free_port
+from comparison.running import echoes, serving
+from comparison.servers import Kit, Server
+
 RATES = (20_000, 1_000_000, 20_000_000)
 WINDOW = 0.1
 CLOSE, EVEN = 0.05, 0.25
 """Goals: the share by which the rate may be missed, and by which one window may be."""
 CONFIG = """
+state_directory = "{folder}/state"
 drain_timeout = 0
 
 [listener.echo]
@@ -36,41 +40,14 @@ endpoint = "tcp:{echo}:interface=127.0.0.1"
 service = "echo"
 
 [listener.gate]
-endpoint = "tcp:{gate}:interface=127.0.0.1"
+endpoint = "tcp:{port}:interface=127.0.0.1"
 service = "gateway"
 upstream = "back"
-limits = {{ exempt_loopback = false, bandwidth_per_connection = {rate} }}
+limits = { exempt_loopback = false, bandwidth_per_connection = {rate} }
 
 [upstream.back]
-servers = [{{ name = "a", address = "tcp:127.0.0.1:{echo}" }}]
+servers = [{ name = "a", address = "tcp:127.0.0.1:{echo}" }]
 """
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports where nobody listens."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
-
-
-def connected(port: int, patience: float = 20.0) -> socket.socket:
-    """A connection to that port, once somebody listens there."""
-    until = time.monotonic() + patience
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=patience)
-        except ConnectionRefusedError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-
-
-def processor_time(pid: int) -> float:
-    """Seconds of processor time that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def counted(client: socket.socket, seconds: float) -> list[tuple[float, int]]:
@@ -97,22 +74,12 @@ def counted(client: socket.socket, seconds: float) -> list[tuple[float, int]]:
 
 def measure(rate: int, seconds: float, folder: Path) -> str:
     """A row of the table."""
-    echo, gate = free_ports(2)
-    config = folder / "bandwidth.toml"
-    config.write_text(CONFIG.format(rate=rate, echo=echo, gate=gate))
-    words = (sys.executable, "-m", "tcpsuite", "run", str(config))
-    with (folder / "log").open("wb") as log:
-        suite = subprocess.Popen(
-            words, stdout=log, stderr=log, env={**os.environ, "STATE_DIRECTORY": str(folder)}
-        )
-    try:
-        client = connected(gate)
-        before = processor_time(suite.pid)
+    words = {"rate": rate, "echo": free_port()}
+    with serving(Server("tcpsuite", Kit.ours, config=CONFIG), folder / "suite", words, echoes) as suite:
+        client = socket.create_connection(("127.0.0.1", suite.port))
+        before = busy_seconds(suite.process.pid)
         found = counted(client, seconds)
-        spent = processor_time(suite.pid) - before
-    finally:
-        suite.terminate()
-        suite.wait(30)
+        spent = busy_seconds(suite.process.pid) - before
     got = sum(size for _, size in found) / seconds
     windows = [0] * round(seconds / WINDOW)
     for when, size in found:
@@ -141,7 +108,10 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory(prefix="bandwidth-") as folder:
         for rate in given.rate or RATES:
-            print(measure(rate, given.seconds, Path(folder)), flush=True)
+            try:
+                print(measure(rate, given.seconds, Path(folder)), flush=True)
+            except BenchError as error:
+                sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -15,21 +15,22 @@ client that is cut meanwhile is a failure.
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparison.machine import busy_seconds, free_port, raise_file_limit
+from comparison import BenchError
+from comparison.machine import busy_seconds, raise_file_limit
+from comparison.running import listens, serving
+from comparison.servers import Kit, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 CONNECTIONS = 10_000
 SECONDS, ROUNDS = 30.0, 3
@@ -39,7 +40,9 @@ GOAL = 0.01
 SPARE = 300
 """Descriptors that are left for all else."""
 CONFIG = """
-[listener.{name}]
+state_directory = "{folder}/state"
+
+[listener.idle]
 endpoint = "tcp:{port}:interface=127.0.0.1"
 {service}
 
@@ -54,7 +57,7 @@ GATEWAY = """service = "gateway"
 upstream = "back"
 
 [upstream.back]
-servers = [{{ name = "a", address = "tcp:127.0.0.1:{back}" }}]
+servers = [{ name = "a", address = "tcp:127.0.0.1:{back}" }]
 """
 CASES: dict[str, tuple[str, bytes, int]] = {
     "session": ('service = "session"\nanonymous = true', b"OPEN\n", 1),
@@ -71,32 +74,6 @@ CASES: dict[str, tuple[str, bytes, int]] = {
     ),
 }
 """By name: what a listener says, what a client asks, and the descriptors that each connection takes."""
-
-
-@contextmanager
-def serving(name: str, service: str, folder: Path) -> Iterator[tuple[int, int]]:
-    """A tcpsuite with one listener: its process and port, while it runs."""
-    port = free_port()
-    config = folder / f"{name}.toml"
-    config.write_text(CONFIG.format(name=name, port=port, service=service))
-    words = (sys.executable, "-m", "tcpsuite", "run", str(config))
-    with (folder / f"{name}.log").open("wb") as log:
-        environment = {**os.environ, "STATE_DIRECTORY": str(folder / name)}
-        suite = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
-    try:
-        until = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                if suite.poll() is not None or time.monotonic() > until:
-                    raise SystemExit(f"{name} does not start: {log.name}") from None
-                time.sleep(0.05)
-        yield suite.pid, port
-    finally:
-        suite.kill()
-        suite.wait()
 
 
 def visit(number: int, port: int, question: bytes) -> socket.socket:
@@ -130,11 +107,14 @@ def still_there(client: socket.socket) -> bool:
 def measure(name: str, number: int, seconds: float, folder: Path) -> tuple[float, float]:
     """The share of a processor without connections, and with so many."""
     service, question, _ = CASES[name]
+    suite = Server(name, Kit.ours, config=CONFIG)
     with ExitStack() as stack:
-        words = {"root": folder / "root"}
+        words: dict[str, object] = {"service": service, "root": folder / "root"}
         if "{back}" in service:
-            words["back"] = stack.enter_context(serving("back", BACKEND, folder))[1]
-        pid, port = stack.enter_context(serving(name, service.format(**words), folder))
+            back = serving(suite, folder / "back", {"service": BACKEND}, listens)
+            words["back"] = stack.enter_context(back).port
+        started = stack.enter_context(serving(suite, folder / "front", words, listens))
+        pid, port = started.process.pid, started.port
         alone = share(pid, seconds)
         clients = [stack.enter_context(visit(each, port, question)) for each in range(number)]
         found = share(pid, seconds)
@@ -174,7 +154,10 @@ def main() -> None:
             with tempfile.TemporaryDirectory(prefix="idle-") as folder:
                 (Path(folder) / "root").mkdir()
                 (Path(folder) / "root" / "some").write_bytes(b"some\n")
-                found.append(measure(name, number, given.seconds, Path(folder)))
+                try:
+                    found.append(measure(name, number, given.seconds, Path(folder)))
+                except BenchError as error:
+                    sys.exit(str(error))
         print(row(name, number, found), flush=True)
 
 
