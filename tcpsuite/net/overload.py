@@ -23,6 +23,7 @@ from tcpsuite.core.overload import (
     Step,
 )
 from tcpsuite.interfaces import IShrinkable
+from tcpsuite.net.heap import trim
 from tcpsuite.net.memory import gauge
 from tcpsuite.options import Duration, OptionError, Size, between, option
 
@@ -303,16 +304,7 @@ class Garbage:
     def shrink(self) -> None:
         """Collect it, and give it to the system."""
         gc.collect()
-        _trim()
-
-
-def _trim() -> None:
-    """Where the C library is not GNU's there is nothing to call."""
-    import ctypes  # a megabyte, which is never wanted where memory is enough
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+        trim()
 
 
 class Overload:
