@@ -74,7 +74,7 @@ def counted(client: socket.socket, seconds: float) -> list[tuple[float, int]]:
 
 def measure(rate: int, seconds: float, folder: Path) -> str:
     """A row of the table."""
-    words = {"rate": rate, "echo": free_port()}
+    words: dict[str, object] = {"rate": rate, "echo": free_port()}
     with serving(Server("tcpsuite", Kit.ours, config=CONFIG), folder / "suite", words, echoes) as suite:
         client = socket.create_connection(("127.0.0.1", suite.port))
         before = busy_seconds(suite.process.pid)

@@ -17,5 +17,5 @@ halves is a ``Carrier``, of which it has one or none.  What arrives, and what is
     client         the client's half
     program        the end of it towards a program
     link           a connection to the suite
-    turns          of programs that share a session
+    succession     of programs that share a session
 """

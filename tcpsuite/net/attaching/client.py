@@ -18,8 +18,8 @@ from zope.interface import implementer
 
 from tcpsuite.core.attaching.dialogue import Dialogue
 from tcpsuite.net.attaching.attached import Attached
-from tcpsuite.net.attaching.program import ProgramAttachment
-from tcpsuite.net.attaching.turns import Turns
+from tcpsuite.net.attaching.program import Carried
+from tcpsuite.net.attaching.succession import Succession
 from tcpsuite.net.transport import adopt
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ class AttachClient(Factory):
         self.patience = patience
         self.observer = observer
         self.chance = chance
-        self.attachments: set[ProgramAttachment] = set()
+        self.carried: set[Carried] = set()
         self._login = login
         self._session = session
-        self._turns = Turns(reactor) if session else None
+        self._succession = Succession(reactor) if session else None
         self._number = 0
 
     def __repr__(self) -> str:
         kind = "of one session" if self._session else "of a session each"
-        return f"<AttachClient {len(self.attachments)} connections {kind}>"
+        return f"<AttachClient {len(self.carried)} connections {kind}>"
 
     def buildProtocol(self, addr: IAddress | None) -> Attached:
         """For one connection of a program."""
@@ -98,11 +98,11 @@ class AttachClient(Factory):
         near, far = socketpair()
         for each in (near, far):
             each.setblocking(False)
-        attachment = self._new()
+        carried = self._new()
 
         def cancel(_: object) -> None:
-            attachment.begun = None
-            attachment.cut()
+            carried.begun = None
+            carried.cut()
 
         def build(_: object) -> IProtocol:
             protocol = protocolFactory.buildProtocol(UNIXAddress(""))
@@ -118,26 +118,26 @@ class AttachClient(Factory):
             near.close()
             return failure
 
-        begun = attachment.begun = Deferred(cancel)
+        begun = carried.begun = Deferred(cancel)
         connected: Deferred[Any] = begun.addCallback(build).addCallbacks(give, close)
-        adopt(self.clock, far, attachment.program, "")
+        adopt(self.clock, far, carried.program, "")
         return connected
 
-    def _new(self) -> ProgramAttachment:
+    def _new(self) -> Carried:
         self._number += 1
-        return ProgramAttachment(self, self._number, Dialogue(self._login, self._session), self._turns)
+        return Carried(self, self._number, Dialogue(self._login, self._session), self._succession)
 
     def stop(self) -> Deferred[Any]:
         """Reset all connections, tell the suite, and close the sessions that were opened.
 
         :return: fires when that is done, at the latest after :data:`GRACE`: sessions that are left expire.
         """
-        leaving = tuple(self.attachments)
-        for attachment in leaving:
-            attachment.stop()
-        return DeferredList([attachment.ended for attachment in leaving]).addTimeout(GRACE, self.clock)
+        leaving = tuple(self.carried)
+        for each in leaving:
+            each.stop()
+        return DeferredList([each.ended for each in leaving]).addTimeout(GRACE, self.clock)
 
     def cut(self) -> None:
         """Reset all connections, and tell nobody."""
-        for attachment in tuple(self.attachments):
-            attachment.cut()
+        for each in tuple(self.carried):
+            each.cut()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tcpsuite.core.attaching.dialogue import Dialogue
     from tcpsuite.core.attaching.events import Event
     from tcpsuite.net.attaching.client import AttachClient
-    from tcpsuite.net.attaching.turns import Turns
+    from tcpsuite.net.attaching.succession import Succession
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before the first try to go on, and before each later one, at most: a pause is a random part of
@@ -40,17 +40,19 @@ log = Logger()
 _longest = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, 2.0, float)
 
 
-class ProgramAttachment:
+class Carried:
     """One connection of a program, and all that carries it.
 
     :param number: by which events name it.
-    :param turns: of those that share a session; ``None`` when it has its own.
+    :param succession: of those that share a session; ``None`` when it has its own.
     :ivar program: the protocol of the program's connection: all begins when that is made.
     :ivar begun: fires when it is attached, or fails as that failed, for who sets it.
     :ivar ended: fires when nothing is left of it; cancelled, it ends at once.
     """
 
-    def __init__(self, client: AttachClient, number: int, dialogue: Dialogue, turns: Turns | None) -> None:
+    def __init__(
+        self, client: AttachClient, number: int, dialogue: Dialogue, succession: Succession | None
+    ) -> None:
         self.clock = client.clock
         self.program = Program(self)
         self.begun: Deferred[None] | None = None
@@ -58,7 +60,7 @@ class ProgramAttachment:
         self._client = client
         self._number = number
         self._dialogue = dialogue
-        self._turns = turns
+        self._succession = succession
         self._running: Deferred[None] | None = None
         self._link: Link | None = None
         self._tries = 0
@@ -67,11 +69,11 @@ class ProgramAttachment:
         self._hurried = False
 
     def __repr__(self) -> str:
-        return f"<ProgramAttachment {self._number} {self.program!r}>"
+        return f"<Carried {self._number} {self.program!r}>"
 
     def begin(self) -> None:
         """The program's connection is made."""
-        self._client.attachments.add(self)
+        self._client.carried.add(self)
         self._running = Deferred.fromCoroutine(self._run())
 
     def program_lost(self) -> None:
@@ -83,8 +85,8 @@ class ProgramAttachment:
 
     def over(self) -> None:
         """Both ways have ended, or it was cut."""
-        if self._turns is not None:
-            self._turns.end(self.program)
+        if self._succession is not None:
+            self._succession.end(self.program)
         if self._link is not None:
             self._link.leave()
 
@@ -120,7 +122,7 @@ class ProgramAttachment:
         except CancelledError:
             pass
         finally:
-            self._client.attachments.discard(self)
+            self._client.carried.discard(self)
             self.ended.callback(None)
 
     async def _carry(self) -> None:
@@ -128,8 +130,8 @@ class ProgramAttachment:
 
         :raises RemoteError: when it cannot go on.
         """
-        if self._turns is not None:
-            await self._turns.begin(self.program, self._client.patience)
+        if self._succession is not None:
+            await self._succession.begin(self.program, self._client.patience)
         while not self.program.is_over:
             self._since = self.clock.seconds()
             beginning = Deferred.fromCoroutine(self._begin())
@@ -253,19 +255,19 @@ class ProgramAttachment:
 class Program(Attached):
     """The protocol of a program's connection."""
 
-    def __init__(self, attachment: ProgramAttachment) -> None:
-        super().__init__(attachment.clock, attachment.over, lambda: None)
-        self._attachment = attachment
+    def __init__(self, carried: Carried) -> None:
+        super().__init__(carried.clock, carried.over, lambda: None)
+        self._carried = carried
 
     def connectionMade(self) -> None:
         """It begins."""
         super().connectionMade()
-        self._attachment.begin()
+        self._carried.begin()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is gone."""
         super().connectionLost(reason)
-        self._attachment.program_lost()
+        self._carried.program_lost()
 
     def give_up(self) -> None:
         """Reset it, and have the other half told, though the program is gone and its server speaks on."""

@@ -67,7 +67,7 @@ class AttachCase(SynchronousTestCase):
 
     def nothing_left(self) -> None:
         """All is as it was before the first program."""
-        self.assertEqual((self.client.attachments, self.clock.getDelayedCalls()), (set(), []))
+        self.assertEqual((self.client.carried, self.clock.getDelayedCalls()), (set(), []))
 
     def leave(self, program: ScriptedTransport) -> None:
         """A program and its server close, in this order."""

@@ -31,9 +31,7 @@ class CarriedTests(AttachCase):
         self.leave(program)
         self.assertEqual(self.suite.said[3:], ["LOGIN alice open sesame", f"RESUME {ID}", "CLOSE"])
         self.suite.run()
-        self.assertEqual(
-            (self.client.attachments, self.clock.getDelayedCalls(), self.events), (set(), [], [])
-        )
+        self.assertEqual((self.client.carried, self.clock.getDelayedCalls(), self.events), (set(), [], []))
 
     def test_closing(self) -> None:
         """A session that cannot be closed now is closed a little later; one that is gone needs not be."""
@@ -67,8 +65,8 @@ class CarriedTests(AttachCase):
     def test_repr(self) -> None:
         """Each tells its state in a line."""
         self.program()
-        (attachment,) = self.client.attachments
-        self.assertRegex(repr(attachment), "<ProgramAttachment 1 <Attached .* by <FramedCarrier open>>>")
+        (carried,) = self.client.carried
+        self.assertRegex(repr(carried), "<Carried 1 <Attached .* by <FramedCarrier open>>>")
         self.assertEqual(repr(self.client), "<AttachClient 1 connections of a session each>")
         link = self.suite.visits[0].near.protocol
         self.assertEqual(repr(link), "<Link <FramedCarrier open>>")
@@ -156,7 +154,7 @@ class CarriedTests(AttachCase):
         self.run_for(1)
         self.assertTrue(self.suite.server.disconnected)
         self.suite.server.settle()
-        self.assertEqual((self.suite.said[-1], self.client.attachments, self.events), ("CLOSE", set(), []))
+        self.assertEqual((self.suite.said[-1], self.client.carried, self.events), ("CLOSE", set(), []))
 
     def test_killed(self) -> None:
         """Of a program that is killed while its server speaks the server is reset."""
@@ -168,7 +166,7 @@ class CarriedTests(AttachCase):
         program.lose(ConnectionLost())
         self.suite.run()
         self.assertTrue(self.suite.server.disconnected)
-        self.assertEqual((self.suite.said[-1], self.client.attachments), ("CLOSE", set()))
+        self.assertEqual((self.suite.said[-1], self.client.carried), ("CLOSE", set()))
 
     def test_reset_before(self) -> None:
         """Of a program that was gone before the suite knew of it, that hears nothing."""
@@ -177,7 +175,7 @@ class CarriedTests(AttachCase):
         program.lose(ConnectionLost())
         self.suite.away = False
         self.run_for(10)
-        self.assertEqual((self.suite.said, self.client.attachments), ([], set()))
+        self.assertEqual((self.suite.said, self.client.carried), ([], set()))
 
     def test_silence(self) -> None:
         """A carrier from which nothing comes, not even its end, is given up, and another one goes on."""

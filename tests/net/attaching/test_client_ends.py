@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionLost
 from tcpsuite.core.attaching.events import Away, Back, Cut
 from tcpsuite.net.attaching.client import GRACE, AttachClient
 from tcpsuite.net.attaching.link import STEP
-from tcpsuite.net.attaching.turns import TURN
+from tcpsuite.net.attaching.succession import OVERLAP
 from tcpsuite.options import OptionError
 from tcpsuite.testing.endpoints import ScriptedEndpoint
 from tests.support.attaching import ID, taken
@@ -249,7 +249,7 @@ class OneSessionTests(AttachCase):
     def test_second_is_refused(self) -> None:
         """While one is attached, another is reset soon; the first goes on."""
         first, second = self.program(), self.program()
-        self.run_for(TURN)
+        self.run_for(OVERLAP)
         self.assertTrue(second.disconnected)
         second.settle()
         self.assertEqual(str(self.events[0]), "connection 2 is reset: the session's one connection is in use")
@@ -263,7 +263,7 @@ class OneSessionTests(AttachCase):
         first = self.program()
         first.finish()
         second = self.program()
-        self.run_for(5 * TURN)
+        self.run_for(5 * OVERLAP)
         self.assertEqual(self.suite.mark, "0000000000000001")
         self.from_server(b"late answer")
         self.suite.server.finish()

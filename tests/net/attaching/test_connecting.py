@@ -48,7 +48,7 @@ async def test_ended_before(way: str) -> None:
         await waiting
     if ended is not None:
         await ended
-    assert not client.attachments
+    assert not client.carried
 
 
 @pytest_twisted.ensureDeferred
@@ -60,7 +60,7 @@ async def test_cancelled() -> None:
     waiting.cancel()
     with pytest.raises(CancelledError):
         await waiting
-    assert (client.attachments, endpoint.cancelled) == (set(), 1)
+    assert (client.carried, endpoint.cancelled) == (set(), 1)
 
 
 @pytest.mark.parametrize("error", [NoProtocol, ZeroDivisionError])

@@ -11,11 +11,11 @@ from tcpsuite.errors import ConnectFailed
 if TYPE_CHECKING:
     from tcpsuite.net.attaching.attached import Attached
 
-TURN = 1.0
+OVERLAP = 1.0
 """Seconds in which the program before may be seen to have closed: the next one is often started at once."""
 
 
-class Turns:
+class Succession:
     """Of one session's connection.
 
     :param clock: an ``IReactorTime``.
@@ -32,7 +32,7 @@ class Turns:
         :raises ConnectFailed: when that takes longer; soon, when that program is not about to end.
         """
         try:
-            await self._lock.acquire().addTimeout(TURN, self._clock, _in_use)
+            await self._lock.acquire().addTimeout(OVERLAP, self._clock, _in_use)
         except ConnectFailed:
             if self._holder is not None and self._holder.outgoing.last is None:
                 raise
