@@ -184,7 +184,7 @@ class Held(Protocol):
         stream = beneath(transport)
         if transport.disconnecting or stream.disconnecting or stream.producer is not None:
             return False
-        if isinstance(stream, FileDescriptor) and not _at_rest(stream):
+        if not (_at_rest(stream) if isinstance(stream, FileDescriptor) else getattr(stream, "at_rest", True)):
             return False
         if self._taker is not None and stream is transport and transport.protocol is not self:
             # It speaks TLS now, or serves another protocol.

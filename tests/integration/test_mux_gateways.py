@@ -17,7 +17,7 @@ from tests.integration.support.cutter import Cutter
 from tests.integration.support.postgres import USER, Postgres, psql
 from tests.integration.support.programs import free_port, need, run, wait_until
 from tests.integration.support.redis import Redis
-from tests.integration.support.suites import Suite
+from tests.integration.support.suites import BIN, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,13 +84,13 @@ def gateways(running: ExitStack, tmp_path: Path) -> Callable[..., Gateways]:
     def begin(text: str, folder: Path, ports: dict[str, int]) -> Suite:
         return running.enter_context(Suite(text, folder, ports=ports)).started()
 
-    def start(text: str = CORE, **ports: int) -> Gateways:
+    def start(text: str = CORE, edge: str = EDGE, **ports: int) -> Gateways:
         folders = [tmp_path / name for name in ("core", "edge")]
         for folder in folders:
             folder.mkdir()
         core = begin(text, folders[0], ports)
         cutter = running.enter_context(Cutter(core.ports["back"]))
-        return Gateways(core, begin(EDGE, folders[1], {"way": cutter.port}), cutter)
+        return Gateways(core, begin(edge, folders[1], {"way": cutter.port}), cutter)
 
     return start
 
@@ -115,6 +115,23 @@ def test_redis(gateways: Callable[..., Gateways], running: ExitStack, tmp_path: 
     assert "requests per second" in done.stdout
     assert "rror" not in done.stdout
     assert 1 <= both.carriers()["open"] <= 2
+    both.finish()
+
+
+def test_warm_streams(gateways: Callable[..., Gateways]) -> None:
+    """Streams are opened ahead, as connections are, and one that is killed is cut, with none beside it."""
+    both = gateways(ECHO, f'{EDGE}pool = {{ mode = "preconnect" }}\n')
+    wait_until(lambda: both.edge.status()["upstreams"]["core"]["servers"][0]["pool"]["warm"], "some are warm")
+    with both.connect() as client:
+        assert echoed(client, b"warm") == b"warm"
+        admin = f"http://127.0.0.1:{both.edge.ports['admin']}"
+        done = run(BIN / "tcpsuite", "server", "core/core", "kill-connections", "--admin", admin)
+        assert done.stdout == "core/core: 1 connection cut\n"
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    with both.connect() as client:
+        assert echoed(client, b"again") == b"again"
+    assert both.carriers()["lost"] == {}
     both.finish()
 
 
@@ -218,7 +235,9 @@ def test_the_core_drains(gateways: Callable[..., Gateways]) -> None:
 
 
 def test_the_limit_by_address(gateways: Callable[..., Gateways]) -> None:
-    """Who may have one connection less than it wants is refused before its first stream."""
+    """Who may have one connection less than it wants is refused before its first stream, and no client is
+    lost by that.
+    """
     both = gateways(ECHO.replace("connections_per_ip = 5", "connections_per_ip = 1"))
     with both.connect() as first, both.connect() as second:
         assert echoed(first, b"one") == b"one"

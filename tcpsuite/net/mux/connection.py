@@ -50,6 +50,7 @@ class MuxConnection(Protocol):
     :ivar mux: the streams.
     :ivar why: why this side gave it up, for people; empty while it did not.
     :ivar cause: the same in one word, to count by.
+    :ivar answered: whether the other side has answered a ping.
     :ivar shaken: whether TLS has begun, where it is to.
     """
 
@@ -68,7 +69,7 @@ class MuxConnection(Protocol):
         self.options = options or MuxOptions()
         self.mux = Mux(client, self.options.limits)
         self.why = self.cause = ""
-        self.shaken = False
+        self.answered = self.shaken = False
         self.connected_now = False
         self._factory = factory
         self._clock = clock
@@ -98,11 +99,12 @@ class MuxConnection(Protocol):
         self._used = self._clock.seconds()
         self.transport.registerProducer(self, True)
         self._set_ping()
-        self.send_soon()
+        self.ping()  # until a round trip is known no window grows
 
     def handshakeCompleted(self) -> None:
-        """TLS has begun."""
+        """TLS has begun; the ping before it has measured that too, and its answer is not waited for."""
         self.shaken = True
+        self.ping()
 
     def dataReceived(self, data: bytes) -> None:
         """Frames have come."""
@@ -341,6 +343,7 @@ class MuxConnection(Protocol):
     def _ponged(self, number: int) -> None:
         since = self._pinged_at.pop(number, None)
         if since is not None:
+            self.answered = True
             took = self._clock.seconds() - since
             self.mux.round_trip = min(self.mux.round_trip or took, took)
 

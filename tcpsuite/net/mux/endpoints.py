@@ -37,6 +37,8 @@ MAX_STREAMS = 10_000
 """Streams that one connection carries at once, unless the string says otherwise."""
 IDLE = 300.0
 """Seconds without a stream after which a connection of a trunk is closed: another one is soon made."""
+RETRY = 1.0
+"""Seconds until one more connection is tried behind one that came to nothing, while there are others."""
 OF_TRUNKS = MuxOptions(idle_timeout=IDLE)
 
 
@@ -112,7 +114,8 @@ class Trunk:
     """The connections to one other side, for all who want a stream to it.
 
     They are made when somebody wants one, up to ``connections`` of them, and the one with the fewest streams
-    is used.  When none can be made, who waits hears why; the next one to ask has it tried again.
+    is used: of those that have answered, for one that was accepted may yet be refused.  When none
+    can be made, who waits hears why; the next one to ask has it tried again.
 
     :param endpoint: makes them.
     :param connections: how many there are at most.
@@ -133,6 +136,7 @@ class Trunk:
         self.connections = Carriers(clock)
         self._most = connections
         self._max_streams = max_streams
+        self._not_before = 0.0  # when one more is worth a try, while there are others
         self._dialing: list[Deferred[Any]] = []
         self._waiting: dict[Deferred[Any], IProtocolFactory] = {}
 
@@ -154,10 +158,10 @@ class Trunk:
             connections carry as many as they may.
         """
         usable = [each for each in self.connections if self._has_room(each)]
-        best = min(usable, key=lambda each: len(each.mux.streams), default=None)
+        best = min(usable, key=lambda each: (not each.answered, len(each.mux.streams)), default=None)
         answer: Deferred[Any] = Deferred(self._cancel)
         if best is not None:
-            if best.mux.streams:
+            if best.mux.streams and self.clock.seconds() >= self._not_before:
                 self._dial()  # for those to come
             self._open_on(best, answer, factory)
         else:
@@ -170,6 +174,8 @@ class Trunk:
     def lost(self, connection: MuxConnection, _reason: Failure) -> None:
         """A connection was lost."""
         self.connections.lost(connection)
+        if not connection.answered:
+            self._not_before = self.clock.seconds() + RETRY
 
     def close(self) -> Deferred[None]:
         """Close all connections behind what is queued on them, and make none for those who wait.  Fires when
@@ -195,10 +201,12 @@ class Trunk:
     def _connected(self, connection: MuxConnection, dialing: Deferred[Any]) -> None:
         self._dialing.remove(dialing)
         self.connections.add(connection)
+        connection.ping()
         self._serve(None)
 
     def _failed(self, failure: Failure, dialing: Deferred[Any]) -> None:
         self._dialing.remove(dialing)
+        self._not_before = self.clock.seconds() + RETRY
         self._serve(failure)
 
     def _serve(self, failure: Failure | None) -> None:

@@ -85,6 +85,11 @@ class StreamTransport(Counting):
         """Who produces what is written; ``None`` for nobody.  A pool asks whether a stream is at rest."""
         return self._producer
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is left of who had it: nothing unsent or untold, and both halves open."""
+        return not (self.stream.queued or self._held or self._ended or self._write_closing)
+
     def unsent(self) -> int:
         """Bytes that it was given, and that have not left: beyond that nothing is known of one stream."""
         return self.stream.queued

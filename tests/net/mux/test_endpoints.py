@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.connection import MuxConnection
-from tcpsuite.net.mux.endpoints import IDLE, Trunk
-from tests.core.mux.wire import ACK, WINDOW, wire
+from tcpsuite.net.mux.endpoints import IDLE, RETRY, Trunk
+from tests.core.mux.wire import ACK, PING, WINDOW, wire
 from tests.net.mux.ends import Echo, Ends, Heard, Made, Wire
 
 
@@ -32,12 +32,14 @@ class Dialled:
         self.asked.append((factory, answer))
         return answer
 
-    def made(self) -> MuxConnection:
-        """The first one asked for is there."""
+    def made(self, answers: bool = True) -> MuxConnection:
+        """The first one asked for is there, and its other side answers."""
         factory, answer = self.asked.pop(0)
         connection: MuxConnection = factory.buildProtocol(None)
         connection.makeConnection(Wire())
         answer.callback(connection)
+        if answers:
+            connection.dataReceived(wire(PING, ACK, 0, 1))
         return connection
 
     def failed(self) -> None:
@@ -79,6 +81,32 @@ class TrunkTests(SynchronousTestCase):
             self.successResultOf(trunk.open(Made(Heard)))
         self.assertEqual((len(first.mux.streams), len(second.mux.streams)), (3, 2))
         self.assertEqual(self.dialled.asked, [])
+
+    def test_unproven(self) -> None:
+        """One that has not answered yet is left alone while another has: it may have been refused.  When it
+        has, none is made for a second.
+        """
+        trunk = self.trunk(connections=2)
+        first = trunk.open(Made(Heard))
+        self.dialled.made(answers=False)
+        proven = self.successResultOf(first).transport._connection
+        trunk.open(Made(Heard))
+        refused = self.dialled.made(answers=False)
+        proven.dataReceived(wire(PING, ACK, 0, 1))
+        for _ in range(3):
+            self.successResultOf(trunk.open(Made(Heard)))
+        self.assertEqual((len(proven.mux.streams), len(refused.mux.streams)), (5, 0))
+        refused.connectionLost()
+        trunk.open(Made(Heard))
+        self.assertEqual(self.dialled.asked, [])
+        self.clock.advance(RETRY)
+        trunk.open(Made(Heard))
+        self.dialled.failed()
+        trunk.open(Made(Heard))
+        self.assertEqual(self.dialled.asked, [])
+        self.clock.advance(RETRY)
+        trunk.open(Made(Heard))
+        self.assertEqual(len(self.dialled.asked), 1)
 
     def test_full(self) -> None:
         """No connection carries more streams than it may."""

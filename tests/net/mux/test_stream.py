@@ -187,6 +187,27 @@ class StreamTransportTests(SynchronousTestCase):
         self.carry()
         self.assertEqual(self.theirs.data, b"later")
 
+    def test_at_rest(self) -> None:
+        """One with nothing left on it, and both halves open, may be lent to somebody else."""
+        transport = self.theirs.transport
+        self.assertTrue(transport.at_rest)
+        transport.write(b"waits for its turn")
+        self.assertFalse(transport.at_rest)
+        self.carry()
+        self.assertTrue(transport.at_rest)
+        transport.pauseProducing()
+        self.ours.transport.write(b"unread")
+        self.carry()
+        self.assertFalse(transport.at_rest)
+        transport.resumeProducing()
+        self.carry()
+        self.assertTrue(transport.at_rest)
+        transport.loseWriteConnection()
+        self.assertFalse(transport.at_rest)
+        self.ours.transport.loseWriteConnection()
+        self.carry()
+        self.assertFalse(transport.at_rest)
+
     def test_stop_producing(self) -> None:
         """Who wants nothing more closes it."""
         self.theirs.transport.stopProducing()
