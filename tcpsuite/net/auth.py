@@ -11,6 +11,7 @@ import stat
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from math import ceil
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,6 @@ from tcpsuite.core.passwords import (
 )
 from tcpsuite.errors import LoginFailed, StartError
 from tcpsuite.net.heap import keep_one
-from tcpsuite.net.login_turns import LoginTurns
 from tcpsuite.net.shield import shield
 from tcpsuite.options import FilePath, OptionError, between, option
 
@@ -139,7 +139,7 @@ class ScryptPasswordFile:
         :class:`~tcpsuite.errors.LoginFailed` when too many wait already.
         """
         if len(self._hashing.waiting) >= HASHES_WAITING:
-            return fail(LoginFailed("too many logins at once", "limit"))
+            return fail(LoginFailed("too many logins at once"))
         user = credentials.username.decode()
         work = partial(self._check, user, credentials.password.decode())
         # Who leaves meanwhile does not make room for one more hash: its thread is still at work.
@@ -203,7 +203,8 @@ class Authenticator:
     ) -> None:
         self.allow_plaintext = allow_plaintext
         self._portal = Portal(Accounts(), [checker])
-        self._turns = LoginTurns(Lockout(failures_per_minute), clock)
+        self._clock = clock
+        self._lockout = Lockout(failures_per_minute)
         self._checker = checker
 
     def __repr__(self) -> str:
@@ -234,28 +235,27 @@ class Authenticator:
         """Log in.
 
         :param host: the address that failures are counted for; empty for a UNIX peer.
-        :return: fires with the user's name, when as many others of that address have been checked that all
-            under way may be wrong; fails with :class:`~tcpsuite.errors.LoginFailed`, at once when the address
-            has failed too often.  It takes as long for a user who does not exist.
+        :return: fires with the user's name; fails with :class:`~tcpsuite.errors.LoginFailed`, at once when
+            the address has failed too often.  It takes as long for a user who does not exist.
         """
-        return Deferred.fromCoroutine(self._login(user, password, host))
+        # Who leaves meanwhile is judged all the same: by what it tried, not by its haste.
+        return shield(Deferred.fromCoroutine(self._login(user, password, host)))
 
     async def _login(self, user: str, password: str, host: str) -> str:
-        await self._turns.begin(host)
-        # Who leaves from here on is judged all the same: by what it tried, not by its haste.
-        return await shield(Deferred.fromCoroutine(self._check(user, password, host)))
-
-    async def _check(self, user: str, password: str, host: str) -> str:
+        wait = self._lockout.attempt(host, self._clock.seconds())
+        if wait:
+            raise LoginFailed(f"too many failed logins; try again in {ceil(wait)} s")
         credentials = UsernamePassword(user.encode(), password.encode())
         account: Any
-        failed = False
         try:
             _, account, _ = await self._portal.login(credentials, None, IAccount)
         except UnauthorizedLogin:
-            failed = True
             raise LoginFailed("the user or the password is not right") from None
-        finally:
-            self._turns.end(host, failed=failed)
+        except LoginFailed:
+            # Nothing was tried.
+            self._lockout.take_back(host, self._clock.seconds())
+            raise
+        self._lockout.take_back(host, self._clock.seconds())
         return str(account.name)
 
 
