@@ -67,7 +67,7 @@ class ListenerConfig:
         check=_some_endpoint,
     )
     service: ServiceName = option(
-        NOTHING, "What it serves: echo, files, session, gateway, or a plugin's name."
+        NOTHING, "What it serves: echo, files, session, message, gateway, or a plugin's name."
     )
     idle_timeout: Duration = option(
         Duration(120.0),
