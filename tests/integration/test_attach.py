@@ -25,7 +25,7 @@ from tcpsuite.errors import ProtocolError
 from tcpsuite.net.attaching.client import AttachClient
 from tcpsuite.net.auth import set_password
 from tcpsuite.net.connecting import server_endpoint
-from tests.integration.support.attach import Attach
+from tests.integration.support.attach import SUITE, Attach, suite_for
 from tests.integration.support.cutter import Cutter
 from tests.integration.support.postgres import USER, Postgres, psql
 from tests.integration.support.programs import PATIENCE, Program, free_port, need, run, wait_until
@@ -40,33 +40,10 @@ if TYPE_CHECKING:
     from tcpsuite.core.attaching.events import Event
     from tests.integration.support.suites import Suite
 
-SUITE = """
-[listener.sessions]
-endpoint = "tcp:<sessions>:interface=127.0.0.1"
-service = "session"
-anonymous = true
-
-[sessions]
-store = "memory"
-upstream = "db"
-attach_timeout = "{timeout}"
-
-[upstream.db]
-servers = [{{ name = "only", address = "tcp:127.0.0.1:<server>" }}]
-
-[listener.echo]
-endpoint = "tcp:<echo>:interface=127.0.0.1"
-service = "echo"
-"""
 CUTS = 10
 ROWS = 500_000
 ROW = "SELECT g, repeat(md5(g::text), 3) FROM generate_series(1, {}) g"
 MESSAGES = 10_000
-
-
-def suite_for(serve: Callable[..., Suite], server: int, timeout: str = "2m") -> Suite:
-    """A suite whose sessions have connections to a server on that port."""
-    return serve(SUITE.format(timeout=timeout), ports={"server": server})
 
 
 def places(volume: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""``tcpsuite attach``, as a real process."""
+"""``tcpsuite attach``, as a real process, and a suite for it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,35 @@ from typing import TYPE_CHECKING, Self
 from tests.integration.support.programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tests.integration.support.suites import Suite
+
 COMMAND = (sys.executable, "-m", "tcpsuite", "attach")
+SUITE = """
+[listener.sessions]
+endpoint = "tcp:<sessions>:interface=127.0.0.1"
+service = "session"
+anonymous = true
+
+[sessions]
+store = "memory"
+upstream = "db"
+attach_timeout = "{timeout}"
+
+[upstream.db]
+servers = [{{ name = "only", address = "tcp:127.0.0.1:<server>" }}]
+
+[listener.echo]
+endpoint = "tcp:<echo>:interface=127.0.0.1"
+service = "echo"
+"""
+
+
+def suite_for(serve: Callable[..., Suite], server: int, timeout: str = "2m") -> Suite:
+    """A suite whose sessions have connections to a server on that port."""
+    return serve(SUITE.format(timeout=timeout), ports={"server": server})
 
 
 class Attach(Program):
