@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tcpsuite import __version__
 from tcpsuite.admin.manhole import socket_path
-from tcpsuite.net.endpoints import Parts, reachable
+from tcpsuite.net.endpoints import Parts, carrier_of, reachable
 from tcpsuite.plugin import service_types
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
                 if port
                 else f"socat - UNIX-CONNECT:{host}"
             )
+            example = _by_command(example, host, port, carried=bool(carrier_of(endpoint)))
             if Parts.of(endpoint).type in TLS:
                 example = _over_tls(example, host, port)
             yield listener.name, address, listener.service, example
@@ -70,6 +71,12 @@ def _rows(suite: Any) -> Iterator[tuple[str, str, str, str]]:
 
 def _curl(host: str, port: int) -> str:
     return f"http://{host}:{port}" if port else f"--unix-socket {shlex.quote(host)} http://localhost"
+
+
+def _by_command(example: str, host: str, port: int, carried: bool) -> str:
+    """The same by our own command, if it is by that: where it is, and by which endpoint it gets there."""
+    place = f"mux:tcp:{host}:{port}" if carried else f"{host}:{port}"
+    return example.replace(f"tcpsuite call {host}:{port}", f"{_command()} call {place}")
 
 
 def _over_tls(example: str, host: str, port: int) -> str:

@@ -12,6 +12,7 @@ from tcpsuite.config.schema import Config, ListenerConfig, ServiceName
 from tcpsuite.options import DirectoryPath, Endpoints
 from tcpsuite.services.echo import EchoOptions
 from tcpsuite.services.files import FilesOptions
+from tcpsuite.services.message import MessageOptions
 from tcpsuite.services.session import SessionOptions
 
 
@@ -89,6 +90,16 @@ class TlsTests(SynchronousTestCase):
                 "echo hello | nc -N 127.0.0.1 7003",
             ],
         )
+
+
+class CommandTests(SynchronousTestCase):
+    """A message service is tried by our own command."""
+
+    def test_lines(self) -> None:
+        """It is called where it lies, and gets to a stream by an endpoint of streams."""
+        plain, carried = example("message", MessageOptions(), "tcp:0", "mux:tcp:0")
+        self.assertTrue(plain.endswith("tcpsuite call 127.0.0.1:7001 echo hello"), plain)
+        self.assertTrue(carried.endswith("tcpsuite call mux:tcp:127.0.0.1:7002 echo hello"), carried)
 
 
 class ManholeTests(SynchronousTestCase):

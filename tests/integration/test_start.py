@@ -119,7 +119,6 @@ def tried(line: str) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         process_group=0,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
     )
     with process:
         assert process.stdin is not None
