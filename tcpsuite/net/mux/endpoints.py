@@ -201,7 +201,6 @@ class Trunk:
     def _connected(self, connection: MuxConnection, dialing: Deferred[Any]) -> None:
         self._dialing.remove(dialing)
         self.connections.add(connection)
-        connection.ping()
         self._serve(None)
 
     def _failed(self, failure: Failure, dialing: Deferred[Any]) -> None:

@@ -110,7 +110,7 @@ class StreamFaultTests(SynchronousTestCase):
         )
         (theirs,) = ends.served.protocols
         self.assertEqual((theirs.data, theirs.told), (b"in vain", ["their end", "lost ConnectionLost"]))
-        self.assertEqual(frames(ends.server.transport.value()), [])
+        self.assertEqual({each[0] for each in frames(ends.server.transport.value())}, {PING})
 
 
 class KeepingTests(SynchronousTestCase):
@@ -173,5 +173,8 @@ async def test_a_fault_is_told() -> None:
     listener = await client.connect(Factory.forProtocol(Listener))
     listener.transport.write(wire(WINDOW, SYN, 1) + wire(PING, SYN, 0, 7) + wire(WINDOW, SYN, 1))
     await listener.gone
-    assert frames(listener.data) == [(PING, ACK, 0, 7, b""), (GO_AWAY, 0, 0, 1, b"")]
+    assert [each for each in frames(listener.data) if each[:2] != (PING, SYN)] == [
+        (PING, ACK, 0, 7, b""),
+        (GO_AWAY, 0, 0, 1, b""),
+    ]
     await port.stopListening()
