@@ -8,7 +8,7 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
-from tcpsuite.core.attaching.frames import Frame, FrameReader, Kind, broken, passed
+from tcpsuite.core.attaching.frames import END, Frame, FrameReader, Kind, broken, passed
 from tcpsuite.errors import ProtocolError
 from tcpsuite.net.attaching.carriers import BEAT, BEATS_MISSED
 from tests.support.carrying import End, Line, Pair
@@ -107,7 +107,7 @@ class JoinedTests(SynchronousTestCase):
         self.near.reset()
         self.pair.run()
         self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
-        self.assertFalse(self.far.transport.disconnected)
+        self.assertEqual((self.far.attached.incoming.last, self.far.transport.disconnected), (END, False))
 
     def test_tls(self) -> None:
         """TLS has no half-close: a FIN closes the whole."""
