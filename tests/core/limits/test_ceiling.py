@@ -57,3 +57,16 @@ class CeilingTests(SynchronousTestCase):
         self.assertFalse(large.full)
         small.leave()
         self.assertEqual(room.taken, 0)
+
+    def test_beside_another(self) -> None:
+        """One beside another is as high, counts by itself, and shares its room, in parts of its own."""
+        room = Room(4)
+        streams = Ceiling(2, room, 2)
+        carriers = streams.beside(1)
+        self.assertTrue(carriers.enter())
+        self.assertTrue(streams.enter())
+        self.assertEqual(room.taken, 3)
+        self.assertFalse(streams.enter())
+        self.assertTrue(carriers.enter())
+        self.assertFalse(carriers.enter())
+        self.assertEqual(repr(carriers), "<Ceiling 2 of 2>")
