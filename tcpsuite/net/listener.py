@@ -170,6 +170,9 @@ class Listener:
     def cut(self, reason: Reason, detail: str) -> None:
         """End every connection now, for that reason."""
         self.admission.cut(reason, detail)
+        if self.draining:
+            for door in self.doors:
+                door.end(0)
 
     def _hold_streams(self, wanted: bool) -> None:
         """A port that rests keeps no stream from coming, on a connection that is there."""
