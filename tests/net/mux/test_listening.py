@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
@@ -20,7 +20,11 @@ from tcpsuite.net.listener import Listener
 from tcpsuite.net.mux.connection import NOT_SENT
 from tcpsuite.net.mux.trunks import close_trunks, trunks_of
 from tcpsuite.net.socket_options import SocketOptions
+from tcpsuite.options import Size
 from tcpsuite.services.echo import EchoFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Client(Protocol):
@@ -63,15 +67,16 @@ class Bench:
     async def open(self) -> Client:
         """A stream that has been echoed on."""
         address = self.listener.addresses[0]
-        endpoint = server_endpoint(reactor, f"mux:tcp:{address}", SocketOptions(high_water=4096))
-        client = await endpoint.connect(Factory.forProtocol(Client))
+        endpoint = server_endpoint(reactor, f"mux:tcp:{address}", SocketOptions(high_water=Size(4096)))
+        client: Any = await endpoint.connect(Factory.forProtocol(Client))
         client.transport.write(b"hello")
         assert await client.data == b"hello"
-        return client  # type: ignore[no-any-return]
+        assert isinstance(client, Client)
+        return client
 
 
 @pytest.fixture
-def bench():
+def bench() -> Iterator[Bench]:
     """Started, and stopped behind the test."""
     bench = Bench("mux:tcp:0:interface=127.0.0.1")
     pytest_twisted.blockon(Deferred.fromCoroutine(bench.listener.start()))
@@ -136,5 +141,5 @@ async def test_rests(bench):
 def turn() -> Deferred[None]:
     """The reactor's next turn."""
     passed: Deferred[None] = Deferred()
-    reactor.callLater(0, passed.callback, None)  # type: ignore[attr-defined]
+    reactor.callLater(0, passed.callback, None)
     return passed
