@@ -100,11 +100,10 @@ class JoinedTests(SynchronousTestCase):
     def test_reset_behind_all(self) -> None:
         """A reset that comes when both have said their last word spoils nothing."""
         self.near.finish()
-        self.pair.run()
-        self.far.say(b"answer")
         self.far.finish()
         self.line.deliver(0, 1_000_000)
         self.near.reset()
+        self.assertTrue(self.near.was_reset)
         self.pair.run()
         self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
         self.assertEqual((self.far.attached.incoming.last, self.far.transport.disconnected), (END, False))
