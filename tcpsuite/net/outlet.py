@@ -100,12 +100,12 @@ class Outlet:
     def pauseProducing(self) -> None:
         """The transport takes no more."""
         self._full = True
-        self._go_on()
+        self._turn()
 
     def resumeProducing(self) -> None:
         """The transport has sent what it had."""
         self._full = False
-        self._go_on()
+        self._turn()
 
     def stopProducing(self) -> None:
         """The transport is gone."""
@@ -113,6 +113,13 @@ class Outlet:
         self.end()
         if producer is not None:
             producer.stopProducing()
+
+    def _turn(self) -> None:
+        """The transport takes more, or no more."""
+        if self._queue or self._producer is None:
+            self._go_on()
+        else:
+            self._direct()
 
     def _go_on(self) -> None:
         """Send what may leave; then have more produced, or close."""

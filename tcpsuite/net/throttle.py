@@ -188,7 +188,7 @@ class Throttle:
         if resting != self._resting and not self._gone:
             self._resting = resting
             (self.transport.pauseProducing if resting else self.transport.resumeProducing)()
-        if not self._kept:
+        if not resting:
             self._hurry()
 
     def _rest(self) -> None:

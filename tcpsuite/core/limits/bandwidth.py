@@ -31,7 +31,7 @@ SLICE = 0.02
 """Seconds whose bytes pass together, or none: so often a connection that could be faster sets a timer."""
 LEAST_AHEAD = 16 * 1024
 """Bytes from which on it is worth while to take ahead."""
-MOST_AHEAD = 1 << 20
+MOST_AHEAD = 4 << 20
 """Bytes beyond which it would save nothing that can be seen."""
 REMEMBERED = 1000
 """Keys whose buckets are kept when the last who took from them has gone: 700 bytes each."""
