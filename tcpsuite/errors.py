@@ -16,7 +16,7 @@
         ├── ConnectFailed     a server refused, was unreachable, or took too long
         ├── NoServer          no server of the upstream may be used now
         ├── PoolExhausted     no connection within the time a waiter may wait, or too many waiters
-        ├── LoginFailed       a user or password that is not right, or too many that were not
+        ├── LoginFailed       a user or password that is not right, or too many that were not, or at once
         ├── StoreFailed       a store did not answer, or refused
         ├── RequestFailed     a request that was answered with an error, which has a code
         ├── RequestLost       a request that was not answered, and that may have run
@@ -92,7 +92,14 @@ class PoolExhausted(RemoteError):
 
 
 class LoginFailed(RemoteError):
-    """A user or password that is not right, or too many failures from one address."""
+    """A user or password that is not right, or too many failures from one address, or too many at once.
+
+    :ivar code: ``login``; ``limit`` when too many come at once, so that nothing was tried.
+    """
+
+    def __init__(self, text: str, code: str = "login") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class StoreFailed(RemoteError):

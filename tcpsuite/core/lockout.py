@@ -13,11 +13,11 @@ CAPACITY = 10_000
 
 
 class Lockout:
-    """Counts attempts by address, in a bucket that leaks ``failures`` a ``window``.
+    """Counts failures by address, in a bucket that leaks ``failures`` a ``window``.
 
-    An attempt counts as a failure from its start, so that a thousand at once are not all let in before the
-    first has failed; one that was none is taken back.  An IPv6 address counts with the rest of its /64: who
-    has one has all.
+    Only what has failed counts.  But what is under way may fail yet: so no more attempts of an address are
+    under way than may all fail, or a thousand at once would be let in before the first has failed.  An IPv6
+    address counts with the rest of its /64: who has one has all.
     """
 
     def __init__(self, failures: int = FAILURES, window: float = WINDOW, capacity: int = CAPACITY) -> None:
@@ -25,30 +25,43 @@ class Lockout:
         self.window = window
         self.capacity = capacity
         self._buckets: dict[str, tuple[float, float]] = {}  # address: how full, as of when; oldest first
+        self._under_way: dict[str, int] = {}  # never forgotten: each ends
 
     def __repr__(self) -> str:
-        return f"<Lockout {len(self._buckets)} addresses>"
+        return f"<Lockout {len(self)} failed, {sum(self._under_way.values())} under way>"
 
     def __len__(self) -> int:
+        """Addresses that have failed."""
         return len(self._buckets)
 
-    def attempt(self, host: str, now: float) -> float:
-        """May ``host`` try now?
+    def wait(self, host: str, now: float) -> float:
+        """Seconds until ``host`` may fail once more; 0 when it may now.
 
         :param host: an IP address; empty for the peers of UNIX sockets, who count together.
-        :return: 0 if so, and it counts as failed until :meth:`take_back`; else the seconds until it may.
         """
-        address = _network(host)
-        level = self._level(address, now)
-        if level + 1 > self.failures:
-            return (level + 1 - self.failures) * self.window / self.failures
-        self._keep(address, level + 1, now)
-        return 0.0
+        level = self._level(network(host), now)
+        return max(0.0, (level + 1 - self.failures) * self.window / self.failures)
 
-    def take_back(self, host: str, now: float) -> None:
-        """An attempt was no failure: it no longer counts.  Other ones do."""
-        address = _network(host)
-        self._keep(address, self._level(address, now) - 1, now)
+    def begin(self, host: str, now: float) -> bool:
+        """Whether ``host`` may try now; if so the attempt is under way until :meth:`end`.
+
+        It may not while it has to wait, nor while too many of its attempts are under way.
+        """
+        address = network(host)
+        under_way = self._under_way.get(address, 0)
+        if self._level(address, now) + 1 + under_way > self.failures:
+            return False
+        self._under_way[address] = under_way + 1
+        return True
+
+    def end(self, host: str, now: float, *, failed: bool) -> None:
+        """An attempt that was begun has ended."""
+        address = network(host)
+        self._under_way[address] -= 1
+        if not self._under_way[address]:
+            del self._under_way[address]
+        if failed:
+            self._keep(address, self._level(address, now) + 1, now)
 
     def _level(self, address: str, now: float) -> float:
         level, at = self._buckets.get(address, (0.0, now))
@@ -56,14 +69,13 @@ class Lockout:
 
     def _keep(self, address: str, level: float, now: float) -> None:
         self._buckets.pop(address, None)
-        if level <= 0:
-            return
         if len(self._buckets) >= self.capacity:
             del self._buckets[next(iter(self._buckets))]
         self._buckets[address] = (level, now)
 
 
-def _network(host: str) -> str:
+def network(host: str) -> str:
+    """What ``host`` is counted as; of that, it is itself."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -72,4 +84,4 @@ def _network(host: str) -> str:
         return host
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return address.exploded[:19]  # four groups of four digits, and the colons between them
+    return address.packed[:8].hex(":", 2)  # without the zone, which such an address may name

@@ -11,7 +11,6 @@ import stat
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
-from math import ceil
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ from tcpsuite.core.passwords import (
 )
 from tcpsuite.errors import LoginFailed, StartError
 from tcpsuite.net.heap import keep_one
+from tcpsuite.net.login_turns import LoginTurns
 from tcpsuite.net.shield import shield
 from tcpsuite.options import FilePath, OptionError, between, option
 
@@ -136,10 +136,10 @@ class ScryptPasswordFile:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """Fires with the user's name, in UTF-8; fails with ``UnauthorizedLogin``, or with
-        :class:`~tcpsuite.errors.LoginFailed` when too many wait already.
+        :class:`~tcpsuite.errors.LoginFailed`, with the code ``limit``, when too many wait already.
         """
         if len(self._hashing.waiting) >= HASHES_WAITING:
-            return fail(LoginFailed("too many logins at once"))
+            return fail(LoginFailed("too many logins at once", "limit"))
         user = credentials.username.decode()
         work = partial(self._check, user, credentials.password.decode())
         # Who leaves meanwhile does not make room for one more hash: its thread is still at work.
@@ -203,8 +203,7 @@ class Authenticator:
     ) -> None:
         self.allow_plaintext = allow_plaintext
         self._portal = Portal(Accounts(), [checker])
-        self._clock = clock
-        self._lockout = Lockout(failures_per_minute)
+        self._turns = LoginTurns(Lockout(failures_per_minute), clock)
         self._checker = checker
 
     def __repr__(self) -> str:
@@ -236,26 +235,27 @@ class Authenticator:
 
         :param host: the address that failures are counted for; empty for a UNIX peer.
         :return: fires with the user's name; fails with :class:`~tcpsuite.errors.LoginFailed`, at once when
-            the address has failed too often.  It takes as long for a user who does not exist.
+            the address has failed too often.  It takes as long for a user who does not exist.  No more of an
+            address are checked at once than may be wrong yet: the others wait for their turn, in order.
         """
-        # Who leaves meanwhile is judged all the same: by what it tried, not by its haste.
-        return shield(Deferred.fromCoroutine(self._login(user, password, host)))
+        return Deferred.fromCoroutine(self._login(user, password, host))
 
     async def _login(self, user: str, password: str, host: str) -> str:
-        wait = self._lockout.attempt(host, self._clock.seconds())
-        if wait:
-            raise LoginFailed(f"too many failed logins; try again in {ceil(wait)} s")
+        await self._turns.begin(host)
+        # Who leaves from here on is judged all the same: by what it tried, not by its haste.
+        return await shield(Deferred.fromCoroutine(self._check(user, password, host)))
+
+    async def _check(self, user: str, password: str, host: str) -> str:
         credentials = UsernamePassword(user.encode(), password.encode())
         account: Any
+        failed = False
         try:
             _, account, _ = await self._portal.login(credentials, None, IAccount)
         except UnauthorizedLogin:
+            failed = True
             raise LoginFailed("the user or the password is not right") from None
-        except LoginFailed:
-            # Nothing was tried.
-            self._lockout.take_back(host, self._clock.seconds())
-            raise
-        self._lockout.take_back(host, self._clock.seconds())
+        finally:
+            self._turns.end(host, failed=failed)
         return str(account.name)
 
 

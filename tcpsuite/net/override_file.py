@@ -90,7 +90,7 @@ class OverrideFile:
         for told in self._told:
             told(overrides)
         self.log.info(
-            "there are {number} overrides of limits now, by {path}", number=len(overrides), path=self.path
+            "overrides of limits by {path}: {number} in force now", number=len(overrides), path=self.path
         )
 
 

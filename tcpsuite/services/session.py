@@ -132,7 +132,7 @@ class SessionProtocol(HandingOver):
         try:
             name = await authenticator.login(user, password, self.connection.host)
         except LoginFailed as error:
-            raise ProtocolError("login", str(error)) from None
+            raise ProtocolError(error.code, str(error)) from None
         # Only now: who does not know the password takes nothing from who does.
         self._logins.enter(self.connection, name)
         self._user = name

@@ -135,7 +135,7 @@ def test_overrides(serve: Callable[..., Suite], stack: ExitStack, tmp_path: Path
     running.ready(lambda: "line 2: expected a network" in running.output, "the fault was told")
     assert connect(stack, port).recv(1) == b""
     overrides.write_text("127.0.0.0/8 connections_per_ip=3\n")
-    running.ready(lambda: "there are 1 overrides" in running.output, "the file was read")
+    running.ready(lambda: "1 in force now" in running.output, "the file was read")
     served(stack, port)
     assert connect(stack, port).recv(1) == b""
     running.finish()

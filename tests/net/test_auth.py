@@ -236,7 +236,7 @@ class HashesAtOnceTests(SynchronousTestCase):
         """Past a bound, who would have to wait is refused at once."""
         for _ in range(HASHES_AT_ONCE + HASHES_WAITING):
             self.assertNoResult(self.ask())
-        self.failureResultOf(self.ask(), LoginFailed)
+        self.assertEqual(self.failureResultOf(self.ask(), LoginFailed).value.code, "limit")
         self.finish()
         self.assertNoResult(self.ask())
 
@@ -255,7 +255,7 @@ class Doorman:
         """See the class."""
         self.asked += 1
         if self.busy:
-            return fail(LoginFailed("too many logins at once"))
+            return fail(LoginFailed("too many logins at once", "limit"))
         if credentials.username != credentials.password:
             return fail(UnauthorizedLogin())
         return succeed(credentials.username)
@@ -328,12 +328,15 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertEqual(self.refused("alice", "alice"), "too many failed logins; try again in 20 s")
 
     def test_successes_do_not_count(self) -> None:
-        """Logging in often is no failure, and neither is coming at a busy time."""
+        """Logging in often is no failure; neither is coming at a busy time, nor a fault of the checker's."""
         for _ in range(10):
             self.successResultOf(self.authenticator.login("alice", "alice", "192.0.2.1"))
         self.doorman.busy = True
         for _ in range(10):
             self.assertEqual(self.refused("alice", "alice"), "too many logins at once")
+        self.patch(self.doorman, "requestAvatarId", lambda _: fail(OSError()))
+        for _ in range(10):
+            self.failureResultOf(self.authenticator.login("alice", "alice", "192.0.2.1"), OSError)
 
     def connection(self, host: str, *, secure: bool = False) -> Connection:
         """A connection from there."""

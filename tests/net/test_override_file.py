@@ -62,7 +62,7 @@ class OverrideFileTests(SynchronousTestCase):
         self.write("192.0.2.0/24 connections_per_ip=2\n# more\n")
         self.clock.advance(LOOK_INTERVAL)
         self.assertEqual([limiter.admit("192.0.2.1", 0.0).allowed for _ in range(2)], [True, False])
-        self.assertEqual(self.logged, [f"there are 1 overrides of limits now, by {self.path}"])
+        self.assertEqual(self.logged, [f"overrides of limits by {self.path}: 1 in force now"])
 
     def test_faulty(self) -> None:
         """One with faults changes nothing; the log tells all of them, once; when mended it counts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, fail
 
 from tcpsuite.core.connections import Reason
-from tcpsuite.errors import StoreFailed
+from tcpsuite.errors import LoginFailed, StoreFailed
 from tcpsuite.services.session import SessionFactory
 from tests.support.sessions import ID, Client, SessionCase
 
@@ -31,6 +31,12 @@ class LoginTests(SessionCase):
         self.assertEqual(self.client.refused("OPEN"), "login")
         self.assertEqual(self.client.record.user, "")
         self.assertEqual(self.client.wants("LOGIN alice open sesame"), "alice")
+
+    def test_too_many_logins_at_once(self) -> None:
+        """A login that was not tried, as too many came at once, is no wrong one: it is over a limit."""
+        refused = LoginFailed("too many logins at once", "limit")
+        self.patch(self.checker, "requestAvatarId", lambda _: fail(refused))
+        self.assertEqual(self.client.ask("LOGIN alice open sesame"), "ERR limit too many logins at once")
 
     def test_plaintext(self) -> None:
         """Where others could read it a password is refused unseen."""

@@ -44,6 +44,28 @@ class Login:
             raise OptionError("a password of one line, of at most 8 KiB", "something else")
 
 
+class Introduction:
+    """A login as it is said to one suite, on any number of connections.
+
+    :param login: ``None`` to stay anonymous.
+    :ivar was_good: whether it was, at least once.
+    """
+
+    def __init__(self, login: Login | None = None) -> None:
+        self.was_good = False
+        self._login = login
+
+    def __repr__(self) -> str:
+        who = "anonymous" if self._login is None else f"as {self._login.user}"
+        return f"<Introduction {who}{' was good' if self.was_good else ''}>"
+
+    def say(self) -> Generator[str, str, None]:
+        """See :class:`Dialogue`."""
+        if self._login is not None:
+            _good((yield f"LOGIN {self._login.user} {self._login.password}"))
+            self.was_good = True
+
+
 class Dialogue:
     """The dialogues of one attached connection: on each of its carriers, and at its end.
 
@@ -51,20 +73,20 @@ class Dialogue:
     :class:`~tcpsuite.errors.ProtocolError` for a refusal, with its code and its text, and with the code
     ``answer`` for what is no answer of a session service.
 
-    :param login: ``None`` to stay anonymous.
+    :param introduction: of whom it is, which it may share with others.
     :param session: the id of the session; empty to open one.
     :ivar session: its id, once there is one.
     :ivar connection: the mark of the connection, once there is one.
     :raises OptionError: when no session can have that id.
     """
 
-    def __init__(self, login: Login | None = None, session: str = "") -> None:
+    def __init__(self, introduction: Introduction, session: str = "") -> None:
         if session and not _ID.fullmatch(session):
             raise OptionError("a session's id of 43 letters, digits, - and _", "something else")
         self.session = session
         self.connection = NEW
         self.own = False
-        self._login = login
+        self._introduction = introduction
 
     def __repr__(self) -> str:
         # An id is a secret.
@@ -73,9 +95,10 @@ class Dialogue:
     def may_pass(self, refusal: ProtocolError) -> bool:
         """Whether what was refused may be granted soon.
 
-        A login that was good before may be so again: who fails too often at the same address may be another.
+        A login that was good before, on whichever connection, may be so again: who fails too often at the
+        same address may be another.
         """
-        return refusal.code in _PASSING or (refusal.code == "login" and self.connection != NEW)
+        return refusal.code in _PASSING or (refusal.code == "login" and self._introduction.was_good)
 
     def attach(self, received: int, window: int) -> Generator[str, str, Granted]:
         """Go on with the connection, or have it made.
@@ -83,7 +106,7 @@ class Dialogue:
         :param received: what of it has come here.
         :param window: bytes that may be under way to here.
         """
-        yield from self._log_in()
+        yield from self._introduction.say()
         if self.session:
             _good((yield f"RESUME {self.session}"))
         else:
@@ -104,13 +127,9 @@ class Dialogue:
     def close(self) -> Generator[str, str, None]:
         """End the session, if it was opened here."""
         if self.own:
-            yield from self._log_in()
+            yield from self._introduction.say()
             _good((yield f"RESUME {self.session}"))
             _good((yield "CLOSE"))
-
-    def _log_in(self) -> Generator[str, str, None]:
-        if self._login is not None:
-            _good((yield f"LOGIN {self._login.user} {self._login.password}"))
 
 
 def _good(answer: str) -> str:

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from tcpsuite.core.attaching.dialogue import Dialogue
+from tcpsuite.core.attaching.dialogue import Dialogue, Introduction
 from tcpsuite.net.attaching.attached import Attached
 from tcpsuite.net.attaching.program import Carried
 from tcpsuite.net.attaching.succession import Succession
@@ -68,14 +68,14 @@ class AttachClient(Factory):
         observer: Callable[[Event], object] = lambda _: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        Dialogue(login, session)
+        self._introduction = Introduction(login)
+        Dialogue(self._introduction, session)
         self.clock = reactor
         self.endpoint = endpoint
         self.patience = patience
         self.observer = observer
         self.chance = chance
         self.carried: set[Carried] = set()
-        self._login = login
         self._session = session
         self._succession = Succession(reactor) if session else None
         self._number = 0
@@ -125,7 +125,7 @@ class AttachClient(Factory):
 
     def _new(self) -> Carried:
         self._number += 1
-        return Carried(self, self._number, Dialogue(self._login, self._session), self._succession)
+        return Carried(self, self._number, Dialogue(self._introduction, self._session), self._succession)
 
     def stop(self) -> Deferred[Any]:
         """Reset all connections, tell the suite, and close the sessions that were opened.

@@ -80,7 +80,7 @@ class UploadRights:
         try:
             name = await self.authenticator.login(user, password, connection.host)
         except LoginFailed as error:
-            raise ProtocolError("login", str(error)) from None
+            raise ProtocolError(error.code, str(error)) from None
         logins.enter(connection, name)
 
     def check_token(self, token: str, connection: Connection) -> None:

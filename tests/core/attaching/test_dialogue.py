@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from tcpsuite.core.attaching.asking import NEW, Granted
-from tcpsuite.core.attaching.dialogue import Dialogue, Login
+from tcpsuite.core.attaching.dialogue import Dialogue, Introduction, Login
 from tcpsuite.errors import ProtocolError
 from tcpsuite.options import OptionError, Secret
 
@@ -39,7 +39,7 @@ class DialogueTests(SynchronousTestCase):
 
     def test_session_of_its_own(self) -> None:
         """Who has no session opens one, and goes on with that and its connection."""
-        dialogue = Dialogue(ALICE)
+        dialogue = Dialogue(Introduction(ALICE))
         said, granted = play(
             dialogue.attach(0, 1000), "OK alice", f"OK {ID}", "OK 0123456789abcdef 0 0 262144"
         )
@@ -53,7 +53,7 @@ class DialogueTests(SynchronousTestCase):
 
     def test_session_given(self) -> None:
         """A session that was there before is used, and left as it is."""
-        dialogue = Dialogue(session=ID)
+        dialogue = Dialogue(Introduction(), ID)
         said, _ = play(dialogue.attach(0, 1000), "OK 3", f"OK {MARK} 0 0 1")
         self.assertEqual(said, [f"RESUME {ID}", "ATTACH new 0 1000"])
         self.assertEqual(play(dialogue.close()), ([], None))
@@ -66,7 +66,7 @@ class DialogueTests(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """A refusal is told with its code and its text, and leaves what was known as it was."""
-        dialogue = Dialogue(ALICE)
+        dialogue = Dialogue(Introduction(ALICE))
         self.assertEqual(self.refused(dialogue, "ERR login it is not right"), ("login", "it is not right"))
         self.assertEqual(self.refused(dialogue, "OK alice", "ERR full"), ("full", ""))
         self.assertEqual((dialogue.session, dialogue.connection), ("", NEW))
@@ -74,8 +74,8 @@ class DialogueTests(SynchronousTestCase):
         self.assertEqual((dialogue.session, dialogue.connection), (ID, NEW))
 
     def test_passing(self) -> None:
-        """Some refusals may be none soon; that of a login, when it was good before."""
-        dialogue = Dialogue(session=ID)
+        """Some refusals may be none soon."""
+        dialogue = Dialogue(Introduction(), ID)
         passing = {
             code: dialogue.may_pass(ProtocolError(code, ""))
             for code in (
@@ -91,9 +91,23 @@ class DialogueTests(SynchronousTestCase):
             )
         }
         self.assertEqual([code for code, may in passing.items() if may], ["limit", "store", "internal"])
+
+    def test_login_that_was_good(self) -> None:
+        """The refusal of a login may be none soon when it was good before, on whichever connection."""
+        introduction = Introduction(ALICE)
+        dialogues = Dialogue(introduction, ID), Dialogue(introduction)
+        refusal = ProtocolError("login", "too many failed logins; try again in 6 s")
+        self.assertEqual(self.refused(dialogues[0], f"ERR login {refusal}"), ("login", str(refusal)))
+        self.assertEqual([dialogue.may_pass(refusal) for dialogue in dialogues], [False, False])
+        self.assertEqual(self.refused(dialogues[0], "OK alice", "ERR no-session")[0], "no-session")
+        self.assertEqual([dialogue.may_pass(refusal) for dialogue in dialogues], [True, True])
+        self.assertFalse(dialogues[0].may_pass(ProtocolError("lost", "")))
+
+    def test_login_asked_for(self) -> None:
+        """Who has none to say, where one is wanted, need not try again."""
+        dialogue = Dialogue(Introduction(), ID)
         play(dialogue.attach(0, 1), "OK 0", f"OK {MARK} 0 0 1")
-        self.assertTrue(dialogue.may_pass(ProtocolError("login", "")))
-        self.assertFalse(dialogue.may_pass(ProtocolError("lost", "")))
+        self.assertFalse(dialogue.may_pass(ProtocolError("login", "log in first")))
 
     def test_nonsense(self) -> None:
         """What no session service answers is told, and shown in part."""
@@ -106,14 +120,14 @@ class DialogueTests(SynchronousTestCase):
             ("OK alice", f"OK {ID}", f"OK {MARK} 0 0 x"),
             ("OK alice", f"OK {ID}", f"OK {MARK} 0 5 1"),
         ):
-            code, text = self.refused(Dialogue(ALICE), *answers)
+            code, text = self.refused(Dialogue(Introduction(ALICE)), *answers)
             self.assertEqual(code, "answer")
             self.assertIn("no session service", text)
-        self.assertLess(len(self.refused(Dialogue(), "x" * 10_000)[1]), 150)
+        self.assertLess(len(self.refused(Dialogue(Introduction()), "x" * 10_000)[1]), 150)
 
     def test_another_connection(self) -> None:
         """A connection that was not asked for is none."""
-        dialogue = Dialogue(session=ID)
+        dialogue = Dialogue(Introduction(), ID)
         play(dialogue.attach(0, 1), "OK 0", f"OK {MARK} 0 0 1")
         self.assertEqual(self.refused(dialogue, "OK 0", "OK ffffffffffffffff 0 0 1")[0], "answer")
         self.assertEqual(dialogue.connection, MARK)
@@ -123,11 +137,16 @@ class DialogueTests(SynchronousTestCase):
         for user, password in (("a b", "x"), ("", "x"), ("alice", ""), ("alice", "x\nCLOSE")):
             self.assertRaises(OptionError, Login, user, Secret(password))
         for session in ("x", f"{ID}\nCLOSE", f"{ID} ", "-" * 44):
-            self.assertRaises(OptionError, Dialogue, None, session)
+            self.assertRaises(OptionError, Dialogue, Introduction(), session)
 
     def test_secrets(self) -> None:
         """Neither the password nor the id is shown."""
-        dialogue = Dialogue(ALICE, ID)
+        dialogue = Dialogue(Introduction(ALICE), ID)
         self.assertNotIn(ID, repr(dialogue))
         self.assertNotIn("sesame", repr(ALICE))
-        self.assertEqual(repr(Dialogue()), "<Dialogue on the connection new of a session>")
+        introduction = Introduction(ALICE)
+        self.assertEqual(repr(introduction), "<Introduction as alice>")
+        play(introduction.say(), "OK alice")
+        self.assertEqual(repr(introduction), "<Introduction as alice was good>")
+        self.assertEqual(repr(Introduction()), "<Introduction anonymous>")
+        self.assertEqual(repr(Dialogue(Introduction())), "<Dialogue on the connection new of a session>")

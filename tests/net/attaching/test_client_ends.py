@@ -77,6 +77,19 @@ class GivenUpTests(AttachCase):
         self.assertEqual([type(event) for event in self.events], [Away, Back])
         self.leave(program)
 
+    def test_login_that_was_good_for_another(self) -> None:
+        """A login that was good for one program is tried again for the next."""
+        self.leave(self.program())
+        self.suite.answers["LOGIN"] = "ERR login too many failures\n"
+        program = self.program()
+        self.run_for(5)
+        self.assertFalse(program.disconnected)
+        del self.suite.answers["LOGIN"]
+        self.run_for(5)
+        self.from_program(program, b"x")
+        self.assertEqual(taken(self.suite.server), b"x")
+        self.leave(program)
+
     def test_no_session_service(self) -> None:
         """Somebody else's server is none."""
         for answer in ("220 mail.example.com ESMTP\n", "x" * 20_000, "\xff\n"):

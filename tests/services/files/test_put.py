@@ -7,10 +7,11 @@ import os
 from base64 import b64encode
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionLost
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.errors import LoginFailed
 from tcpsuite.net.body import MAX_AHEAD
 from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.upload import Upload
@@ -200,6 +201,12 @@ class RefusalTests(PutCase):
             answer = self.assert_refused(401, Authorization=value)
             self.assertIn(b'WWW-Authenticate: Basic realm="files", charset="UTF-8"\r\n', answer)
             self.assertIn(b'WWW-Authenticate: Bearer realm="files"\r\n', answer)
+
+    def test_too_many_logins_at_once(self) -> None:
+        """A login that was not tried, as too many came at once, is over a limit: try again."""
+        refused = LoginFailed("too many logins at once", "limit")
+        self.patch(self.users, "requestAvatarId", lambda _: fail(refused))
+        self.assertIn(b"too many logins at once", self.assert_refused(429))
 
     def test_too_large(self) -> None:
         """What is announced too large is refused before a byte of it comes."""
