@@ -136,8 +136,10 @@ async def drive(reactor: Any, port: int, seconds: float) -> None:
 
 def client(port: int, seconds: float) -> None:
     """The client's process."""
+    from tcpsuite.net.heap import keep_blocks
     from tcpsuite.net.reactor import install
 
+    keep_blocks()
     install()
     from twisted.internet.defer import Deferred
     from twisted.internet.task import react

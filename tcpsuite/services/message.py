@@ -16,6 +16,7 @@ from tcpsuite.core.messages.framing import MAX_MESSAGE
 from tcpsuite.core.messages.repeats import SECONDS, Repeats
 from tcpsuite.core.messages.wire import refusal
 from tcpsuite.errors import RemoteError
+from tcpsuite.net.heap import keep_blocks
 from tcpsuite.options import Duration, Provider, Size, at_least, between, option
 from tcpsuite.services.calling import Caller
 from tcpsuite.services.methods import Methods, check_methods
@@ -123,6 +124,7 @@ class MessageFactory(Factory):
 
 def build(options: MessageOptions, context: IServiceContext) -> IProtocolFactory:
     """The factory for a listener."""
+    keep_blocks()
     return MessageFactory(options, context.deadlines, context.limits)
 
 

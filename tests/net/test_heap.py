@@ -27,6 +27,32 @@ with ThreadPoolExecutor(4) as threads:
 """
 
 
+BLOCKS = """
+from resource import RUSAGE_SELF, getrusage
+from tcpsuite.net.heap import keep_blocks
+
+def faults():
+    before = getrusage(RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [bytes(1 << 20) for _ in range(8)]
+        del blocks
+    return getrusage(RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+keep_blocks()
+faults()
+print(faults())
+"""
+
+
+def test_blocks_are_kept() -> None:
+    """Blocks that are used again and again are taken from the system once."""
+    before, behind = map(int, subprocess.check_output([sys.executable, "-c", BLOCKS], text=True).split())
+    if before < 1000:
+        pytest.skip("this C library keeps them by itself")
+    assert behind < before / 20
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the kernel does not tell what is resident")
 def test_hashes_leave_nothing() -> None:
     """What four threads have hashed passwords in, 16 MiB each time, can be given back when that is done."""
