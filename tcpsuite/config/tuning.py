@@ -124,7 +124,7 @@ def _ports(name: str, upstream: UpstreamOptions, config: Config, machine: Machin
     for number, server in enumerate(upstream.servers):
         own: Path = ("upstream", name, "servers", number, "max_connections")
         bound, path = min(clients, (server.max_connections, own)) if server.max_connections else clients
-        if bound > machine.local_ports and not is_unix(server.address):
+        if bound > machine.local_ports and not (is_unix(server.address) or carrier_of(server.address)):
             ports = f"net.ipv4.ip_local_port_range has {machine.local_ports} ports for them"
             yield path, f"{bound} connections may lead to server {server.name} at once, and {ports}"
             return
@@ -133,8 +133,15 @@ def _ports(name: str, upstream: UpstreamOptions, config: Config, machine: Machin
 def descriptors_for(listener: ListenerConfig, config: Config) -> int:
     """What one connection to a listener takes at most, its own included."""
     may_attach = listener.service == "session" and bool(config.sessions.upstream)
-    carried = all(carrier_of(text) for text in listener.endpoint)  # a stream takes none
-    return descriptors_of(listener.service) + may_attach - carried
+    # A stream takes none, nor does one to a server; but any may be added where that is allowed.
+    carried = all(carrier_of(text) for text in listener.endpoint)
+    upstream = config.upstreams.get(getattr(listener.options, "upstream", ""))
+    goes_on = (
+        upstream is not None
+        and not upstream.networks
+        and all(carrier_of(server.address) for server in upstream.servers)
+    )
+    return descriptors_of(listener.service) + may_attach - carried - goes_on
 
 
 def room_for(config: Config) -> Room:

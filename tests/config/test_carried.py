@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.support import ECHO, ROOMY, Folder
@@ -55,6 +56,33 @@ class CarriedTests(SynchronousTestCase):
         self.folder.load(text + session.format("tcp:7400"))
         (line,) = self.folder.faults(text + session.format("mux:tcp:7400"))
         self.assertIn("for streams to listener login carry none", line)
+
+    def test_descriptors(self) -> None:
+        """A stream takes no descriptor, on either side; but a server that may be added may take some."""
+        few = evolve(ROOMY, descriptors=12_000, local_ports=2_000)
+
+        def doubts(server: str, endpoint: str, more: str = "") -> list[str]:
+            text = self.gateway(more, f'"{endpoint}"').replace("tcp:10.0.0.1:6379", server)
+            return [
+                line
+                for line in self.folder.lines(self.folder.load(text, machine=few).doubts)
+                if "many" in line
+            ]
+
+        plain, carried = "tcp:10.0.0.1:6379", "mux:tcp:10.0.0.1:6379"
+        self.assertIn("want 20100 descriptors", doubts(plain, "tcp:6379")[0])
+        self.assertEqual(doubts(carried, "tcp:6379"), [])
+        self.assertEqual(doubts(plain, "mux:tcp:7379"), [])
+        self.assertEqual(doubts(carried, "mux:tcp:7379"), [])
+        self.assertIn("want 20100", doubts(carried, "tcp:6379", 'networks = ["10.0.0.0/8"]')[0])
+
+    def test_ports(self) -> None:
+        """Streams to a server take no port each."""
+        few = evolve(ROOMY, local_ports=2_000)
+        for server, told in (("tcp:10.0.0.1:6379", 1), ("mux:tcp:10.0.0.1:6379", 0)):
+            text = self.gateway("", '"tcp:6379"').replace("tcp:10.0.0.1:6379", server)
+            lines = self.folder.lines(self.folder.load(text, machine=few).doubts)
+            self.assertEqual(sum("ports for them" in line for line in lines), told)
 
     def test_of_no_use(self) -> None:
         """What is asked of connections that carry streams says nothing where there are none."""
