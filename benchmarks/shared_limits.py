@@ -12,6 +12,11 @@ nothing comes over sockets but what is asked there.  The shares of a processor a
 that it does included, and of Redis.
 
 The bursts are of one address each that nobody knew before, all in one turn of the loop, with a limit of 100.
+
+Last come so many addresses in one turn of the loop, each with a connection and a request, and all are
+asked about; then Redis is stopped for a while, and all are told to it again; then all have left, and what
+they had is given back.  How long each takes is printed, and for how long at a stretch the loop was busy with
+it, in processor time.
 """
 
 from __future__ import annotations
@@ -24,14 +29,16 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater, react
 
 from tcpsuite.core.limits import Sharing
+from tcpsuite.core.limits.sharing import TURN
 from tcpsuite.interfaces import Verdict
 from tcpsuite.net.connecting import server_endpoint
 from tcpsuite.net.endpoints import failure_text
@@ -49,6 +56,31 @@ TICK = 0.005
 """Seconds between two lots of connections."""
 INFO = "return redis.call('INFO', 'all')"
 BURSTS = (10, 20, 50, 100)
+LOOKS = 0.001
+"""Seconds between two looks at how long the loop was busy."""
+
+
+class Stretches:
+    """How long the loop works before it looks at its timers again, in processor time: others use the machine.
+
+    :ivar most: the longest so far, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0.0
+        self._last = time.process_time()
+        self._loop = LoopingCall(self._look)
+        self._loop.start(LOOKS).addErrback(lambda failure: failure.raiseException())
+
+    def stop(self) -> None:
+        """No more looks."""
+        self._look()
+        self._loop.stop()
+
+    def _look(self) -> None:
+        now = time.process_time()
+        self.most = max(self.most, now - self._last)
+        self._last = now
 
 
 class Load:
@@ -94,7 +126,49 @@ async def figures(asking: RedisLimits) -> dict[str, float]:
     return {"calls": calls, "seconds": float(found["used_cpu_user"]) + float(found["used_cpu_sys"])}
 
 
-async def measure(reactor: Any, port: int, given: argparse.Namespace) -> None:
+async def crowd(
+    reactor: Any, asking: RedisLimits, options: LimitsOptions, number: int, server: subprocess.Popen[bytes]
+) -> None:
+    """Very many addresses, all at once."""
+    limits = SharedLimiter(options, "crowd", asking)
+    sharing = asking.sharing
+
+    def come() -> list[Verdict]:
+        now = reactor.seconds()
+        verdicts = []
+        for each in range(number):
+            verdict = limits.admit(f"10.{each >> 16}.{each >> 8 & 255}.{each & 255}", now)
+            limits.spend(verdict.key, 1, now)
+            verdicts.append(verdict)
+        return verdicts
+
+    def told() -> bool:
+        return sharing.standing.away_since is None and not sharing.wanting
+
+    async def until(title: str, condition: Callable[[], bool]) -> None:
+        begun, stretches = reactor.seconds(), Stretches()
+        while not condition():
+            await deferLater(reactor, 5 * LOOKS)
+        took = reactor.seconds() - begun
+        stretches.stop()
+        print(f"| {title} | {took:.1f} | {1000 * stretches.most:.0f} |", flush=True)
+
+    print(f"\n| {number:,} addresses | seconds | the loop was busy, ms |\n|---|---|---|")
+    verdicts = come()
+    await until("asked about", told)
+    server.send_signal(SIGSTOP)
+    await until("Redis is away", lambda: sharing.standing.away_since is not None)
+    server.send_signal(SIGCONT)
+    await until("told again", told)
+    for verdict in verdicts:
+        limits.release(verdict)
+    left = reactor.seconds()
+    await until("given back", lambda: reactor.seconds() > left + 3 * TURN and not sharing.wanting)
+
+
+async def measure(
+    reactor: Any, port: int, given: argparse.Namespace, server: subprocess.Popen[bytes]
+) -> None:
     """Measure, and print."""
     redis = RedisOptions(server=ClientEndpoint(f"tcp:127.0.0.1:{port}"), connections=1)
     client = build_client(redis, reactor, lambda text: server_endpoint(reactor, text), failure_text)
@@ -126,6 +200,7 @@ async def measure(reactor: Any, port: int, given: argparse.Namespace) -> None:
     for size in BURSTS:
         verdicts = [limiter.admit(f"192.0.2.{size}", reactor.seconds()) for _ in range(size)]
         print(f"| {size} | {sum(verdict.allowed for verdict in verdicts)} |")
+    await crowd(reactor, asking, options, given.crowd, server)
     await asking.stop()
 
 
@@ -137,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--addresses", type=int, default=1000)
     parser.add_argument("--rates", type=int, nargs="+", default=[100, 1000, 3000])
+    parser.add_argument("--crowd", type=int, default=100_000)
     given = parser.parse_args(argv)
     if shutil.which("redis-server") is None:
         sys.exit("redis-server is not installed")
@@ -149,8 +225,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             stdout=subprocess.DEVNULL,
         ) as server:
             try:
-                react(lambda reactor: Deferred.fromCoroutine(measure(reactor, port, given)))
+                react(lambda reactor: Deferred.fromCoroutine(measure(reactor, port, given, server)))
             finally:
+                server.send_signal(SIGCONT)
                 server.terminate()
 
 
