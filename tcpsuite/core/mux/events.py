@@ -36,7 +36,7 @@ class MuxLimits:
     """Bytes that a stream's window grows to, while its reader keeps up."""
     max_unread: int = 16 * 1024**2
     """Bytes of all its streams that came and were not taken.  Past half of it no window grows, and no stream
-    is accepted; past it, the stream with most of them is reset."""
+    is accepted; past it, the stream with most of them is reset.  By half of it windows grow, all together."""
     max_streams: int = 10_000
     """Streams that the other side may have open."""
     max_unacknowledged: int = 256

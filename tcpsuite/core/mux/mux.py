@@ -9,6 +9,7 @@ from tcpsuite.core.mux.events import Event, MuxLimits, What
 from tcpsuite.core.mux.frames import (
     HEADER,
     HEADER_SIZE,
+    INITIAL_WINDOW,
     MAX_FRAME,
     MAX_ID,
     VERSION,
@@ -58,6 +59,7 @@ class Mux:
         self._unopened: OrderedDict[Stream, None] = OrderedDict()
         self._control: list[Piece] = []
         self._replies = 0
+        self._growth = self.limits.max_unread // 2  # bytes that windows may still grow by, all together
         self._ready: deque[Stream] = deque()
         self._gone_ready = 0  # of those, such as are gone: to look for each at once takes too long
         self._rest = b""  # of a header that has not come whole
@@ -157,9 +159,10 @@ class Mux:
         if more * 2 < stream.size or stream.their_end or self.streams.get(stream.id) is not stream:
             return
         if self._now - stream.epoch < 4 * self.round_trip and self.unread * 2 < self.limits.max_unread:
-            grown = min(2 * stream.size, self.limits.max_window)
-            more += grown - stream.size
-            stream.size = grown
+            growth = max(0, min(stream.size, self.limits.max_window - stream.size, self._growth))
+            self._growth -= growth
+            more += growth
+            stream.size += growth
         stream.epoch = self._now
         stream.room += more
         self._control.append(frame(Type.WINDOW, stream.flags, stream.id, more))
@@ -363,6 +366,7 @@ class Mux:
             self._theirs -= 1
         elif not stream.acknowledged:
             self._opened_one(stream)
+        self._growth += stream.size - INITIAL_WINDOW
         stream.finished = True
         stream.queue = None
         stream.queued = 0

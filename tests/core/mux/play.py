@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tcpsuite.core.mux.events import Event, MuxLimits, What
-from tcpsuite.core.mux.frames import HEADER
+from tcpsuite.core.mux.frames import HEADER, INITIAL_WINDOW
 from tcpsuite.core.mux.mux import Mux
 
 if TYPE_CHECKING:
@@ -180,6 +180,9 @@ class Play:
         theirs = [stream for stream in streams if stream.id % 2 != mux.client]
         assert mux._theirs == len(theirs) <= LIMITS.max_streams
         mine = [stream for stream in streams if stream.id % 2 == mux.client]
+        assert (
+            mux._growth == LIMITS.max_unread // 2 - sum(each.size - INITIAL_WINDOW for each in streams) >= 0
+        )
         waiting = [stream for stream in mine if not stream.acknowledged]
         assert mux._unacknowledged == len(waiting) - len(mux._unopened) <= LIMITS.max_unacknowledged
         turns = [stream for stream in mux._ready if stream.ready]

@@ -154,6 +154,34 @@ class StreamTests(SynchronousTestCase):
             sizes.append(theirs.size // INITIAL_WINDOW)
         self.assertEqual(sizes, [1, 2, 3, 3])
 
+    def test_windows_grow_together(self) -> None:
+        """All windows together grow by half of what may be unread, so that a reader that stops loses nothing;
+        what a stream that is over had grown by is there for others.
+        """
+        most = 8 * INITIAL_WINDOW
+        self.server = Side(client=False, limits=MuxLimits(max_unread=most))
+        self.server.mux.round_trip = 1.0
+        pairs = [self.opened() for _ in range(4)]
+
+        def grow() -> list[int]:
+            for _ in range(4):
+                for ours, theirs in pairs:
+                    self.client.mux.write(ours, bytes(theirs.size))
+                    settle(self.client, self.server)
+            return [theirs.size // INITIAL_WINDOW for _, theirs in pairs]
+
+        self.assertEqual(grow(), [2, 2, 2, 2])
+        for ours, _ in pairs:
+            self.client.mux.write(ours, bytes(most))
+            self.server.receive(sent(self.client.mux, 1 << 30), take=False)
+        self.assertGreater(self.server.mux.unread, most // 2)
+        self.assertEqual(self.server.told(What.RESET), [])
+        for _, theirs in pairs:
+            self.server.mux.took(theirs, theirs.unread)
+        settle(self.client, self.server)
+        self.client.mux.reset(pairs.pop(0)[0])
+        self.assertEqual(sum(grow()), 7)
+
     def test_half_close(self) -> None:
         """An end goes behind what was written, and the other way goes on."""
         ours, theirs = self.opened()
