@@ -308,8 +308,10 @@ class Suite(Service):
         for upstream in self.upstreams.values():
             upstream.drain()
         if self.attachments is not None:
-            self.attachments.drain()
+            self.attachments.drain(patience)
         await _all(listener.stop(patience) for listener in self.listeners.values())
+        if self.attachments is not None:
+            self.attachments.stop()
         # A server may still have to take what a client that has gone has sent.
         left = max(0.0, over - self.reactor.seconds())
         await _all(upstream.stop(left) for upstream in self.upstreams.values())

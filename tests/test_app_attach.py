@@ -25,7 +25,7 @@ drain_timeout = "{drain}s"
 endpoint = "tcp:0:interface=127.0.0.1"
 service = "session"
 anonymous = true
-idle_timeout = "1s"
+idle_timeout = "{idle}s"
 write_timeout = "1s"
 socket.send_buffer = "16KiB"
 socket.high_water = "16KiB"
@@ -85,9 +85,10 @@ def make_suite(tmp_path: Path, server: socket.socket) -> Iterator[Callable[..., 
     """Starts suites, and stops them at the end."""
     suites = []
 
-    def make(timeout: float = 60, drain: float = 5) -> Suite:
+    def make(timeout: float = 60, drain: float = 5, idle: float = 1) -> Suite:
         file = tmp_path / "suite.toml"
-        file.write_text(TEXT.format(port=server.getsockname()[1], timeout=timeout, drain=drain))
+        port = server.getsockname()[1]
+        file.write_text(TEXT.format(port=port, timeout=timeout, drain=drain, idle=idle))
         suite = build(load(str(file), environ={}).config, reactor)
         suites.append(suite)
         suite.privilegedStartService()
@@ -222,6 +223,37 @@ async def test_silence(make_suite: Callable[..., Suite], server: socket.socket) 
 
 
 @pytest_twisted.ensureDeferred
+async def test_takes_nothing(make_suite: Callable[..., Suite], server: socket.socket) -> None:
+    """A client that has finished, and then takes nothing, is cut like any other; the bytes wait for it."""
+    size = 64_000
+    suite = make_suite(idle=60)
+    guest = Guest(address(suite))
+    session_id = await deferToThread(guest.open)
+    record = next(iter(suite.ledger))
+    accepted = accept(server)
+    finish(guest.socket)
+    await deferToThread(accepted.sendall, numbered(size))
+    await until(lambda: record.ended is not None)
+    assert record.reason is Reason.WRITE_TIMEOUT
+    guest.socket.close()
+
+    assert suite.attachments is not None
+    (end,) = suite.attachments._ends
+    again = Guest(address(suite))
+
+    def read_on() -> bytes:
+        assert again.ask(f"RESUME {session_id}", f"ATTACH {end.mark} 0").startswith("OK ")
+        data = bytearray()
+        while len(data) < size:
+            data += again.socket.recv(READ)
+        return bytes(data)
+
+    assert await deferToThread(read_on) == numbered(size)
+    accepted.close()
+    again.socket.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_given_up(make_suite: Callable[..., Suite], server: socket.socket) -> None:
     """A server whose client does not come back is reset."""
     suite = make_suite(timeout=0.3)
@@ -236,7 +268,9 @@ async def test_given_up(make_suite: Callable[..., Suite], server: socket.socket)
 
 @pytest_twisted.ensureDeferred
 async def test_stop(make_suite: Callable[..., Suite], server: socket.socket) -> None:
-    """When the process stops, what has no client is reset at once; one that has goes on while it may."""
+    """When the process stops, what has no client is reset at once; one that has goes on while it may, and is
+    told when that is over.
+    """
     suite = make_suite(drain=1.0)
     guests: list[Any] = []
     for _ in range(2):
@@ -244,6 +278,7 @@ async def test_stop(make_suite: Callable[..., Suite], server: socket.socket) -> 
         await deferToThread(guest.open)
         guests.append((guest, accept(server)))
     (gone, gones_server), (guest, accepted) = guests
+    records = list(suite.ledger)
     reset(gone.socket)
     await until(lambda: figures(suite)["detached"] == 1)
     stopped: list[None] = []
@@ -255,6 +290,7 @@ async def test_stop(make_suite: Callable[..., Suite], server: socket.socket) -> 
     assert await deferToThread(read_until_reset, guest.socket) == b""
     assert await deferToThread(read_until_reset, accepted) == b""
     await stopping
-    assert figures(suite)["given_up"] == 2
+    assert figures(suite)["given_up"] == 1
+    assert (records[1].reason, records[1].detail) == (Reason.DRAINED, "the process ends")
     for each in (gones_server, accepted, guest.socket):
         each.close()

@@ -9,6 +9,7 @@ from twisted.internet.defer import TimeoutError as LateError
 from tcpsuite.core.metrics import Family, Kind, Sample
 from tcpsuite.errors import TcpsuiteError
 from tcpsuite.net.attaching.attachments import EVENTS as ATTACHMENT_EVENTS
+from tcpsuite.net.attaching.server_end import STATES as ATTACHMENT_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,8 +106,9 @@ def _attachments(told: Mapping[str, int]) -> Iterator[Family]:
     yield Family(
         "tcpsuite_session_attachments",
         Kind.GAUGE,
-        "Connections of sessions to servers, with a client (attached) and without (detached).",
-        [Sample(told[state], {"state": state}) for state in ("attached", "detached")],
+        "Connections of sessions to servers, with a client (attached), with one that has sent a FIN and may "
+        "be gone (finished), and without (detached).",
+        [Sample(told[state], {"state": state}) for state in ATTACHMENT_STATES],
     )
     yield Family(
         "tcpsuite_session_attachment_events_total",

@@ -151,7 +151,7 @@ class MetricsTests(SynchronousTestCase):
         for event, number in (("opened", 9), ("resumed", 8), ("left", 7), ("destroyed", 4), ("expired", 2)):
             self.assertEqual(value("tcpsuite_session_events_total", event=event), number)
         self.assertEqual(value("tcpsuite_session_refusals_total", code="no-session"), 2)
-        for state, number in (("attached", 5), ("detached", 4)):
+        for state, number in (("attached", 5), ("finished", 3), ("detached", 4)):
             self.assertEqual(value("tcpsuite_session_attachments", state=state), number)
         for event, number in (("made", 20), ("taken_over", 2), ("given_up", 6)):
             self.assertEqual(value("tcpsuite_session_attachment_events_total", event=event), number)

@@ -24,8 +24,8 @@ class SessionsPageTests(Asking):
                 "in_use": 1, "connected": 0, "uses": 70, "opened": 9, "resumed": 8, "left": 7,
                 "destroyed": 4, "expired": 2, "refused": {"full": 1, "no-session": 2},
                 "attachments": {
-                    "attached": 5, "detached": 4, "made": 20, "failed": 1, "resumed": 11, "taken_over": 2,
-                    "lost": 3, "left": 15, "given_up": 6,
+                    "attached": 5, "finished": 3, "detached": 4, "made": 20, "failed": 1, "resumed": 11,
+                    "taken_over": 2, "lost": 3, "left": 15, "given_up": 6,
                 },
             },
         )  # fmt: skip

@@ -44,8 +44,8 @@ async def test_sessions(admin: tuple[str, FakeSuite]) -> None:
             "refused: full 1, no-session 2"
         ),
         (
-            "connections to servers: attached 5, detached 4, made 20, failed 1, resumed 11, taken over 2, "
-            "lost 3, left 15, given up 6"
+            "connections to servers: attached 5, finished 3, detached 4, made 20, failed 1, resumed 11, "
+            "taken over 2, lost 3, left 15, given up 6"
         ),
         "user  sessions",
         "ann          2",

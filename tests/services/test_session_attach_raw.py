@@ -9,6 +9,7 @@ from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
 from tcpsuite.core.connections import Reason
+from tcpsuite.net.attaching.server_end import STATES
 from tests.support.attached import BUFFER, FIRST, LOST, SECOND, AttachCase
 
 
@@ -76,12 +77,13 @@ class RawTests(AttachCase):
         self.assertEqual(again.ask(f"ATTACH {FIRST}"), f"OK {FIRST} 0 0 1000")
 
     def test_taken_over(self) -> None:
-        """A second one takes over: the first is closed, and its record says why."""
+        """A second one takes over: the first is reset, behind what it was sent, and its record says why."""
         guest, server, session_id = self.attached()
         again = self.resumed(session_id)
         self.assertEqual(again.ask("ATTACH"), f"OK {FIRST} 0 0 1000")
-        self.assertTrue(guest.transport.disconnecting)
         guest.say(b"late")
+        self.assertFalse(guest.transport.disconnecting or guest.transport.disconnected)
+        self.assertTrue(guest.was_reset)
         guest.transport.settle()
         self.assertEqual(
             (guest.record.reason, guest.record.detail), (Reason.SERVICE_CLOSED, "somebody else attached")
@@ -91,11 +93,11 @@ class RawTests(AttachCase):
         self.assertEqual((self.figure("taken_over"), self.figure("left")), (1, 0))
 
     def test_new(self) -> None:
-        """Who wants a new one gets it; the one before is reset, and its client closed."""
+        """Who wants a new one gets it; the one before is reset, and so is its client."""
         guest, server, session_id = self.attached()
         again = self.resumed(session_id)
         again.say(b"ATTACH new\nhello")
-        self.assertTrue(server.disconnected and guest.transport.disconnecting)
+        self.assertTrue(server.disconnected and guest.was_reset)
         self.endpoints["a"].settle()
         fresh = self.endpoints["a"].accept()
         self.assertEqual((again.heard().decode(), fresh.value()), (f"OK {SECOND} 0 0 1000\n", b"hello"))
@@ -144,6 +146,14 @@ class RawTests(AttachCase):
         self.assertTrue(guest.transport.disconnected)
         self.assertEqual(guest.record.reason, Reason.SERVER_RESET)
 
+    def test_over_behind_the_servers_fin(self) -> None:
+        """A client that has heard the server's FIN has all: whatever ends then, it is not reset."""
+        guest, server, session_id = self.attached()
+        server.finish()
+        self.resumed(session_id).ask("CLOSE")
+        self.assertTrue(guest.transport.disconnecting)
+        self.assertFalse(guest.was_reset)
+
     def test_clients_fin(self) -> None:
         """The client's FIN is not passed on: it has its answers, and may come back; the server's ends all."""
         guest, server, session_id = self.attached()
@@ -151,12 +161,15 @@ class RawTests(AttachCase):
         guest.say(b"question")
         guest.transport.finish()
         self.assertFalse(guest.record.may_rest)
+        self.assertEqual([self.figure(state) for state in STATES], [0, 1, 0])
         self.assertFalse(server.finished)
         server.say(b"answer")
         self.assertEqual(guest.heard(), b"answer")
         guest.transport.lose()
+        self.assertEqual([self.figure(state) for state in STATES], [0, 0, 1])
         again = self.resumed(session_id)
         again.ask("ATTACH")
+        self.assertEqual([self.figure(state) for state in STATES], [1, 0, 0])
         again.transport.finish()
         server.finish()
         self.assertTrue(again.transport.disconnecting and server.disconnecting)

@@ -37,6 +37,7 @@ class Guest:
         self.record = Connection(
             str(number), f"192.0.2.9:{number}", "192.0.2.9", "sessions", "session", 0.0, 0.0
         )
+        self._case = case
         self.transport = ScriptedTransport()
         self.protocol: Any = case.factory.buildProtocol(None)
         self.transport.protocol = self.protocol
@@ -61,6 +62,12 @@ class Guest:
     def frames(self) -> list[Frame]:
         """What came since, in frames."""
         return list(FrameReader().feed(self.heard()))
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the suite has reset it, when what it does next is done."""
+        self._case.clock.advance(0)
+        return self.transport.disconnected
 
     def lose(self) -> None:
         """It is cut by the network."""

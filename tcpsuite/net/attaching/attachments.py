@@ -13,7 +13,7 @@ from tcpsuite.core.attaching.asking import MARK_BYTES, NEW, Granted
 from tcpsuite.core.attaching.ways import BOUND
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import Closed, OutOfResources, ProtocolError, RemoteError
-from tcpsuite.net.attaching.server_end import TAKEN_OVER, Carriage, ServerEnd
+from tcpsuite.net.attaching.server_end import STATES, TAKEN_OVER, Carriage, ServerEnd
 from tcpsuite.net.deadlines import Deadlines
 from tcpsuite.net.session_data import no_session
 from tcpsuite.net.session_options import ATTACH_TIMEOUT
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
     from tcpsuite.core.attaching.asking import Wanted
     from tcpsuite.core.connections import Connection
+    from tcpsuite.net.deadlines import Deadline
     from tcpsuite.net.session_options import SessionRules
     from tcpsuite.net.upstream import Upstream
 
 EVENTS = ("made", "failed", "resumed", "taken_over", "lost", "left", "given_up")
 """What is counted since the start."""
+THE_END = "the process ends"
+LAST_WORDS = 1.0
+"""Seconds, or a tenth of a drain if that is less: so long before its end who is attached is told."""
 
 
 class Client(Protocol):
@@ -83,10 +87,12 @@ class Attachments:
         self._deadlines = Deadlines(clock)
         self._ends: set[ServerEnd] = set()
         self._draining = False
+        self._last_words: Deadline | None = None
 
     def __repr__(self) -> str:
-        now = self.figures()["attachments"]
-        return f"<Attachments to {self.upstream.name} {now['attached']} and {now['detached']} detached>"
+        now = Counter(end.state for end in self._ends)
+        told = " ".join(f"{state}={now[state]}" for state in STATES)
+        return f"<Attachments to {self.upstream.name} {told}>"
 
     def new(self, user: str) -> Attachment:
         """What a session of ``user`` may be attached to; nothing is connected yet."""
@@ -118,24 +124,41 @@ class Attachments:
         self.counts["made"] += 1
         return end
 
-    def drain(self) -> None:
-        """The process is about to end: nobody comes back for what has no client, now or later."""
+    def drain(self, patience: float) -> None:
+        """The process is about to end: nobody comes back for what has no client, now or later.
+
+        :param patience: seconds that clients have left; shortly before their end who is still attached is
+            told that all is over.
+        """
         self._draining = True
         for end in tuple(self._ends):
             if end.carrier is None:
                 self._give_up(end)
+        left = patience - min(LAST_WORDS, patience / 10)
+        self._last_words = self._deadlines.after(left, self._break_off)
+
+    def stop(self) -> None:
+        """The drain is over."""
+        if self._last_words is not None:
+            self._last_words.cancel()
 
     def figures(self) -> dict[str, dict[str, int]]:
-        """Under ``attachments``, connections that have a client now (``attached``), and that wait for one
-        (``detached``).
+        """Under ``attachments``, connections that have a client now (``attached``), or one that has sent a
+        FIN and may be gone (``finished``), and that wait for one (``detached``).
 
         Since the start, how many were ``made``, and how often that ``failed``; how often a client ``resumed``
         one that had none, or one was ``taken_over`` from another client; how often a client wanted what is
         ``lost``, or ``left``; and how many were ``given_up``, for nobody came back.
         """
-        attached = sum(end.carrier is not None for end in self._ends)
-        now = {"attached": attached, "detached": len(self._ends) - attached}
-        return {"attachments": now | {event: self.counts[event] for event in EVENTS}}
+        now = Counter(end.state for end in self._ends)
+        return {
+            "attachments": {state: now[state] for state in STATES}
+            | {event: self.counts[event] for event in EVENTS}
+        }
+
+    def _break_off(self) -> None:
+        for end in tuple(self._ends):
+            end.break_off(Reason.DRAINED, THE_END)
 
     def _left(self, end: ServerEnd) -> None:
         self.counts["left"] += 1
@@ -146,7 +169,7 @@ class Attachments:
 
     def _give_up(self, end: ServerEnd) -> None:
         self.counts["given_up"] += 1
-        why = "the process ends" if self._draining else f"nobody came back within {self._timeout:g} s"
+        why = THE_END if self._draining else f"nobody came back within {self._timeout:g} s"
         self.log.info(
             "gave up the connection to {server} of {holder}: {why}",
             server=end.server, holder=end.holder, why=why,

@@ -23,7 +23,12 @@ BEATS_MISSED = 3
 
 
 class Carrier(ABC):
-    """Carries the bytes of an attached connection, while it lasts itself."""
+    """Carries the bytes of an attached connection, while it lasts itself.
+
+    :ivar is_finished: whether a FIN has come, which says no more than that nothing follows on this one.
+    """
+
+    is_finished = False
 
     @abstractmethod
     def push(self) -> None:

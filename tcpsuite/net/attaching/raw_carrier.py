@@ -24,7 +24,7 @@ class RawCarrier(Carrier):
     * Nobody says what has arrived: of what was sent a tail is kept, for a client that counts for itself.
     * A FIN of the client's ends nothing: it may be lost behind it as behind any other byte.  Only when the
       server has finished too all is over.
-    * A FIN of the server's becomes a FIN, a reset a reset.
+    * A FIN of the server's becomes a FIN, a reset a reset; and so does whatever else ends it in the middle.
 
     :param attached: whose bytes it carries, from :meth:`start` on.
     :param transport: the connection.
@@ -36,7 +36,6 @@ class RawCarrier(Carrier):
 
     def __init__(self, attached: Attached, transport: Any, clock: Any) -> None:
         self.fault = ""
-        self._finished = False
         self._closing = False
         self._attached = attached
         self._transport = transport
@@ -46,12 +45,12 @@ class RawCarrier(Carrier):
         self._last: Frame | None = None
 
     def __repr__(self) -> str:
-        return f"<RawCarrier {'closing' if self._closing else 'finished' if self._finished else 'open'}>"
+        return f"<RawCarrier {'closing' if self._closing else 'finished' if self.is_finished else 'open'}>"
 
     @property
     def lasts(self) -> bool:
         """Whether both, however silent, may yet say something."""
-        return not (self._closing or self._finished or self._last is not None)
+        return not (self._closing or self.is_finished or self._last is not None)
 
     def start(self, received: int, _window: int) -> None:
         """The client has ``received`` so much, and has no window but that of its connection."""
@@ -68,7 +67,7 @@ class RawCarrier(Carrier):
 
     def read_connection_lost(self) -> None:
         """The client's FIN."""
-        self._finished = True
+        self.is_finished = True
         if self._last is not None:
             self._conclude()
 
@@ -106,29 +105,30 @@ class RawCarrier(Carrier):
     def hold(self, wanted: bool) -> None:
         """Do not read the client while the server takes nothing."""
         # Reading on behind a FIN would find the FIN again.
-        if wanted != self._held and not (self._closing or self._finished):
+        if wanted != self._held and not (self._closing or self.is_finished):
             self._held = wanted
             (self._transport.pauseProducing if wanted else self._transport.resumeProducing)()
 
     def taken(self) -> None:
-        """Another one carries on: close."""
+        """Another one carries on: what comes from now on is missing here."""
         self.finish()
 
     def finish(self) -> None:
-        """Close behind what was written; a reset stays one."""
+        """Close behind what was written, if that is all that the server has said; else reset it."""
         if self._closing:
             return
         self._closing = True
         self._transport.unregisterProducer()
-        if self._last is not None and self._last.kind is Kind.BROKEN:
-            abort_behind(self._transport, self._clock)
-        else:
+        if self._last is not None and self._last.kind is Kind.END:
             self._transport.loseConnection()
+        else:
+            # A FIN would say that nothing is missing.
+            abort_behind(self._transport, self._clock)
 
     def _end(self, last: Frame) -> None:
         """The server's way has ended."""
         self._last = last
-        if last.kind is Kind.BROKEN or self._finished or ISSLTransport.providedBy(self._transport):
+        if last.kind is Kind.BROKEN or self.is_finished or ISSLTransport.providedBy(self._transport):
             self._conclude()
         else:
             self._transport.unregisterProducer()

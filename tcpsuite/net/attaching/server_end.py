@@ -19,15 +19,23 @@ from tcpsuite.net.relay import MUTE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
     from tcpsuite.core.connections import Connection
     from tcpsuite.interfaces import IConnectionPool, ILease
+    from tcpsuite.net.attaching.carriers import Carrier
     from tcpsuite.net.deadlines import Deadline
 
 
 TAKEN_OVER = (Reason.SERVICE_CLOSED, "somebody else attached")
 """Why the connection of a client ends that has no part in it any more."""
+STATES = ATTACHED, FINISHED, DETACHED = "attached", "finished", "detached"
+"""Whether a connection has a client; ``finished``: one that has sent a FIN, and may be gone as a whole."""
+PLACE_TIME = 10.0
+"""Seconds for which a server that has finished is held without a client: one that was cut, and has more to
+say, is back by then.
+"""
 
 
 class ServerEnd(Attached):
@@ -69,26 +77,45 @@ class ServerEnd(Attached):
         self._record = record
         self._tell_over = over
         self._server_first = False
+        self._letting_go: IDelayedCall | None = None
+        self._let_go = False
         record.server_fault = ""
 
     def readConnectionLost(self) -> None:
         """The server has finished."""
         self._note_end()
         super().readConnectionLost()
+        self._limit_place()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The server is gone."""
+        self._keep_place()
+        if self._let_go:
+            reason = connectionDone  # to the client it is no more than the FIN that it was
         if not (self.outgoing.end or self.incoming.last or reason.check(ConnectionDone, ConnectionAborted)):
             self._first.server_fault = MUTE
         self._note_end()
         super().connectionLost(reason)
         self._give_back()
 
+    def leave(self, carrier: Carrier) -> None:
+        """Its client is gone."""
+        super().leave(carrier)
+        self._limit_place()
+
+    @property
+    def state(self) -> str:
+        """One of :data:`STATES`."""
+        if self.carrier is None:
+            return DETACHED
+        return FINISHED if self.carrier.is_finished else ATTACHED
+
     def attend(self, record: Connection) -> None:
         """From now on it is for the client of ``record``."""
         if self.deadline is not None:
             self.deadline.cancel()
             self.deadline = None
+        self._keep_place()
         if record is not self._record:
             self.because(*TAKEN_OVER)
             record.upstream, record.server = self._record.upstream, self.server
@@ -98,10 +125,36 @@ class ServerEnd(Attached):
         """Say why the client's connection is about to end."""
         self._record.because(reason, detail)
 
+    def break_off(self, reason: Reason, why: str) -> None:
+        """Reset it, and have its client told, behind all that the server has said."""
+        self.because(reason, why)
+        if not self._lost:
+            self.transport.abortConnection()
+        self._break(why)
+
+    def _limit_place(self) -> None:
+        """What the server has said is kept as ever; but half a connection that nobody uses is not worth its
+        place at the server for long.
+        """
+        is_half = self.outgoing.last is not None and self.incoming.last is None
+        if is_half and self.carrier is None and not (self._lost or self.is_over or self._letting_go):
+            self._letting_go = self._clock.callLater(PLACE_TIME, self._give_up_place)
+
+    def _keep_place(self) -> None:
+        letting_go, self._letting_go = self._letting_go, None
+        if letting_go is not None:
+            letting_go.cancel()
+
+    def _give_up_place(self) -> None:
+        self._letting_go = None
+        self._let_go = True
+        self.transport.abortConnection()
+
     def _note_end(self) -> None:
         self._server_first = self._server_first or self.incoming.last is None
 
     def _finish(self) -> None:
+        self._keep_place()
         if self.deadline is not None:
             self.deadline.cancel()
         theirs, ours = self.incoming.last, self.outgoing.last
