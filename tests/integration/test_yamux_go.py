@@ -13,7 +13,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from zope.interface import implementer
@@ -21,6 +21,7 @@ from zope.interface import implementer
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.endpoints import Trunk
 from tests.integration.support.programs import Program, find, need, run
+from tests.net.mux.ends import Echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,6 +186,48 @@ async def test_reset_ping_and_go_away(go_server: tuple[Program, int]) -> None:
     await third.end
     assert third.length == 3005
     await trunk.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_resets(go_server: tuple[Program, int]) -> None:
+    """A stream that we open while its going away is under way is reset by it, and others go on."""
+    program, port = go_server
+    trunk = Trunk(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), reactor)
+    first = await trunk.open(Factory.forProtocol(Asking))
+    (connection,) = trunk.connections
+    first.transport.write(b"known")
+    while not first.length:
+        await turn()
+    program.signal(SIGUSR1)
+    while not connection.mux.gone:
+        await turn()
+    connection.mux.gone = False  # as it is until that has come
+    late = await trunk.open(Factory.forProtocol(Asking))
+    late.transport.write(b"too late")
+    await late.gone
+    assert not late.end.called
+    sent = first.send(bytes(1000), 3)
+    await first.end
+    assert (first.length, len(sent)) == (3005, 64)
+    connection.mux.gone = True
+    await trunk.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_we_go_away(peer: Path, tmp_path: Path) -> None:
+    """When our port is closed it opens no more streams, and what is open goes on."""
+    listening = serverFromString(reactor, "mux:tcp:0:interface=127.0.0.1")
+    port = await listening.listen(Factory.forProtocol(Echo))
+    with Program(peer, "away", str(port.getHost().port), log=tmp_path / "peer.log") as program:
+        while "known" not in program.output:
+            assert program.running, program
+            await turn()
+        await port.stopListening()
+        while program.running:
+            await turn()
+        known, refused, still = program.output.splitlines()
+        assert (known, still) == ("known", "still")
+        assert "not accepting" in refused
 
 
 def turn() -> Deferred[None]:

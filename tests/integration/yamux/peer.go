@@ -3,9 +3,12 @@
 //	build:  GO111MODULE=off GOPATH=/usr/share/gocode go build -o peer peer.go
 //	usage:  peer server
 //	        peer client PORT STREAMS BYTES
+//	        peer away PORT
 //
 // The server prints the port it listens on, and goes away (takes no more streams) at SIGUSR1.  The
-// client opens so many streams at once, sends so many bytes on each, and prints what came back as JSON.
+// client opens so many streams at once, sends so many bytes on each, and prints what came back as JSON; it
+// sends no FIN before, for it reads nothing behind its own.  "away" opens a stream, prints "known" when it
+// echoes, waits until the other side goes away, and tries one more, and the old one.
 package main
 
 import (
@@ -127,9 +130,42 @@ func drive(port string, streams int, size int64) {
 	session.Close()
 }
 
+func away(port string) {
+	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+	check(err)
+	session, err := yamux.Client(conn, config())
+	check(err)
+	stream, err := session.Open()
+	check(err)
+	asked := func(text string) string {
+		_, err := stream.Write([]byte(text))
+		check(err)
+		came := make([]byte, len(text))
+		_, err = io.ReadFull(stream, came)
+		check(err)
+		return string(came)
+	}
+	fmt.Println(asked("known"))
+	for {
+		more, err := session.Open()
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		more.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	fmt.Println(asked("still"))
+	check(stream.Close())
+}
+
 func main() {
 	if os.Args[1] == "server" {
 		serve()
+		return
+	}
+	if os.Args[1] == "away" {
+		away(os.Args[2])
 		return
 	}
 	streams, err := strconv.Atoi(os.Args[3])
