@@ -2,68 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from base64 import b64encode
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionLost
+from twisted.internet.defer import fail
 
 from tcpsuite.core.connections import Reason
 from tcpsuite.errors import LoginFailed
-from tcpsuite.net.body import MAX_AHEAD
-from tcpsuite.services.files.http import FilesSite
 from tcpsuite.services.files.upload import Upload
-from tests.support.files import CONTENT, HOSTILE, TOKEN, Client, FilesCase, left_behind
-
-BASIC = "Basic " + b64encode(b"ada:open sesame").decode()
-
-
-def digest(data: bytes) -> str:
-    """What says that ``data`` arrived whole."""
-    return f"sha-256=:{b64encode(hashlib.sha256(data).digest()).decode()}:"
-
-
-class PutCase(FilesCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.site = FilesSite(self.share)
-        self.client = Client(self, self.site)
-
-    def tearDown(self) -> None:
-        self.client.lose()
-        self.threads.work()
-        super().tearDown()
-
-    def head(self, path: str = "/new", **headers: Any) -> bytes:
-        """The head of a request; a header that is ``None`` is left out."""
-        headers = {"Authorization": BASIC, "Content_Length": 5, **headers}
-        lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None]
-        return "\r\n".join([f"PUT {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
-
-    def put(self, body: bytes = b"hello", path: str = "/new", **headers: Any) -> tuple[int, bytes]:
-        """The status of the answer, and all of it."""
-        answer = self.client.say(self.head(path, **{"Content_Length": len(body), **headers}) + body)
-        return int(answer.split(b" ")[1]) if answer else 0, answer
-
-    def hold_logins(self) -> list[Deferred[Any]]:
-        """From now on a login takes until its Deferred here is fired with the user's name."""
-        checks: list[Deferred[Any]] = []
-
-        def check(_: object) -> Deferred[Any]:
-            checks.append(Deferred())
-            return checks[-1]
-
-        self.patch(self.users, "requestAvatarId", check)
-        return checks
-
-    def content(self, name: str = "new") -> bytes:
-        return (self.root / name).read_bytes()
-
-    def assert_nothing(self, name: str = "new") -> None:
-        self.assertFalse((self.root / name).exists())
-        self.assertEqual(left_behind(self.root), [])
+from tests.services.files.put_case import BASIC, PutCase, digest
+from tests.support.files import CONTENT, HOSTILE, TOKEN, Client, left_behind
 
 
 class PutTests(PutCase):
@@ -316,92 +265,3 @@ class NobodyTests(PutCase):
         self.client = Client(self, self.site, host="192.0.2.7")
         self.assertEqual(self.put(Authorization=f"Bearer {TOKEN}")[0], 403)
         self.assert_nothing()
-
-
-class CutTests(PutCase):
-    """Wherever an upload is cut, nothing is left of it."""
-
-    def test_at_every_byte(self) -> None:
-        """Cut at every byte, or reset, it leaves nothing."""
-        request = self.head(Content_Length=5, Repr_Digest=digest(b"hello")) + b"hello"
-        for end in range(0, len(request), 3):
-            for fault in (None, ConnectionLost()):
-                client = Client(self, self.site)
-                client.protocol.dataReceived(request[:end])
-                client.lose(fault)
-                self.assert_nothing()
-        self.assertEqual(self.clock.getDelayedCalls()[1:], [])
-
-    def test_while_the_password_is_checked(self) -> None:
-        """Cut before it is known who it is, it never began."""
-        self.hold_logins()
-        for body in (b"hell", b"hello"):
-            client = Client(self, self.site)
-            client.protocol.dataReceived(self.head() + body)
-            client.lose()
-            self.assert_nothing()
-
-    def test_while_it_is_written(self) -> None:
-        """Cut while a thread writes, it is removed when the thread is done, and not before."""
-        self.threads.wait = True
-        self.client.say(self.head() + b"hell")
-        self.client.lose()
-        self.assertEqual(len(self.threads.waiting), 1)
-        self.assertEqual(len(left_behind(self.root)), 1)
-        self.threads.work()
-        self.assert_nothing()
-
-    def test_while_it_is_put_in_its_place(self) -> None:
-        """Cut when all of it has arrived, it is stored: that can no longer be helped."""
-        self.threads.wait = True
-        self.client.say(self.head() + b"hello")
-        write = self.threads.waiting.pop()
-        write[0].callback(write[1](*write[2]))
-        self.client.lose()
-        self.threads.work()
-        self.assertEqual(self.content(), b"hello")
-        self.assertEqual(left_behind(self.root), [])
-
-    def test_too_slow(self) -> None:
-        """A body that stands still is refused, and what there was of it removed."""
-        self.client.say(self.head() + b"hell")
-        self.clock.advance(31)
-        self.assertTrue(self.client.answer().startswith(b"HTTP/1.1 408 "))
-        self.clock.advance(6)
-        self.client.lose()
-        self.assert_nothing()
-        self.assertIs(self.client.record.reason, Reason.DEADLINE)
-
-
-class PressureTests(PutCase):
-    max_upload = 10_000_000
-
-    def test_slow_disk(self) -> None:
-        """While the disk is slow the client is not read; then it is."""
-        self.threads.wait = True
-        size = 20 * 65536
-        self.client.protocol.dataReceived(self.head(Content_Length=size))
-        sent = 0
-        while self.client.transport.producerState == "producing":
-            self.client.protocol.dataReceived(b"x" * 65536)
-            sent += 65536
-        self.assertLess(sent, MAX_AHEAD + 3 * 65536)
-        self.threads.work()
-        self.assertEqual(self.client.transport.producerState, "producing")
-        self.client.protocol.dataReceived(b"x" * (size - sent))
-        self.assertTrue(self.client.answer().startswith(b"HTTP/1.1 201 "))
-        self.assertEqual((self.root / "new").stat().st_size, size)
-
-    def test_before_the_password_is_checked(self) -> None:
-        """What comes before it is known who it is waits, up to a bound."""
-        checks = self.hold_logins()
-        size = MAX_AHEAD + 65536
-        self.client.protocol.dataReceived(self.head(Content_Length=size))
-        for _ in range(0, size - 65536, 65536):
-            self.assertEqual(self.client.transport.producerState, "producing")
-            self.client.protocol.dataReceived(b"x" * 65536)
-        self.client.protocol.dataReceived(b"x" * 65535)
-        self.assertEqual(self.client.transport.producerState, "paused")
-        checks[0].callback(b"ada")
-        self.assertEqual(self.client.transport.producerState, "producing")
-        self.assertTrue(self.client.say(b"x").startswith(b"HTTP/1.1 201 "))
