@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
 from twisted.internet.interfaces import ISSLTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
@@ -316,15 +315,6 @@ class LostTests(SynchronousTestCase):
         self.near.finish()
         self.pair.run()
         self.assertEqual((self.near.over, self.far.over, self.pair.timers()), (1, 1, []))
-
-
-STEPS = st.tuples(
-    st.sampled_from(
-        ["say", "say", "finish", "reset", "fill", "drain", "deliver", "deliver", "cut", "join", "wait"]
-    ),
-    st.integers(0, 1),
-    st.integers(1, 150),
-)
 
 
 class BrokenTests(SynchronousTestCase):

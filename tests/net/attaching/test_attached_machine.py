@@ -9,6 +9,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tcpsuite.net.attaching.carriers import BEAT
 from tests.support.carrying import Pair
 
+STEPS = st.tuples(
+    st.sampled_from(
+        ["say", "say", "finish", "reset", "fill", "drain", "deliver", "deliver", "cut", "join", "wait"]
+    ),
+    st.integers(0, 1),
+    st.integers(1, 150),
+)
+
 
 class MachineTests(SynchronousTestCase):
     """Whatever happens to the ends and to the carriers between them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.services.files.test_put import PutCase, digest
+from tests.services.files.put_case import PutCase, digest
 from tests.support.files import CONTENT, Client
 
 
