@@ -31,7 +31,7 @@ class ShareTests(SynchronousTestCase):
         first, later = sorted((one, other))
         self.assertLessEqual(share(first, window), share(later, window))
         line = min(1.0, first / window)
-        self.assertLessEqual(share(first, window), max(LEAST, line))
+        self.assertLessEqual(share(first, window), max(LEAST, line) + 1e-9)
         self.assertGreaterEqual(share(first, window), line - 1 / STEPS - 1e-9)
 
 

@@ -100,7 +100,7 @@ def test_demonstration(tmp_path: Path, running: ExitStack) -> None:
     assert rows.keys() == {*LISTENERS, "manhole"}
     for name in LISTENERS:
         assert rows[name][1] == f"127.0.0.1:{suite.ports[name]}"
-        assert tried(rows[name][-1]), rows[name]
+        assert tried(rows[name][-1], tmp_path), rows[name]
     stopped_with_traffic(suite)
 
 
@@ -110,11 +110,12 @@ def table(output: str) -> list[str]:
     return rows.partition("\n\n")[0].splitlines()[1:]
 
 
-def tried(line: str) -> bytes:
-    """What a command line first says when something is typed into it."""
+def tried(line: str, folder: Path) -> bytes:
+    """What a command line first says when something is typed into it, in the folder where it was shown."""
     process = subprocess.Popen(
         line,
         shell=True,
+        cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
