@@ -116,6 +116,7 @@ class LoginsAtOnceTests(SynchronousTestCase):
             self.login("alice", "alice")
         self.login("bob", "bob", "192.0.2.2")
         self.assertEqual(self.doorman.asked[10:], ["bob"])
+        self.doorman.look_at_all()
 
     def test_too_many_wait(self) -> None:
         """Past a bound, who would have to wait is refused at once, which is no failure, nor called one."""
@@ -143,11 +144,13 @@ class LoginsAtOnceTests(SynchronousTestCase):
         for login in logins[:5]:
             self.doorman.look()
             self.refusal(login)
-        self.login("first", "x")
+        late = [self.login("first", "x")]
         self.clock.advance(12)
-        self.login("second", "x")
-        self.login("third", "x")
+        late += [self.login("second", "x"), self.login("third", "x")]
         self.assertEqual(self.doorman.asked[10:], ["first", "second"])
+        self.doorman.look_at_all()
+        for login in logins[5:] + late:
+            self.refusal(login)
 
 
 class LoginTurnsTests(SynchronousTestCase):
