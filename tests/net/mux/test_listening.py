@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+PATIENCE = 20.0
+"""Seconds until something that should have happened counts as never."""
+
+
 class Client(Protocol):
     """Tells what has come, and when it is gone."""
 
@@ -70,7 +74,7 @@ class Bench:
         endpoint = server_endpoint(reactor, f"mux:tcp:{address}", SocketOptions(high_water=Size(4096)))
         client: Any = await endpoint.connect(Factory.forProtocol(Client))
         client.transport.write(b"hello")
-        assert await client.data == b"hello"
+        assert await client.data.addTimeout(PATIENCE, reactor) == b"hello"
         assert isinstance(client, Client)
         return client
 
@@ -82,7 +86,8 @@ def bench() -> Iterator[Bench]:
     pytest_twisted.blockon(Deferred.fromCoroutine(bench.listener.start()))
     yield bench
     stops = [bench.listener.stop(0), close_trunks(reactor)]
-    pytest_twisted.blockon(gatherResults([Deferred.fromCoroutine(each) for each in stops]))
+    stopped = gatherResults([Deferred.fromCoroutine(each) for each in stops])
+    pytest_twisted.blockon(stopped.addTimeout(PATIENCE, reactor))
     trunks_of(reactor).clear()
 
 
@@ -105,8 +110,8 @@ async def test_sockets_are_set_up(bench):
 async def test_stopped_while_streams_are_open(bench):
     """Those that do not end in their time are cut, with a reset of their own, and then what carried them."""
     client = await bench.open()
-    await bench.listener.stop(0.05)
-    assert await client.gone == "ConnectionLost"
+    await Deferred.fromCoroutine(bench.listener.stop(0.05)).addTimeout(PATIENCE, reactor)
+    assert await client.gone.addTimeout(PATIENCE, reactor) == "ConnectionLost"
     assert [record.reason for record in bench.ended] == [Reason.DRAINED]
     assert len(bench.listener.doors[0].carriers) == 0
 
@@ -119,7 +124,7 @@ async def test_stopped_when_the_last_ends(bench):
     client.transport.write(b"still")
     assert await client.data == b"still"
     client.transport.loseConnection()
-    await stopping
+    await stopping.addTimeout(PATIENCE, reactor)
     assert [record.reason for record in bench.ended] == [Reason.CLIENT_CLOSED]
 
 
