@@ -10,7 +10,8 @@ CONFIGURATIONS = $(wildcard etc/*.toml etc/examples/*.toml)
 
 # All tests run on all processors, each file of them on one; in the order of their names, by which slow ones come
 # early.  What ARGS chooses runs in one process, which starts sooner.  `make test WORKERS=` does all in one.
-WORKERS = $(if $(ARGS),,-n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
+# A process that dies fails the run: with another in its place, pytest-xdist would wait for the rest of its file for ever.
+WORKERS = $(if $(ARGS),,-n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 
 # A virtual environment holds its own path in many places: in a checkout that was moved or copied it is made anew.
 MOVED := $(shell ! grep -qs "^command = .*venv " .venv/pyvenv.cfg || \
