@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.threads import deferToThread
 
@@ -54,10 +54,7 @@ async def closed_carriers(text: str) -> None:
     if not text.startswith("mux:"):
         return
     endpoint: Any = clientFromString(reactor, text)
-    for connection in tuple(endpoint.trunk.connections):
-        gone: Deferred[None] = Deferred()
-        connection._on_lost = lambda *_, gone=gone: gone.callback(None)
-        await gone
+    await endpoint.trunk.close().addTimeout(10, reactor)
 
 
 @pytest.mark.parametrize("prefix", ["", "mux:"])
