@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from signal import SIGUSR1
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.internet.endpoints import clientFromString, serverFromString
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from zope.interface import implementer
+from twisted.internet.protocol import Factory
 
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.endpoints import Trunk
 from tests.integration.support.programs import Program, find, need, run
+from tests.integration.support.yamux import ECHO, Asking, turn
 from tests.net.mux.ends import Echo
 
 if TYPE_CHECKING:
@@ -30,11 +28,6 @@ if TYPE_CHECKING:
 
 PACKAGE = Path("/usr/share/gocode/src/github.com/hashicorp/yamux")
 SOURCE = Path(__file__).parent / "yamux" / "peer.go"
-ECHO = """
-[listener.echo]
-endpoint = "mux:tcp:<echo>:interface=127.0.0.1"
-service = "echo"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -70,54 +63,6 @@ def test_go_as_client(serve: Callable[..., Suite], peer: Path, streams: int, siz
     assert outcome.pop("ping_us") >= 0
     assert outcome == {"good": streams, "bytes": streams * size, "left": 0}
     suite.finish()
-
-
-@implementer(IHalfCloseableProtocol)
-class Asking(Protocol):
-    """Sends what it is told to, and sums up what comes back."""
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-        self.length = 0
-        self.end: Deferred[None] = Deferred()
-        self.gone: Deferred[None] = Deferred()
-        self.left = 0
-        self.block = b""
-
-    def send(self, block: bytes, times: int) -> str:
-        """Send ``block`` so many times, as fast as it leaves, and then a FIN; gives the digest of all."""
-        self.block, self.left = block, times
-        self.transport.registerProducer(self, False)
-        digest = hashlib.sha256()
-        for _ in range(times):
-            digest.update(block)
-        return digest.hexdigest()
-
-    def resumeProducing(self) -> None:
-        if self.left:
-            self.left -= 1
-            self.transport.write(self.block)
-        else:
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
-
-    def stopProducing(self) -> None:
-        pass
-
-    def dataReceived(self, data: bytes) -> None:
-        self.length += len(data)
-        self.digest.update(data)
-
-    def readConnectionLost(self) -> None:
-        self.end.callback(None)
-
-    def writeConnectionLost(self) -> None:
-        pass
-
-    def connectionLost(self, reason=connectionDone) -> None:
-        self.gone.callback(None)
 
 
 @pytest.mark.parametrize(
@@ -228,10 +173,3 @@ async def test_we_go_away(peer: Path, tmp_path: Path) -> None:
         known, refused, still = program.output.splitlines()
         assert (known, still) == ("known", "still")
         assert "not accepting" in refused
-
-
-def turn() -> Deferred[None]:
-    """The reactor's next turn."""
-    passed: Deferred[None] = Deferred()
-    reactor.callLater(0, passed.callback, None)
-    return passed

@@ -21,7 +21,7 @@ from twisted.internet.protocol import Factory
 from tcpsuite.errors import Closed
 from tcpsuite.net.mux.endpoints import Trunk
 from tests.integration.support.programs import Program, find, need, run
-from tests.integration.test_yamux_go import ECHO, Asking, turn
+from tests.integration.support.yamux import ECHO, Asking, turn
 from tests.net.mux.ends import Echo
 
 if TYPE_CHECKING:
